@@ -1,0 +1,217 @@
+// Package broker says what Enoki asks of a message broker, in Enoki's words:
+// a service joins, takes calls and events, and leaves; a client calls and
+// emits. Exchanges, queues, subjects and streams are a driver's own business
+// and never show here. Drivers live in the packages below this one, and
+// package brokertest proves that a driver keeps what is promised here.
+//
+// The bodies of messages are opaque to a driver; package enoki encodes them.
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// Broker is a link to a message broker. Its methods may be called
+// concurrently. A Broker recovers a lost link by itself, for ever, with full
+// jitter between 100 ms and 30 s, and re-attaches every service that joined.
+type Broker interface {
+	// Call sends a request to one instance of service and waits for its
+	// reply, or until ctx ends; ctx should carry a deadline. When ctx ends
+	// first, the instance that has the request is told so, as far as it can
+	// be reached, and the context of its handler is cancelled.
+	//
+	// The error is ErrUnknownService, ErrNotDelivered, ErrUnknownOutcome,
+	// ErrBlocked, ErrClosed or the error of ctx, to be told by errors.Is.
+	Call(ctx context.Context, service, method string, req *Message) (*Message, error)
+
+	// Emit publishes an event of the service source. A nil error means that
+	// the broker has stored it for every Pool and Singleton subscription that
+	// exists, whether or not an instance is there to handle it. An event that
+	// nobody subscribes to is dropped, and that is no error.
+	//
+	// The error is ErrNotDelivered, ErrUnknownOutcome, ErrBlocked, ErrClosed
+	// or the error of ctx. After ErrUnknownOutcome the event may be emitted
+	// again with the same Message.ID.
+	Emit(ctx context.Context, source, event string, m *Message) error
+
+	// Join attaches a service instance and returns when the broker has
+	// confirmed every one of its consumers, or when ctx ends. A setting that
+	// the broker refuses for good (a queue that exists with other flags, a
+	// missing permission) is an error that says what to do about it.
+	Join(ctx context.Context, s Service) (Member, error)
+
+	// Services asks every instance on the broker to show itself and returns
+	// those that answer, in the order of their names and ids. It waits until
+	// answers stop coming, for 300 ms or until ctx ends.
+	Services(ctx context.Context) ([]Instance, error)
+
+	// DeadLetters returns up to limit dead letters, oldest first, and leaves
+	// them where they are.
+	DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error)
+
+	// Ready returns nil while the link works and every consumer of every
+	// member is confirmed by the broker, and otherwise what is missing.
+	Ready() error
+
+	// Close gives up the link. Pending calls end with ErrClosed. Members
+	// should have left before; those that have not are cut off and their
+	// unsettled messages go back to the broker. Close may be called twice.
+	Close() error
+}
+
+// Member is a service instance that has joined.
+type Member interface {
+	// Ready is Broker.Ready for this member's consumers only.
+	Ready() error
+
+	// Leave stops taking work, waits until running handlers have returned
+	// and their outcome is settled, hands back what they did not start, and
+	// detaches the instance. When ctx ends first, the contexts of the
+	// handlers still running are cancelled, what they have not settled goes
+	// back to the broker as far as it can, and the error is that of ctx.
+	// Leave may be called twice; the second call waits like the first.
+	Leave(ctx context.Context) error
+}
+
+// Service is what joins: a name, an instance and where its work goes.
+type Service struct {
+	Instance
+
+	// Workers is how many messages each consumer of this instance takes
+	// before it has settled the first of them, and so how many handlers it
+	// runs at once; at least 1.
+	Workers int
+
+	// Serve takes the calls to this service; nil takes none. It runs in a
+	// goroutine of its own for each call and answers with a reply. A nil
+	// reply means that the call was not started: it is handed back for
+	// another instance where the broker can do that. ctx ends when the
+	// caller has lost interest or the member has to leave at once.
+	Serve func(ctx context.Context, method string, req *Message) *Message
+
+	// Subscriptions are the events that this service handles.
+	Subscriptions []Subscription
+}
+
+// Instance describes one running instance of a service, as Broker.Services
+// shows it.
+type Instance struct {
+	Name    string    `json:"name"`    // of the service: letters, digits, '_' and '-'
+	ID      string    `json:"id"`      // of the instance, unique on the broker
+	Version string    `json:"version"` // semantic version; empty means 0.0.0
+	Methods []Method  `json:"methods"` // what it serves by RPC
+	Handles []Event   `json:"handles"` // the events it subscribes to
+	Emits   []Event   `json:"emits"`   // the events it declares to emit
+	Host    string    `json:"host"`    // the machine it runs on
+	Started time.Time `json:"started"`
+}
+
+// Method is one RPC method as shown to others: its name, the names of its
+// arguments in order (an optional one ends in "?"), and their types and those
+// of its results in Go's notation.
+type Method struct {
+	Name    string   `json:"name"`
+	Args    []string `json:"args"`
+	Types   []string `json:"types"`
+	Results []string `json:"results"`
+}
+
+// Event names an event: the service that emits it and its type.
+type Event struct {
+	Source string `json:"source"`
+	Name   string `json:"name"`
+	Mode   Mode   `json:"mode,omitempty"` // of a subscription to it
+}
+
+// Subscription is one event handler of a service.
+type Subscription struct {
+	Source string // the service that emits the event
+	Event  string // its type: letters, digits, '_' and '-'
+	Mode   Mode   // who gets one event; the zero value is Pool
+
+	// Handler names the handler within its service. The pool of a
+	// subscription is known by the service's name and this one, so it should
+	// stay the same over releases.
+	Handler string
+
+	// Handle takes one event and says what becomes of it. It runs in a
+	// goroutine of its own for each event. ctx ends when the member has to
+	// leave at once.
+	Handle func(ctx context.Context, m *Message) Settlement
+}
+
+// Mode says who gets one event.
+type Mode string
+
+const (
+	Pool      Mode = ""          // one instance of each service and handler
+	Broadcast Mode = "broadcast" // every instance that is there at that moment
+	Singleton Mode = "singleton" // one handler in the whole cluster, of any service
+)
+
+// Message is a request, a reply or an event.
+type Message struct {
+	// ID is made once, by the sender, and stays the same over retries and
+	// redeliveries.
+	ID string
+
+	// Context is the context data that travels with the message: call stack,
+	// remaining time, user's values. Values are nil, bool, int64, float64,
+	// string, time.Time, []any and map[string]any; a driver gives back the
+	// same types (integers of any size arrive as int64), and leaves out nil
+	// values. Replies carry none.
+	Context map[string]any
+
+	// ContentType is the media type of Body; empty when none was given.
+	ContentType string
+	Body        []byte
+
+	// Reject is set on a reply to a request that could not be read, and says
+	// why. A driver that has nowhere to send the reply keeps the request as a
+	// dead letter with this reason.
+	Reject string
+
+	// Attempt counts the deliveries of an event to this subscription that
+	// were settled with Retry, plus one. Set by the driver.
+	Attempt int
+
+	// Redelivered is true when the broker may have delivered this message
+	// before, for example to an instance that died. Set by the driver.
+	Redelivered bool
+}
+
+// Settlement says what becomes of a delivered event. The zero value is Done.
+type Settlement struct {
+	Verdict Verdict
+	Delay   time.Duration // of Retry: the least time until the next attempt
+	Reason  string        // of Reject: why
+}
+
+// Verdict is the kind of a Settlement.
+type Verdict int
+
+const (
+	// Done: the event has been handled and is forgotten.
+	Done Verdict = iota
+	// Retry: deliver it again after Delay, to any instance, with Attempt
+	// one higher.
+	Retry
+	// Reject: keep it as a dead letter.
+	Reject
+	// HandBack: it was not started; deliver it again, to any instance,
+	// without counting an attempt.
+	HandBack
+)
+
+// DeadLetter is a message that could not be handled, kept to be looked at.
+type DeadLetter struct {
+	Service string    `json:"service"` // whose handler refused it
+	Handler string    `json:"handler"` // of an event; a call has the method here
+	Source  string    `json:"source"`  // of an event; empty for a call
+	Event   string    `json:"event"`   // of an event; empty for a call
+	Reason  string    `json:"reason"`
+	Attempt int       `json:"attempt"` // how many there were
+	Died    time.Time `json:"died"`
+	Message *Message  `json:"-"`
+}

@@ -1,0 +1,28 @@
+package broker
+
+import "errors"
+
+// What can become of a message that was to be sent. Drivers wrap them with
+// the broker's own words; tell them by errors.Is.
+var (
+	// ErrUnknownService: the broker knows no service of that name, so the
+	// request was not delivered and never will be.
+	ErrUnknownService = errors.New("unknown service")
+
+	// ErrNotDelivered: the broker refused the message or could not route
+	// it. It has not been and will not be handled; sending it again is safe.
+	ErrNotDelivered = errors.New("not delivered")
+
+	// ErrUnknownOutcome: the link was lost after the message was sent and
+	// before the broker confirmed it or the reply came. It may or may not
+	// have been handled; send it again only if handling it twice is safe.
+	ErrUnknownOutcome = errors.New("outcome unknown: the link to the broker was lost meanwhile")
+
+	// ErrBlocked: the broker takes no messages at the moment (a memory or
+	// disk alarm) and did not start to before the deadline. The message was
+	// not sent.
+	ErrBlocked = errors.New("broker is blocked by a resource alarm")
+
+	// ErrClosed: the Broker has been closed on this side.
+	ErrClosed = errors.New("broker is closed")
+)
