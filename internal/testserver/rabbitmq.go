@@ -1,0 +1,159 @@
+package testserver
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rabbitPrograms is where packages put RabbitMQ's own scripts. Those in PATH
+// on Debian switch to another user first and can't be used for a private node.
+var rabbitPrograms = []string{
+	"/usr/lib/rabbitmq/bin",           // Debian, Fedora
+	"/opt/homebrew/opt/rabbitmq/sbin", // Homebrew on ARM
+	"/usr/local/opt/rabbitmq/sbin",    // Homebrew on Intel
+	"/usr/local/lib/rabbitmq/sbin",    // the generic archive
+	"/opt/rabbitmq/sbin",              // the official container
+}
+
+// RabbitMQ starts a private RabbitMQ node that lives until the test ends. It
+// takes seconds to start: a package with several tests had better start one
+// node in TestMain with StartRabbitMQ.
+func RabbitMQ(t testing.TB) *Server {
+	t.Helper()
+	s, err := StartRabbitMQ()
+	return forTest(t, s, err)
+}
+
+// StartRabbitMQ is RabbitMQ for a TestMain; the caller calls Stop. The error
+// is exec.ErrNotFound when RabbitMQ is not installed.
+func StartRabbitMQ() (*Server, error) {
+	k := &rabbitMQ{}
+	url := func(port int) string { return "amqp://guest:guest@" + loopback(port) + "/" }
+	return start("rabbitmq", k, url)
+}
+
+// Ctl runs rabbitmqctl on this node, e.g. Ctl("add_vhost", "shop"), and
+// returns what it printed.
+func (s *Server) Ctl(args ...string) (string, error) {
+	k, ok := s.kind.(*rabbitMQ)
+	if !ok {
+		return "", fmt.Errorf("rabbitmqctl %s: %s is no RabbitMQ", strings.Join(args, " "), s.url)
+	}
+	cmd := exec.Command(filepath.Join(k.programs, "rabbitmqctl"), append([]string{"--quiet"}, args...)...)
+	cmd.Env = k.env
+	cmd.Dir = s.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqctl %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// rabbitMQ is one node. It gets an epmd (Erlang's port mapper) of its own:
+// the machine's common one would know the node by name, and outlive it.
+type rabbitMQ struct {
+	programs string   // the directory of RabbitMQ's scripts
+	env      []string // of the node and of rabbitmqctl
+}
+
+func (k *rabbitMQ) command(s *Server) (*exec.Cmd, error) {
+	if len(s.sidecars) == 0 {
+		if err := k.prepare(s); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.Command(filepath.Join(k.programs, "rabbitmq-server"))
+	// With this variable the script becomes the node instead of its parent,
+	// so that killing it kills the node.
+	cmd.Env = append(k.env[:len(k.env):len(k.env)], "detached=1")
+	cmd.Dir = s.dir
+	return cmd, nil
+}
+
+// prepare writes the node's configuration and starts its epmd.
+func (k *rabbitMQ) prepare(s *Server) error {
+	if err := k.find(); err != nil {
+		return err
+	}
+	epmd, err := exec.LookPath("epmd")
+	if err != nil {
+		return err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	k.env = rabbitEnv(s, ports[0], ports[1])
+	for name, text := range rabbitFiles {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	p, err := startProcess(exec.Command(epmd, "-address", "127.0.0.1", "-port", strconv.Itoa(ports[0])),
+		filepath.Join(s.dir, "epmd.log"))
+	if err != nil {
+		return err
+	}
+	s.sidecars = append(s.sidecars, p)
+	return nil
+}
+
+func (k *rabbitMQ) find() error {
+	for _, dir := range rabbitPrograms {
+		if _, err := os.Stat(filepath.Join(dir, "rabbitmq-server")); err == nil {
+			k.programs = dir
+			return nil
+		}
+	}
+	return fmt.Errorf("no rabbitmq-server in %s (on Debian: apt-get install rabbitmq-server): %w",
+		strings.Join(rabbitPrograms, ", "), exec.ErrNotFound)
+}
+
+// rabbitFiles are the files of the node's directory, by name. The limits keep
+// alarms off on a small or full machine; tests raise alarms by Ctl.
+var rabbitFiles = map[string]string{
+	".erlang.cookie":  "enoki-test",
+	"enabled_plugins": "[].\n",
+	"env.conf":        "",
+	"rabbitmq.conf":   "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 4GB\n",
+}
+
+func rabbitEnv(s *Server, epmdPort, distPort int) []string {
+	loopbackOnly := "-kernel inet_dist_use_interface {127,0,0,1}"
+	in := func(name string) string { return filepath.Join(s.dir, name) }
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + s.dir, // where Erlang looks for the cookie
+		"LANG=C.UTF-8",
+		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_EPMD_PORT=" + strconv.Itoa(epmdPort),
+		"RABBITMQ_NODENAME=enoki" + strconv.Itoa(s.port) + "@localhost",
+		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_NODE_PORT=" + strconv.Itoa(s.port),
+		"RABBITMQ_DIST_PORT=" + strconv.Itoa(distPort),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + loopbackOnly,
+		"RABBITMQ_CTL_ERL_ARGS=" + loopbackOnly,
+		"RABBITMQ_CONF_ENV_FILE=" + in("env.conf"),
+		"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("enabled_plugins"),
+		"RABBITMQ_MNESIA_BASE=" + in("mnesia"),
+		"RABBITMQ_LOG_BASE=" + in("log"),
+		"RABBITMQ_PID_FILE=" + in("pid"),
+		"RABBITMQ_GENERATED_CONFIG_DIR=" + in("generated"),
+		"RABBITMQ_FEATURE_FLAGS_FILE=" + in("feature_flags"),
+	}
+}
+
+// probe offers AMQP 0-9-1 and takes any method frame (type 1) for an answer.
+func (*rabbitMQ) probe(conn net.Conn) error {
+	if _, err := conn.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
+		return err
+	}
+	return expect(conn, "\x01")
+}
