@@ -1,0 +1,52 @@
+# Development commands of Enoki; `make` lists them.
+# Everything CI checks is in `check`; .ci/run adds nothing but the environment.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the command enoki into bin/, stripped
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/enoki ./cmd/enoki
+
+.PHONY: test
+test: ## install the test servers that are missing, then run every test with the race detector
+	@scripts/install-test-servers
+	@scripts/test ./...
+
+.PHONY: e2e
+e2e: ## run only the tests in test/: whole processes, real brokers, a browser
+	@scripts/install-test-servers
+	@scripts/test ./test/...
+
+.PHONY: bench
+bench: ## run the micro-benchmarks that stand beside their code
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: footprint
+footprint: ## measure start-up time, idle memory and binary size, and hold them to their limits
+	@go run ./scripts/footprint
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -w .
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, tidy and verified modules
+	@test -z "$$(gofmt -l .)" || { echo "not formatted, run make fmt:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+	go mod verify
+
+.PHONY: vuln
+vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB names another copy of it)
+	@scripts/vulncheck $(GOVULNCHECK)
+
+.PHONY: check
+check: lint vuln footprint test ## all that CI runs
