@@ -1,0 +1,100 @@
+package enoki
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"slices"
+)
+
+// Kind says how work arrived, or how it leaves.
+type Kind string
+
+// The kinds of work.
+const (
+	KindRPC   Kind = "rpc"
+	KindEvent Kind = "event"
+	KindTimer Kind = "timer"
+	KindHTTP  Kind = "http"
+)
+
+// Call is one piece of work as middleware sees it: on the way into a handler,
+// or on the way out to another service. It belongs to one goroutine.
+type Call struct {
+	Kind    Kind
+	Service string // whose handler it is for; for an event on its way out, who emits it
+	Method  string // the RPC method, the event handler or event type, the timer, the HTTP route
+
+	// Outgoing is true for a call or event that a service or client sends.
+	Outgoing bool
+
+	in, out []reflect.Value
+	work    func(ctx context.Context) error // of a timer or an extension
+}
+
+// Args returns the arguments of an RPC call or the payload of an event,
+// without the context. Work of other kinds has none that Enoki knows.
+func (c *Call) Args() []any { return values(c.in) }
+
+// Results returns what an RPC call has returned, without the error; empty
+// before it has.
+func (c *Call) Results() []any { return values(c.out) }
+
+func values(list []reflect.Value) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v.Interface()
+	}
+	return out
+}
+
+// Handler does a piece of work. The work's arguments and results are in c.
+type Handler func(ctx context.Context, c *Call) error
+
+// Middleware puts something around a handler, or around a call to another
+// service: it does its own work before and after it calls next, or answers
+// itself with an error. It must be safe for concurrent use.
+type Middleware func(next Handler) Handler
+
+// chain puts the middlewares around h, the first one outermost.
+func chain(h Handler, middleware ...[]Middleware) Handler {
+	for _, list := range slices.Backward(middleware) {
+		for _, m := range slices.Backward(list) {
+			h = m(h)
+		}
+	}
+	return h
+}
+
+// recovered turns a panic of next into an error with code Internal and logs
+// it with its stack: one bad request must not end the process.
+func recovered(log *slog.Logger, next Handler) Handler {
+	return func(ctx context.Context, c *Call) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				log.ErrorContext(ctx, "handler panicked", "kind", string(c.Kind), "method", c.Method,
+					"call", CallID(ctx), "panic", p, "stack", string(debug.Stack()))
+				err = &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: fmt.Sprint("panic: ", p), cause: errPanic}
+			}
+		}()
+		return next(ctx, c)
+	}
+}
+
+// errPanic marks the error that a panic became.
+var errPanic = fmt.Errorf("handler panicked")
+
+// invoke returns the handler that calls fn with the arguments of a Call.
+func invoke(fn reflect.Value) Handler {
+	return func(ctx context.Context, c *Call) error {
+		in := make([]reflect.Value, 0, len(c.in)+1)
+		in = append(in, reflect.ValueOf(ctx))
+		out := fn.Call(append(in, c.in...))
+		last := len(out) - 1
+		c.out = out[:last]
+		err, _ := out[last].Interface().(error)
+		return err
+	}
+}

@@ -1,0 +1,184 @@
+package enoki
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// Client calls services and emits events. It may be used concurrently.
+type Client struct {
+	broker  broker.Broker
+	options Options
+	name    string // the sender in the call ids of work that begins here
+
+	// near finds a service of the same process; nil outside Run.
+	near func(service string) *instance
+}
+
+// NewClient returns a client for use outside a service; o may be nil. It
+// needs no closing: the broker is its owner's.
+func NewClient(b broker.Broker, o *Options) *Client {
+	return &Client{broker: b, options: o.withDefaults(), name: "enoki_client"}
+}
+
+// Bind fills the functions of the contract struct that contract points to
+// with calls to service. A call that has no deadline gets the client's
+// timeout, or that of its timeout tag. Its errors are of type *Error.
+func Bind(c *Client, service string, contract any) error {
+	if err := checkBinding(service, contract); err != nil {
+		return fmt.Errorf("bind %q: %w", service, err)
+	}
+	v := reflect.ValueOf(contract).Elem()
+	fields, _ := contractFields(v.Type()) // checked
+	for _, f := range fields {
+		b := &binding{client: c, service: service, method: f.method}
+		b.send = chain(b.route, c.options.CallMiddleware)
+		v.Field(f.index).Set(reflect.MakeFunc(f.fn, b.call))
+	}
+	return nil
+}
+
+func checkBinding(service string, contract any) error {
+	if err := checkName("service", service); err != nil {
+		return err
+	}
+	t := reflect.TypeOf(contract)
+	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(contract).IsNil() {
+		return fmt.Errorf("contract is a %v; give a pointer to the contract struct that is to be filled", t)
+	}
+	_, err := contractFields(t.Elem())
+	return err
+}
+
+// binding is one function of a bound contract.
+type binding struct {
+	client  *Client
+	service string
+	method  *method
+	send    Handler
+}
+
+// call is what stands behind the function. It can't return an error beside
+// its function's own results, so these are zero then.
+func (b *binding) call(args []reflect.Value) []reflect.Value {
+	ctx, _ := args[0].Interface().(context.Context)
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:]}
+	err := b.send(ctx, c)
+	out := make([]reflect.Value, 0, len(b.method.results)+1)
+	for i, t := range b.method.results {
+		if err != nil || i >= len(c.out) {
+			out = append(out, reflect.Zero(t))
+			continue
+		}
+		out = append(out, c.out[i])
+	}
+	failed := reflect.New(errorType).Elem()
+	if err != nil {
+		failed.Set(reflect.ValueOf(err))
+	}
+	return append(out, failed)
+}
+
+// route sends a call the short way when the service is in this process, and
+// over the broker otherwise.
+func (b *binding) route(ctx context.Context, c *Call) error {
+	ctx, cancel := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	defer cancel()
+	if b.client.near != nil {
+		if callee := b.client.near(b.service); callee != nil {
+			if done, err := callee.callNear(ctx, b.method, c); done {
+				return err
+			}
+		}
+	}
+	body, err := b.method.request(c.in)
+	if err != nil {
+		return err
+	}
+	raw, err := b.client.request(ctx, b.service, b.method.name, body)
+	if err != nil {
+		return err
+	}
+	c.out, err = b.method.decodeResults(raw)
+	return err
+}
+
+// request sends an encoded request and returns the raw result.
+func (c *Client) request(ctx context.Context, service, method string, body []byte) (json.RawMessage, error) {
+	begun := time.Now()
+	reply, err := c.broker.Call(ctx, service, method, &broker.Message{
+		ID: uuid.New(), Context: trailOf(ctx).send(ctx, c.name), ContentType: jsonType, Body: body,
+	})
+	switch {
+	case errors.Is(err, broker.ErrUnknownService):
+		return nil, &Error{Code: UnknownService, cause: err,
+			Message: fmt.Sprintf("call %s.%s: unknown service %q: nothing on this broker serves it; start it, or check the name", service, method, service)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, coded(err, "call %s.%s: no answer within %v", service, method, time.Since(begun).Round(time.Millisecond))
+	case err != nil:
+		return nil, coded(err, "call %s.%s", service, method)
+	}
+	return parseReply(reply.Body)
+}
+
+// coded gives an error of the broker its code and says what was tried.
+func coded(err error, format string, a ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: CodeOf(err), Message: fmt.Sprintf(format, a...) + ": " + err.Error(), cause: err}
+}
+
+// Call calls a method that no contract describes, with arguments by position
+// and by name, and returns the result as JSON. Both may be nil.
+func (c *Client) Call(ctx context.Context, service, method string, args []any, kwargs map[string]any) (json.RawMessage, error) {
+	if err := errors.Join(checkName("service", service), checkName("method", method)); err != nil {
+		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+	}
+	if args == nil {
+		args = []any{}
+	}
+	if kwargs == nil {
+		kwargs = map[string]any{}
+	}
+	body, err := json.Marshal(map[string]any{"args": args, "kwargs": kwargs})
+	if err != nil {
+		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+	}
+	var raw json.RawMessage
+	send := chain(func(ctx context.Context, _ *Call) error {
+		ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
+		defer cancel()
+		raw, err = c.request(ctx, service, method, body)
+		return err
+	}, c.options.CallMiddleware)
+	call := &Call{Kind: KindRPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
+	return raw, send(ctx, call)
+}
+
+// Emit emits an event in the name of the service source, with any payload
+// that encodes as JSON.
+func (c *Client) Emit(ctx context.Context, source, event string, payload any) error {
+	if err := errors.Join(checkName("service", source), checkName("event", event)); err != nil {
+		return Errorf(InvalidArgument, "emit %s.%s: %w", source, event, err)
+	}
+	return Emitter(c, Event[any]{Source: source, Name: event})(ctx, payload)
+}
+
+func reflected(list []any) []reflect.Value {
+	out := make([]reflect.Value, len(list))
+	for i := range list {
+		out[i] = reflect.ValueOf(&list[i]).Elem()
+	}
+	return out
+}

@@ -1,0 +1,291 @@
+package enoki
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+const jsonType = "application/json"
+
+// This file holds Nameko's bodies: a request is {"args": [..], "kwargs": {..}},
+// a reply is {"result": v, "error": null} or {"result": null, "error": {..}}.
+// Several results are one array.
+
+// request encodes the arguments of a call: by position as far as they go
+// without a gap, the rest by name. An optional argument that is zero is left
+// out, so that the default of the other side applies.
+func (m *method) request(args []reflect.Value) ([]byte, error) {
+	gap := 0
+	for gap < len(args) && !m.omits(gap, args[gap]) {
+		gap++
+	}
+	var b bytes.Buffer
+	b.WriteString(`{"args":[`)
+	for i := range gap {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := m.appendArg(&b, i, args[i]); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteString(`],"kwargs":{`)
+	separator := ""
+	for i := gap; i < len(args); i++ {
+		if m.omits(i, args[i]) {
+			continue
+		}
+		fmt.Fprintf(&b, "%s%q:", separator, m.params[i].name)
+		if err := m.appendArg(&b, i, args[i]); err != nil {
+			return nil, err
+		}
+		separator = ","
+	}
+	b.WriteString(`}}`)
+	return b.Bytes(), nil
+}
+
+func (m *method) omits(i int, arg reflect.Value) bool {
+	return m.params[i].optional && arg.IsZero()
+}
+
+func (m *method) appendArg(b *bytes.Buffer, i int, arg reflect.Value) error {
+	if err := appendJSON(b, arg); err != nil {
+		return Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
+	}
+	return nil
+}
+
+func appendJSON(b *bytes.Buffer, v reflect.Value) error {
+	text, err := json.Marshal(v.Interface())
+	if err != nil {
+		return err
+	}
+	b.Write(text)
+	return nil
+}
+
+// call is a request as it comes off the wire.
+type call struct {
+	Args   *[]json.RawMessage          `json:"args"`
+	Kwargs *map[string]json.RawMessage `json:"kwargs"`
+}
+
+func parseRequest(contentType string, body []byte) (*call, *Error) {
+	if media, _, _ := strings.Cut(contentType, ";"); media != "" && media != jsonType {
+		return nil, Errorf(MalformedRequest, "content type %q is not accepted; send %s", contentType, jsonType)
+	}
+	var c call
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, Errorf(MalformedRequest, "request is not an object with the list \"args\" and the object \"kwargs\": %v", err)
+	}
+	if c.Args == nil || c.Kwargs == nil {
+		return nil, Errorf(MalformedRequest, "request must have both \"args\" and \"kwargs\"")
+	}
+	return &c, nil
+}
+
+// bind decodes the arguments of a request in the manner of Python: by
+// position, by name or both.
+func (m *method) bind(c *call) ([]reflect.Value, *Error) {
+	positional, named := *c.Args, *c.Kwargs
+	if len(positional) > len(m.params) {
+		return nil, m.misfit("takes %d arguments but %d were given", len(m.params), len(positional))
+	}
+	args := make([]reflect.Value, len(m.params))
+	used := 0
+	var missing []string
+	for i, p := range m.params {
+		raw, byName := named[p.name]
+		if byName {
+			used++
+		}
+		switch {
+		case i < len(positional) && byName:
+			return nil, m.misfit("got multiple values for argument '%s'", p.name)
+		case i < len(positional):
+			raw = positional[i]
+		case !byName && !p.optional:
+			missing = append(missing, "'"+p.name+"'")
+		}
+		value, err := p.decode(raw)
+		if err != nil {
+			return nil, err
+		}
+		args[i] = value
+	}
+	if used < len(named) {
+		return nil, m.misfit("got an unexpected keyword argument '%s'", m.unexpected(named))
+	}
+	if len(missing) > 0 {
+		return nil, m.misfit("missing %d required arguments: %s", len(missing), strings.Join(missing, ", "))
+	}
+	return args, nil
+}
+
+func (m *method) misfit(format string, a ...any) *Error {
+	text := m.name + "() " + fmt.Sprintf(format, a...)
+	return &Error{Code: IncorrectSignature, Message: text}
+}
+
+// unexpected returns the first name, in alphabetical order, that is no
+// argument of m.
+func (m *method) unexpected(named map[string]json.RawMessage) string {
+	first := ""
+	for name := range named {
+		known := false
+		for _, p := range m.params {
+			known = known || p.name == name
+		}
+		if !known && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
+}
+
+// decode returns the zero value when raw is empty.
+func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
+	target := reflect.New(p.typ)
+	if len(raw) == 0 {
+		return target.Elem(), nil
+	}
+	if err := json.Unmarshal(raw, target.Interface()); err != nil {
+		return reflect.Value{}, Errorf(InvalidArgument, "argument %s: %s", p.name, jsonMistake(err))
+	}
+	return target.Elem(), nil
+}
+
+// jsonMistake says in a caller's words what encoding/json says of Go types.
+func jsonMistake(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err.Error()
+	}
+	field := ""
+	if wrong.Field != "" {
+		field = "field " + wrong.Field + ": "
+	}
+	return fmt.Sprintf("%swant %s, got %s", field, wrong.Type, wrong.Value)
+}
+
+// reply is a reply as it goes onto the wire and comes off it.
+type reply struct {
+	Result json.RawMessage `json:"result"`
+	Error  *wireError      `json:"error"`
+}
+
+// wireError is Nameko's serialized exception and our code.
+type wireError struct {
+	Type  string `json:"exc_type"`
+	Path  string `json:"exc_path"`
+	Args  []any  `json:"exc_args"`
+	Value string `json:"value"`
+	Code  Code   `json:"code,omitempty"`
+}
+
+var null = json.RawMessage("null")
+
+// encodeResults encodes the results of a handler, without its error.
+func encodeResults(results []reflect.Value) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(`{"result":`)
+	switch len(results) {
+	case 0:
+		b.Write(null)
+	case 1:
+		if err := appendJSON(&b, results[0]); err != nil {
+			return nil, err
+		}
+	default:
+		b.WriteByte('[')
+		for i, r := range results {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if err := appendJSON(&b, r); err != nil {
+				return nil, err
+			}
+		}
+		b.WriteByte(']')
+	}
+	b.WriteString(`,"error":null}`)
+	return b.Bytes(), nil
+}
+
+func encodeFailure(e *Error) []byte {
+	w := crossed(onWire(e)) // arguments as text, whatever they were: Nameko's own form
+	body, err := json.Marshal(reply{Result: null, Error: &wireError{w.Type, w.Path, w.Args, w.Message, w.Code}})
+	if err != nil {
+		return []byte(`{"result":null,"error":{"exc_type":"Internal","exc_path":"enoki.Internal","exc_args":[],"value":"error cannot be encoded","code":"internal"}}`)
+	}
+	return body
+}
+
+// parseReply returns the raw result, or the error that the other side sent.
+func parseReply(body []byte) (json.RawMessage, error) {
+	var r reply
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, Errorf(Internal, "reply cannot be read: %v", err)
+	}
+	if r.Error != nil {
+		return nil, r.Error.local()
+	}
+	return r.Result, nil
+}
+
+// local gives an error from the wire its form on this side. Python sends no
+// code, so the well-known classes get theirs by path.
+func (w *wireError) local() *Error {
+	e := &Error{Code: w.Code, Type: w.Type, Path: w.Path, Args: w.Args, Message: w.Value, remote: true}
+	if e.Code != "" {
+		return e
+	}
+	e.Code = Unknown
+	for _, code := range []Code{MalformedRequest, IncorrectSignature, MethodNotFound} {
+		if w.Path == code.row().path {
+			e.Code = code
+		}
+	}
+	return e
+}
+
+// decodeResults decodes a raw result into the results of m.
+func (m *method) decodeResults(raw json.RawMessage) ([]reflect.Value, error) {
+	values := make([]reflect.Value, len(m.results))
+	targets := make([]any, len(m.results))
+	for i, t := range m.results {
+		v := reflect.New(t)
+		values[i], targets[i] = v.Elem(), v.Interface()
+	}
+	switch len(targets) {
+	case 0:
+		return values, nil
+	case 1:
+		return values, decodeResult(raw, targets[0])
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil || len(list) != len(targets) {
+		return values, Errorf(Internal, "%s() returned %.80s; the contract wants a list of %d results", m.name, raw, len(targets))
+	}
+	for i, item := range list {
+		if err := decodeResult(item, targets[i]); err != nil {
+			return values, err
+		}
+	}
+	return values, nil
+}
+
+func decodeResult(raw json.RawMessage, target any) error {
+	if len(raw) == 0 {
+		raw = null
+	}
+	if err := json.Unmarshal(raw, target); err != nil {
+		return Errorf(Internal, "result does not fit the contract: %s", jsonMistake(err))
+	}
+	return nil
+}

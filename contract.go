@@ -1,0 +1,211 @@
+package enoki
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+)
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
+)
+
+// method is one function of a contract with all that can be known of it
+// before it is called.
+type method struct {
+	name     string
+	timeout  time.Duration // of a call; 0 is the client's own
+	fn       reflect.Type
+	params   []param
+	results  []reflect.Type // without the error
+	required int            // how many params, from the first, must be given
+}
+
+type param struct {
+	name     string
+	optional bool
+	typ      reflect.Type
+}
+
+// contractField is a method and where its function stands in the contract.
+type contractField struct {
+	*method
+	index int
+}
+
+// contractFields reads the struct type of a contract. Its errors name the
+// field, the type and what to change.
+func contractFields(t reflect.Type) ([]contractField, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("contract %s is a %s; make it a struct whose fields are functions", t, t.Kind())
+	}
+	var fields []contractField
+	names := map[string]string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		m, err := methodOf(f)
+		if err != nil {
+			return nil, fmt.Errorf("contract field %s.%s: %w", t, f.Name, err)
+		}
+		if other, ok := names[m.name]; ok {
+			return nil, fmt.Errorf("contract field %s.%s: method %q is already %s.%s; give one of them another name in its rpc tag", t, f.Name, m.name, t, other)
+		}
+		names[m.name] = f.Name
+		fields = append(fields, contractField{m, i})
+	}
+	if len(fields) == 0 {
+		return nil, fmt.Errorf("contract %s has no functions; add a field such as Hello func(ctx context.Context, name string) (string, error)", t)
+	}
+	return fields, nil
+}
+
+func methodOf(f reflect.StructField) (*method, error) {
+	if !f.IsExported() {
+		return nil, fmt.Errorf("is not exported; begin its name with a capital letter")
+	}
+	if f.Type.Kind() != reflect.Func {
+		return nil, fmt.Errorf("is a %s; a contract holds functions only", f.Type)
+	}
+	name := f.Tag.Get("rpc")
+	if name == "" {
+		name = snakeCase(f.Name)
+	}
+	var args []string
+	if tag := f.Tag.Get("args"); tag != "" {
+		args = strings.Split(tag, ",")
+	}
+	m, err := newMethod(name, f.Type, args)
+	if err != nil {
+		return nil, err
+	}
+	if tag := f.Tag.Get("timeout"); tag != "" {
+		if m.timeout, err = time.ParseDuration(tag); err != nil || m.timeout <= 0 {
+			return nil, fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
+		}
+	}
+	return m, nil
+}
+
+// newMethod checks a function type against its argument names.
+func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
+	if err := checkName("method", name); err != nil {
+		return nil, err
+	}
+	if err := checkShape(fn); err != nil {
+		return nil, err
+	}
+	m := &method{name: name, fn: fn}
+	if got, want := len(args), fn.NumIn()-1; got != want {
+		return nil, fmt.Errorf("%s has %d arguments after the context and %d names; name each in order, as in args:\"a,b\" (\"b?\" may be left out)", fn, want, got)
+	}
+	seen := map[string]bool{}
+	for i, arg := range args {
+		p := param{typ: fn.In(i + 1)}
+		p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
+		if err := checkName("argument", p.name); err != nil {
+			return nil, err
+		}
+		if seen[p.name] {
+			return nil, fmt.Errorf("argument name %q stands twice in its args tag", p.name)
+		}
+		seen[p.name] = true
+		if !p.optional && m.required < i {
+			return nil, fmt.Errorf("argument %q follows an optional one; put optional ones last or mark it %q", p.name, p.name+"?")
+		}
+		if !p.optional {
+			m.required = i + 1
+		}
+		if err := checkJSON(p.typ); err != nil {
+			return nil, fmt.Errorf("argument %q: %w", p.name, err)
+		}
+		m.params = append(m.params, p)
+	}
+	for i := range fn.NumOut() - 1 {
+		if err := checkJSON(fn.Out(i)); err != nil {
+			return nil, fmt.Errorf("result %d: %w", i+1, err)
+		}
+		m.results = append(m.results, fn.Out(i))
+	}
+	return m, nil
+}
+
+func checkShape(fn reflect.Type) error {
+	switch {
+	case fn.Kind() != reflect.Func:
+		return fmt.Errorf("%s is not a function", fn)
+	case fn.IsVariadic():
+		return fmt.Errorf("%s takes a variable number of arguments; take a slice instead", fn)
+	case fn.NumIn() == 0 || fn.In(0) != contextType:
+		return fmt.Errorf("%s does not take a context first; make its first argument a context.Context", fn)
+	case fn.NumOut() == 0 || fn.Out(fn.NumOut()-1) != errorType:
+		return fmt.Errorf("%s does not return an error last; add an error as its last result", fn)
+	}
+	return nil
+}
+
+// checkName keeps names free of what routing keys and subjects give a meaning
+// to.
+func checkName(what, name string) error {
+	for i, r := range name {
+		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		later := r >= '0' && r <= '9' || r == '-' && what != "method" && what != "argument"
+		if !letter && (i == 0 || !later) {
+			return fmt.Errorf("%s name %q has %q at position %d; use ASCII letters, digits and '_', a letter first", what, name, r, i+1)
+		}
+	}
+	if name == "" {
+		return fmt.Errorf("%s name is empty; give it one", what)
+	}
+	return nil
+}
+
+// snakeCase is the name that Python would give a method: CheckUserID becomes
+// check_user_id.
+func snakeCase(name string) string {
+	runes := []rune(name)
+	var b strings.Builder
+	for i, r := range runes {
+		if unicode.IsUpper(r) && i > 0 {
+			afterLower := !unicode.IsUpper(runes[i-1])
+			beforeLower := i+1 < len(runes) && unicode.IsLower(runes[i+1])
+			if afterLower || beforeLower {
+				b.WriteByte('_')
+			}
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// signature is the method as its authors would write it, for messages and for
+// those who list services.
+func (m *method) argNames() []string {
+	names := make([]string, len(m.params))
+	for i, p := range m.params {
+		names[i] = p.name
+		if p.optional {
+			names[i] += "?"
+		}
+	}
+	return names
+}
+
+func typeNames(types []reflect.Type) []string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.String()
+	}
+	return names
+}
+
+func (m *method) paramTypes() []reflect.Type {
+	types := make([]reflect.Type, len(m.params))
+	for i, p := range m.params {
+		types[i] = p.typ
+	}
+	return types
+}

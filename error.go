@@ -1,0 +1,240 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Code says what kind of failure an error is. It travels with the error and
+// becomes a field on the wire, an HTTP status and an exit code. A Code is an
+// error too, so that errors.Is(err, enoki.NotFound) tells it.
+type Code string
+
+// The codes. A handler returns those of the first group; Enoki itself returns
+// the others.
+const (
+	InvalidArgument    Code = "invalid_argument"    // the arguments can never work
+	NotFound           Code = "not_found"           // the thing asked for is not there
+	AlreadyExists      Code = "already_exists"      // the thing to make is there already
+	FailedPrecondition Code = "failed_precondition" // not in this state
+	PermissionDenied   Code = "permission_denied"   // known, but not allowed
+	Unauthenticated    Code = "unauthenticated"     // not known
+	ResourceExhausted  Code = "resource_exhausted"  // a quota or limit is used up
+	Unavailable        Code = "unavailable"         // may work later
+	Internal           Code = "internal"            // a fault of the service, also a panic
+	Unknown            Code = "unknown"             // an error without a code
+
+	Canceled           Code = "canceled"            // the caller lost interest
+	DeadlineExceeded   Code = "deadline_exceeded"   // no answer in time
+	MalformedRequest   Code = "malformed_request"   // the request is not one
+	IncorrectSignature Code = "incorrect_signature" // arguments do not fit the method
+	MethodNotFound     Code = "method_not_found"    // the service has no such method
+	UnknownService     Code = "unknown_service"     // the broker knows no such service
+	NotDelivered       Code = "not_delivered"       // see broker.ErrNotDelivered
+	UnknownOutcome     Code = "unknown_outcome"     // see broker.ErrUnknownOutcome
+	Blocked            Code = "blocked"             // see broker.ErrBlocked
+)
+
+// codeRow is what a Code becomes elsewhere.
+type codeRow struct {
+	status int    // HTTP
+	exit   int    // of a process
+	class  string // exc_type on the wire: the name of a Python class
+	path   string // exc_path on the wire: its module and name
+	hop    bool   // speaks of one hop only, so it is not handed on as it is
+}
+
+const statusClientClosedRequest = 499 // nginx's, the usual one for a caller who left
+
+func row(status, exit int, class string) codeRow {
+	return codeRow{status: status, exit: exit, class: class, path: "enoki." + class}
+}
+
+func hopRow(status, exit int, class, module string) codeRow {
+	return codeRow{status: status, exit: exit, class: class, path: module + "." + class, hop: true}
+}
+
+// codes is the one table of what a code means outside; read only.
+var codes = map[Code]codeRow{
+	InvalidArgument:    row(http.StatusBadRequest, 3, "InvalidArgument"),
+	NotFound:           row(http.StatusNotFound, 4, "NotFound"),
+	AlreadyExists:      row(http.StatusConflict, 5, "AlreadyExists"),
+	FailedPrecondition: row(http.StatusConflict, 5, "FailedPrecondition"),
+	PermissionDenied:   row(http.StatusForbidden, 6, "PermissionDenied"),
+	Unauthenticated:    row(http.StatusUnauthorized, 6, "Unauthenticated"),
+	ResourceExhausted:  row(http.StatusTooManyRequests, 7, "ResourceExhausted"),
+	Unavailable:        row(http.StatusServiceUnavailable, 7, "Unavailable"),
+	Internal:           row(http.StatusInternalServerError, 1, "Internal"),
+	Unknown:            row(http.StatusInternalServerError, 1, "Error"),
+	Canceled:           row(statusClientClosedRequest, 130, "Canceled"),
+	DeadlineExceeded:   row(http.StatusGatewayTimeout, 124, "DeadlineExceeded"),
+	MalformedRequest:   hopRow(http.StatusBadRequest, 3, "MalformedRequest", "nameko.exceptions"),
+	IncorrectSignature: hopRow(http.StatusBadRequest, 3, "IncorrectSignature", "nameko.exceptions"),
+	MethodNotFound:     hopRow(http.StatusNotFound, 4, "MethodNotFound", "nameko.exceptions"),
+	UnknownService:     hopRow(http.StatusServiceUnavailable, 4, "UnknownService", "nameko.exceptions"),
+	NotDelivered:       hopRow(http.StatusBadGateway, 7, "NotDelivered", "enoki"),
+	UnknownOutcome:     hopRow(http.StatusBadGateway, 8, "UnknownOutcome", "enoki"),
+	Blocked:            hopRow(http.StatusServiceUnavailable, 7, "Blocked", "enoki"),
+}
+
+// Error returns the code as text.
+func (c Code) Error() string { return string(c) }
+
+func (c Code) row() codeRow {
+	if r, ok := codes[c]; ok {
+		return r
+	}
+	return codes[Unknown]
+}
+
+// HTTPStatus returns the status that a response with this error has: 500 for
+// a code that Enoki does not know.
+func (c Code) HTTPStatus() int { return c.row().status }
+
+// ExitCode returns the code that a process ends with for this error:
+//
+//	0 none   1 failure   3 bad request   4 not found   5 conflict   6 denied
+//	7 unavailable   8 outcome unknown   124 deadline exceeded   130 canceled
+//
+// 2 is left for wrong usage of a command.
+func (c Code) ExitCode() int {
+	if c == "" {
+		return 0
+	}
+	return c.row().exit
+}
+
+// Error is an error with a code, in the form in which it crosses the wire. A
+// handler may return one; a call returns one whatever the handler returned,
+// also when both are in the same process.
+type Error struct {
+	Code    Code
+	Type    string // the name of the error's class, Nameko's exc_type
+	Path    string // the class with its module, Nameko's exc_path
+	Args    []any  // Nameko's exc_args; text once it has crossed the wire
+	Message string // Nameko's value
+
+	remote bool  // came from the other side of a call
+	cause  error // on this side of the wire only
+}
+
+// Errorf returns an error with a code and a message made as by fmt.Errorf; %w
+// keeps a cause for errors.Is and errors.As on this side of the wire.
+func Errorf(code Code, format string, a ...any) *Error {
+	text := fmt.Errorf(format, a...)
+	return &Error{Code: code, Message: text.Error(), cause: errors.Unwrap(text)}
+}
+
+// Error returns the message, with the class before it when the error came
+// from the other side of a call.
+func (e *Error) Error() string {
+	switch {
+	case e.remote && e.Message == "":
+		return e.Type
+	case e.remote && e.Type != "":
+		return e.Type + ": " + e.Message
+	case e.Message == "":
+		return string(e.Code)
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause, if there is one on this side of the wire.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the error's code, or the error of package
+// context that the code stands for.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case context.DeadlineExceeded:
+		return e.Code == DeadlineExceeded
+	case context.Canceled:
+		return e.Code == Canceled
+	}
+	code, ok := target.(Code)
+	return ok && code == e.Code
+}
+
+// CodeOf returns the code of err: "" for nil, and Unknown for an error
+// without a code.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	var code Code
+	switch {
+	case errors.As(err, &e):
+		return e.Code
+	case errors.As(err, &code):
+		return code
+	case errors.Is(err, broker.ErrUnknownService):
+		return UnknownService
+	case errors.Is(err, broker.ErrUnknownOutcome):
+		return UnknownOutcome
+	case errors.Is(err, broker.ErrBlocked):
+		return Blocked
+	case errors.Is(err, broker.ErrNotDelivered):
+		return NotDelivered
+	case errors.Is(err, broker.ErrClosed):
+		return Unavailable
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Canceled
+	}
+	return Unknown
+}
+
+// failure is what a caller on the other side sees of a handler's error. The
+// codes of one hop would say something false about the caller's own hop, so
+// they cross it as Nameko's RemoteError.
+func failure(err error) *Error {
+	e := onWire(err)
+	if !e.Code.row().hop && !e.remote {
+		return e
+	}
+	code := e.Code
+	if code.row().hop {
+		code = Unavailable
+	}
+	return &Error{
+		Code: code, Type: "RemoteError", Path: "nameko.exceptions.RemoteError",
+		Args: []any{e.Type, e.Message}, Message: e.Type + " " + e.Message, remote: true,
+	}
+}
+
+// crossed is an error as the other side of a call has it: without its cause,
+// its arguments as text.
+func crossed(e *Error) *Error {
+	args := make([]any, len(e.Args))
+	for i, a := range e.Args {
+		args[i] = fmt.Sprint(a)
+	}
+	return &Error{Code: e.Code, Type: e.Type, Path: e.Path, Args: args, Message: e.Message, remote: true}
+}
+
+// onWire gives an error the form in which it crosses the wire.
+func onWire(err error) *Error {
+	code := CodeOf(err)
+	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: err.Error()}
+	var e *Error
+	if errors.As(err, &e) {
+		out.remote = e.remote
+		if e.Type != "" {
+			out.Type, out.Path = e.Type, e.Path
+		}
+		out.Args = e.Args
+		if e.remote {
+			out.Message = e.Message
+		}
+	}
+	if out.Args == nil {
+		out.Args = []any{out.Message}
+	}
+	return out
+}

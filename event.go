@@ -1,0 +1,186 @@
+package enoki
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// Event names an event and the type of its payload. It belongs to one
+// service, the only one that emits it. Declare it beside the contract of that
+// service:
+//
+//	var Posted = enoki.NewEvent[Comment]("comments", "posted")
+type Event[T any] struct {
+	Source string // the service that emits it
+	Name   string // its type: ASCII letters, digits, '_' and '-', a letter first
+}
+
+// NewEvent returns the event name of the service source, with payload T.
+func NewEvent[T any](source, name string) Event[T] {
+	return Event[T]{Source: source, Name: name}
+}
+
+func (ev Event[T]) check() error {
+	if err := checkName("service", ev.Source); err != nil {
+		return fmt.Errorf("event %s.%s: %w", ev.Source, ev.Name, err)
+	}
+	if err := checkName("event", ev.Name); err != nil {
+		return fmt.Errorf("event %s.%s: %w", ev.Source, ev.Name, err)
+	}
+	if err := checkJSON(reflect.TypeFor[T]()); err != nil {
+		return fmt.Errorf("event %s.%s: payload %w", ev.Source, ev.Name, err)
+	}
+	return nil
+}
+
+// subscription is an event handler of a service.
+type subscription struct {
+	source, event string
+	handler       string
+	mode          broker.Mode
+	attempts      int
+	decode        func(body []byte) (reflect.Value, error)
+	fn            Handler
+}
+
+// SubscribeOption changes a subscription made by On.
+type SubscribeOption func(*subscription)
+
+// Broadcast delivers each event to every instance of the service that is
+// there at that moment, instead of to one of them.
+func Broadcast() SubscribeOption {
+	return func(s *subscription) { s.mode = broker.Broadcast }
+}
+
+// Singleton delivers each event to one handler in the whole cluster, of
+// whichever service.
+func Singleton() SubscribeOption {
+	return func(s *subscription) { s.mode = broker.Singleton }
+}
+
+// Retry sets how often one event is tried at most, the first time included;
+// 1 is never again. The default is 5. Between attempts lies a delay that
+// doubles from 1 s to 5 min, with full jitter. An event whose last attempt
+// fails is kept as a dead letter.
+func Retry(attempts int) SubscribeOption {
+	return func(s *subscription) { s.attempts = attempts }
+}
+
+// Named gives the handler a name, which the broker knows the subscription by
+// and which should stay the same over releases. The default is "on_" and the
+// event's name.
+func Named(handler string) SubscribeOption {
+	return func(s *subscription) { s.handler = handler }
+}
+
+// defaultAttempts is how often an event is tried unless Retry says otherwise.
+const defaultAttempts = 5
+
+// On declares a handler for an event: each event goes to one instance of the
+// service, and is kept for it while none is there, unless an option says
+// otherwise. The event is done when fn returns nil; an error has it tried
+// again, see Retry; an event that cannot be decoded, and one whose handler
+// panics, is kept as a dead letter at once.
+func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, options ...SubscribeOption) Part {
+	sub := &subscription{
+		source: ev.Source, event: ev.Name, handler: "on_" + ev.Name, attempts: defaultAttempts,
+		decode: func(body []byte) (reflect.Value, error) {
+			var payload T
+			err := json.Unmarshal(body, &payload)
+			return reflect.ValueOf(&payload).Elem(), err
+		},
+		fn: func(ctx context.Context, c *Call) error {
+			payload, _ := c.in[0].Interface().(T)
+			return fn(ctx, payload)
+		},
+	}
+	for _, option := range options {
+		option(sub)
+	}
+	return partFunc(func(s *Service) error {
+		if err := ev.check(); err != nil {
+			return err
+		}
+		if fn == nil {
+			return fmt.Errorf("event %s.%s has no handler function", ev.Source, ev.Name)
+		}
+		return s.subscribe(sub)
+	})
+}
+
+func (s *Service) subscribe(sub *subscription) error {
+	if err := checkName("handler", sub.handler); err != nil {
+		return fmt.Errorf("event %s.%s: %w", sub.source, sub.event, err)
+	}
+	if sub.attempts < 1 {
+		return fmt.Errorf("event %s.%s: Retry(%d) would never handle it; give it at least 1", sub.source, sub.event, sub.attempts)
+	}
+	for _, other := range s.subscriptions {
+		if other.source == sub.source && other.event == sub.event && other.handler == sub.handler {
+			return fmt.Errorf("event %s.%s has two handlers named %q; name one with enoki.Named", sub.source, sub.event, sub.handler)
+		}
+	}
+	s.subscriptions = append(s.subscriptions, sub)
+	return nil
+}
+
+// Emits declares that the service emits ev, and fills *emit at start. A call
+// of it returns when the broker has stored the event; its errors are those of
+// [broker.Broker.Emit]. A test fills it with a function of its own.
+func Emits[T any](ev Event[T], emit *func(ctx context.Context, payload T) error) Part {
+	return partFunc(func(s *Service) error {
+		if err := ev.check(); err != nil {
+			return err
+		}
+		if ev.Source != s.name {
+			return fmt.Errorf("event %s.%s belongs to service %s; service %s can emit only its own", ev.Source, ev.Name, ev.Source, s.name)
+		}
+		s.emits = append(s.emits, broker.Event{Source: ev.Source, Name: ev.Name})
+		s.fills = append(s.fills, func(c *Client) error {
+			*emit = Emitter(c, ev)
+			return nil
+		})
+		return nil
+	})
+}
+
+// Emitter returns the function that emits ev through c, for use outside a
+// service.
+func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T) error {
+	send := chain(func(ctx context.Context, call *Call) error {
+		return c.emit(ctx, ev.Source, ev.Name, call.in[0].Interface())
+	}, c.options.CallMiddleware)
+	return func(ctx context.Context, payload T) error {
+		call := &Call{Kind: KindEvent, Service: ev.Source, Method: ev.Name, Outgoing: true,
+			in: []reflect.Value{reflect.ValueOf(&payload).Elem()}}
+		return send(ctx, call)
+	}
+}
+
+// emit encodes an event and hands it to the broker.
+func (c *Client) emit(ctx context.Context, source, event string, payload any) error {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+	}
+	ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
+	defer cancel()
+	// An event is handled long after its emitter's deadline, so it carries none.
+	data := trailOf(ctx).send(context.Background(), c.name)
+	err = c.broker.Emit(ctx, source, event, &broker.Message{
+		ID: uuid.New(), Context: data, ContentType: jsonType, Body: body,
+	})
+	return coded(err, "emit %s.%s", source, event)
+}
+
+// Delays of events that are tried again.
+const (
+	firstDelay = time.Second
+	lastDelay  = 5 * time.Minute
+)

@@ -1,0 +1,317 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// instance is a service that runs.
+type instance struct {
+	service *Service
+	process *process
+	log     *slog.Logger
+	member  broker.Member // nil until joined
+	methods map[string]*served
+	work    Handler // middleware around Call.work
+	slots   chan struct{}
+
+	draining chan struct{}      // closed when nothing new is to be started
+	life     context.Context    // of timers and extensions
+	kill     context.CancelFunc // ends life
+	timers   sync.WaitGroup
+	calls    gate // calls of the same process
+	opened   []Extension
+}
+
+func newInstance(s *Service, p *process) *instance {
+	i := &instance{
+		service: s, process: p, log: p.options.Logger.With("service", s.name),
+		methods: map[string]*served{}, slots: make(chan struct{}, p.options.Workers),
+		draining: make(chan struct{}),
+	}
+	for _, m := range s.methods {
+		i.methods[m.name] = &served{method: m.method, handle: i.around(m.handle)}
+	}
+	i.work = i.around(func(ctx context.Context, c *Call) error { return c.work(ctx) })
+	return i
+}
+
+// around puts the middleware that every handler has around h. The net for
+// panics is innermost, so that middleware sees a panic as an error, and
+// outermost too, for middleware that panics.
+func (i *instance) around(h Handler) Handler {
+	return recovered(i.log, chain(recovered(i.log, h), i.process.options.Middleware, i.service.middleware))
+}
+
+// start fills what the service needs, joins the broker, and then opens what
+// brings work from elsewhere.
+func (i *instance) start(ctx context.Context) error {
+	i.life, i.kill = context.WithCancel(context.WithoutCancel(ctx))
+	client := i.process.client(i.service.name)
+	for _, fill := range i.service.fills {
+		if err := fill(client); err != nil {
+			return err
+		}
+	}
+	member, err := i.process.broker.Join(ctx, i.joining())
+	if err != nil {
+		return err
+	}
+	i.member = member
+	for _, x := range i.service.extensions {
+		if err := x.Start(i.life, i.scope()); err != nil {
+			return err
+		}
+		i.opened = append(i.opened, x)
+	}
+	for _, t := range i.service.timers {
+		i.timers.Go(func() { t.run(i.draining, func() { i.tick(t) }) })
+	}
+	return nil
+}
+
+// joining is the service in the broker's words.
+func (i *instance) joining() broker.Service {
+	about := i.service.instance()
+	about.ID, about.Started = uuid.New(), time.Now()
+	about.Host, _ = os.Hostname() // for people only
+	s := broker.Service{Instance: about, Workers: i.process.options.Workers}
+	if len(i.methods) > 0 {
+		s.Serve = i.serve
+	}
+	for _, sub := range i.service.subscriptions {
+		s.Subscriptions = append(s.Subscriptions, broker.Subscription{
+			Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler, Handle: i.handler(sub),
+		})
+	}
+	return s
+}
+
+// stop ends what brings work first, then waits for the work.
+func (i *instance) stop(ctx context.Context) error {
+	defer i.kill()
+	giveUp := context.AfterFunc(ctx, i.kill)
+	defer giveUp()
+	var failures []error
+	for _, x := range i.opened {
+		failures = append(failures, x.Stop(ctx))
+	}
+	close(i.draining)
+	if i.member != nil {
+		failures = append(failures, i.member.Leave(ctx))
+	}
+	failures = append(failures, i.calls.close(ctx), wait(ctx, &i.timers))
+	return errors.Join(failures...)
+}
+
+// acquire waits for a worker slot. It returns false when none came before
+// the instance began to drain or ctx ended.
+func (i *instance) acquire(ctx context.Context) bool {
+	select {
+	case i.slots <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case i.slots <- struct{}{}:
+		return true
+	case <-i.draining:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (i *instance) release() { <-i.slots }
+
+func (i *instance) isDraining() bool {
+	select {
+	case <-i.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// serve answers a request from the broker.
+func (i *instance) serve(ctx context.Context, name string, req *broker.Message) *broker.Message {
+	trail, left := receive(req)
+	if left > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left)
+		defer cancel()
+	}
+	c, m, refused := i.read(name, req)
+	if refused != nil {
+		i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
+		out := answer(encodeFailure(refused))
+		out.Reject = refused.Message
+		return out
+	}
+	if !i.acquire(ctx) {
+		if ctx.Err() == nil {
+			return nil // not started: for another instance
+		}
+		return answer(encodeFailure(onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))))
+	}
+	defer i.release()
+	err := m.handle(trail.enter(ctx, i.service.name, name, i.process.options.CallsTracked), c)
+	return answer(i.outcome(ctx, c, err))
+}
+
+func answer(body []byte) *broker.Message {
+	return &broker.Message{ContentType: jsonType, Body: body}
+}
+
+// read finds the method of a request and decodes its arguments.
+func (i *instance) read(name string, req *broker.Message) (*Call, *served, *Error) {
+	m, ok := i.methods[name]
+	if !ok {
+		return nil, nil, &Error{Code: MethodNotFound, Message: name}
+	}
+	request, refused := parseRequest(req.ContentType, req.Body)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	args, refused := m.bind(request)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	return &Call{Kind: KindRPC, Service: i.service.name, Method: name, in: args}, m, nil
+}
+
+// outcome encodes what a handler returned.
+func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
+	if err == nil {
+		body, unfit := encodeResults(c.out)
+		if unfit == nil {
+			return body
+		}
+		err = &Error{Code: Internal, Type: "UnserializableValueError", Path: "nameko.exceptions.UnserializableValueError",
+			Message: "Unserializable value: " + unfit.Error()}
+	}
+	i.logFailure(ctx, c, err)
+	return encodeFailure(failure(err))
+}
+
+// logFailure logs an error at the level it deserves: a caller's mistake is no
+// fault of the service.
+func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
+	level := slog.LevelInfo
+	if code := CodeOf(err); code.HTTPStatus() >= 500 {
+		level = slog.LevelError
+	}
+	i.log.Log(ctx, level, "handler failed", "kind", string(c.Kind), "method", c.Method, "code", string(CodeOf(err)), "error", err)
+}
+
+// callNear serves a call of the same process in the caller's goroutine. It is
+// not done when the method's function has another type here, so that values
+// must be converted, or when the instance takes no more calls.
+func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool, err error) {
+	s, ok := i.methods[m.name]
+	if !ok || s.fn != m.fn || !i.calls.enter() {
+		return false, nil
+	}
+	defer i.calls.leave()
+	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in}
+	err = s.handle(trailOf(ctx).enter(ctx, i.service.name, m.name, i.process.options.CallsTracked), inner)
+	if err != nil {
+		i.logFailure(ctx, inner, err)
+		return true, crossed(failure(err))
+	}
+	c.out = inner.out
+	return true, nil
+}
+
+// handler handles the events of a subscription and says what becomes of them.
+func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
+	handle := i.around(sub.fn)
+	return func(ctx context.Context, m *broker.Message) broker.Settlement {
+		payload, err := sub.read(m)
+		if err != nil {
+			i.log.ErrorContext(ctx, "event cannot be read and is kept as a dead letter",
+				"event", sub.source+"."+sub.event, "id", m.ID, "error", err)
+			return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+		}
+		if !i.acquire(ctx) {
+			return broker.Settlement{Verdict: broker.HandBack}
+		}
+		defer i.release()
+		trail, _ := receive(m)
+		c := &Call{Kind: KindEvent, Service: i.service.name, Method: sub.handler, in: []reflect.Value{payload}}
+		err = handle(trail.enter(ctx, i.service.name, sub.handler, i.process.options.CallsTracked), c)
+		if err == nil {
+			return broker.Settlement{}
+		}
+		i.logFailure(ctx, c, err)
+		return sub.settle(ctx, m.Attempt, err)
+	}
+}
+
+func (sub *subscription) read(m *broker.Message) (reflect.Value, error) {
+	if media, _, _ := strings.Cut(m.ContentType, ";"); media != "" && media != jsonType {
+		return reflect.Value{}, fmt.Errorf("content type %q is not accepted; send %s", m.ContentType, jsonType)
+	}
+	payload, err := sub.decode(m.Body)
+	if err != nil {
+		return reflect.Value{}, fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
+	}
+	return payload, nil
+}
+
+// settle says what becomes of an event whose handler failed.
+func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
+	switch {
+	case errors.Is(err, errPanic):
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+	case ctx.Err() != nil: // stopped at once: no fault of the event
+		return broker.Settlement{Verdict: broker.HandBack}
+	case attempt >= sub.attempts:
+		return broker.Settlement{Verdict: broker.Reject, Reason: fmt.Sprintf("attempt %d of %d: %v", attempt, sub.attempts, err)}
+	}
+	return broker.Settlement{Verdict: broker.Retry, Delay: backoff(attempt)}
+}
+
+// backoff returns the delay after an attempt, with full jitter, so that what
+// failed together does not come back together.
+func backoff(attempt int) time.Duration {
+	delay := lastDelay
+	if shift := attempt - 1; shift < 10 {
+		delay = min(lastDelay, firstDelay<<shift)
+	}
+	return rand.N(delay) + 1
+}
+
+// tick runs a timer once.
+func (i *instance) tick(t *timer) {
+	if err := i.do(i.life, KindTimer, t.name, t.fn); err != nil {
+		i.log.Error("timer failed", "method", t.name, "error", err)
+	}
+}
+
+// do runs work that is not a message as a handler.
+func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(context.Context) error) error {
+	if !i.acquire(ctx) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return Errorf(Unavailable, "service %s is stopping", i.service.name)
+	}
+	defer i.release()
+	ctx = trailOf(ctx).enter(ctx, i.service.name, name, i.process.options.CallsTracked)
+	return i.work(ctx, &Call{Kind: kind, Service: i.service.name, Method: name, work: fn})
+}
+
+func (i *instance) scope() *Scope {
+	return &Scope{Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress, Handle: i.do}
+}

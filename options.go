@@ -1,0 +1,71 @@
+package enoki
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options are the settings of Run and NewClient. A nil pointer and the zero
+// value are useful; each field's comment ends with its default.
+type Options struct {
+	// Logger receives what happens. Default: slog.Default().
+	Logger *slog.Logger
+
+	// Workers is how many handlers one service runs at once, and how many
+	// messages each of its consumers takes ahead. Default: 100.
+	Workers int
+
+	// Timeout bounds every call and emit that has no deadline of its own.
+	// Default: 10 s.
+	Timeout time.Duration
+
+	// Grace is how long handlers may go on once Run has to stop; then their
+	// contexts are cancelled. Default: 25 s.
+	Grace time.Duration
+
+	// HTTPAddress is where web entrypoints listen that name no address of
+	// their own. Default: 127.0.0.1:8000.
+	HTTPAddress string
+
+	// CallsTracked is how many callers the call stack of a handler shows
+	// beside itself. Default: 10.
+	CallsTracked int
+
+	// Middleware is put around every handler, outside that of its service.
+	Middleware []Middleware
+
+	// CallMiddleware is put around every call and emit.
+	CallMiddleware []Middleware
+
+	// OnReady is called once, when every service takes work.
+	OnReady func()
+}
+
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Logger == nil {
+		out.Logger = slog.Default()
+	}
+	if out.Workers <= 0 {
+		out.Workers = 100
+	}
+	if out.Timeout <= 0 {
+		out.Timeout = 10 * time.Second
+	}
+	if out.Grace <= 0 {
+		out.Grace = 25 * time.Second
+	}
+	if out.HTTPAddress == "" {
+		out.HTTPAddress = "127.0.0.1:8000"
+	}
+	if out.CallsTracked <= 0 {
+		out.CallsTracked = 10
+	}
+	if out.OnReady == nil {
+		out.OnReady = func() {}
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Run runs services on a broker until ctx ends, and returns when all of them
+// have stopped; o may be nil. They start in the order given, each taking work
+// before the next one starts, and stop in reverse: each stops taking work,
+// finishes what runs and hands back what it did not start. What still runs
+// when Options.Grace is over has its context cancelled.
+//
+// The error is nil after a clean stop. It says what was wrong when a service
+// could not start; those started before it have been stopped then.
+func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service) error {
+	if err := checkServices(services); err != nil {
+		return err
+	}
+	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}}
+	err := p.start(ctx, services)
+	if err == nil {
+		p.options.OnReady()
+		<-ctx.Done()
+	}
+	return errors.Join(err, p.stop(ctx))
+}
+
+func checkServices(services []*Service) error {
+	if len(services) == 0 {
+		return errors.New("no service to run; give Run at least one")
+	}
+	var mistakes []error
+	names := map[string]bool{}
+	for _, s := range services {
+		if names[s.name] {
+			mistakes = append(mistakes, fmt.Errorf("service %q is given twice; run each name once in a process", s.name))
+		}
+		names[s.name] = true
+		mistakes = append(mistakes, s.Check())
+	}
+	return errors.Join(mistakes...)
+}
+
+// process is what services that run together share.
+type process struct {
+	broker  broker.Broker
+	options Options
+	started []*instance // in order; Run's goroutine only
+
+	mu      sync.RWMutex
+	running map[string]*instance
+}
+
+func (p *process) start(ctx context.Context, services []*Service) error {
+	for _, s := range services {
+		i := newInstance(s, p)
+		p.started = append(p.started, i)
+		if err := i.start(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped while starting is no failure
+			}
+			return fmt.Errorf("service %q could not start: %w", s.name, err)
+		}
+		p.mu.Lock()
+		p.running[s.name] = i
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// stop stops in reverse order, so that a service finds those it needs for as
+// long as it runs itself.
+func (p *process) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.options.Grace)
+	defer cancel()
+	var failures []error
+	for _, i := range slices.Backward(p.started) {
+		if err := i.stop(ctx); err != nil {
+			failures = append(failures, fmt.Errorf("service %q did not stop cleanly: %w", i.service.name, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (p *process) near(service string) *instance {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.running[service]
+}
+
+func (p *process) client(service string) *Client {
+	return &Client{broker: p.broker, options: p.options, name: service, near: p.near}
+}
+
+// gate counts what is inside and can be shut: then nothing more enters, and
+// wait returns once all have left.
+type gate struct {
+	mu     sync.Mutex
+	shut   bool
+	inside sync.WaitGroup
+}
+
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut {
+		return false
+	}
+	g.inside.Add(1)
+	return true
+}
+
+func (g *gate) leave() { g.inside.Done() }
+
+// close shuts the gate and waits until all have left or ctx ends.
+func (g *gate) close(ctx context.Context) error {
+	g.mu.Lock()
+	g.shut = true
+	g.mu.Unlock()
+	return wait(ctx, &g.inside)
+}
+
+// wait waits for a group or the end of ctx, whichever comes first.
+func wait(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Scope is what a service offers to its extensions.
+type Scope struct {
+	Service     string
+	Logger      *slog.Logger
+	HTTPAddress string // Options.HTTPAddress
+
+	// Handle runs fn as a handler of the service: with a worker slot, a call
+	// id, the service's middleware and a net for panics. The error is that of
+	// fn, or of ctx when it ended before there was a free worker.
+	Handle func(ctx context.Context, kind Kind, name string, fn func(ctx context.Context) error) error
+}

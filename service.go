@@ -1,0 +1,208 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Service is a name and what was declared of it: what it serves, what it
+// needs and what it emits. It runs by Run and holds no state of a run itself.
+type Service struct {
+	name          string
+	methods       []*served
+	subscriptions []*subscription
+	timers        []*timer
+	extensions    []Extension
+	emits         []broker.Event
+	fills         []func(*Client) error // fill what the service needs, at start
+	middleware    []Middleware
+	mistakes      []error
+}
+
+// Part is something that a service is declared of, such as RPC, On or Needs.
+type Part interface {
+	// declare adds the part to a service that is being made.
+	declare(*Service) error
+}
+
+type partFunc func(*Service) error
+
+func (f partFunc) declare(s *Service) error { return f(s) }
+
+// NewService declares a service. The name is made of ASCII letters, digits,
+// '_' and '-', a letter first. What can't work is reported by Check, and by
+// Run before anything starts.
+func NewService(name string, parts ...Part) *Service {
+	s := &Service{name: name}
+	if err := checkName("service", name); err != nil {
+		s.mistakes = append(s.mistakes, err)
+	}
+	for _, part := range parts {
+		if err := part.declare(s); err != nil {
+			s.mistakes = append(s.mistakes, err)
+		}
+	}
+	return s
+}
+
+// Name returns the service's name.
+func (s *Service) Name() string { return s.name }
+
+// Check returns all that is wrong with the declaration, or nil. Each error
+// names the thing, what is wrong with it and what to do.
+func (s *Service) Check() error {
+	if len(s.mistakes) == 0 {
+		return nil
+	}
+	return fmt.Errorf("service %q cannot start: %w", s.name, errors.Join(s.mistakes...))
+}
+
+// served is an RPC method with the function that does it.
+type served struct {
+	*method
+	handle Handler
+}
+
+// RPC declares the methods of a contract: a struct, or a pointer to one,
+// whose fields are functions, every one of them set. A field is served under
+// the name in its rpc tag, or else its own in snake case; the args tag names
+// its arguments in order, and "?" after a name allows a caller to leave it
+// out.
+func RPC(contract any) Part {
+	return partFunc(func(s *Service) error {
+		v := reflect.ValueOf(contract)
+		if v.Kind() == reflect.Pointer && !v.IsNil() {
+			v = v.Elem()
+		}
+		if !v.IsValid() {
+			return fmt.Errorf("contract is nil; give RPC a struct whose fields are functions")
+		}
+		fields, err := contractFields(v.Type())
+		if err != nil {
+			return err
+		}
+		for _, f := range fields {
+			fn := v.Field(f.index)
+			if fn.IsNil() {
+				return fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.index).Name, f.name)
+			}
+			if err := s.serve(f.method, fn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Method declares a single method without a contract type: fn takes a context
+// and the named arguments, and returns results and an error.
+func Method(name string, fn any, args ...string) Part {
+	return partFunc(func(s *Service) error {
+		v := reflect.ValueOf(fn)
+		if !v.IsValid() || v.Kind() == reflect.Func && v.IsNil() {
+			return fmt.Errorf("method %q has no function", name)
+		}
+		m, err := newMethod(name, v.Type(), args)
+		if err != nil {
+			return fmt.Errorf("method %q: %w", name, err)
+		}
+		return s.serve(m, v)
+	})
+}
+
+func (s *Service) serve(m *method, fn reflect.Value) error {
+	for _, other := range s.methods {
+		if other.name == m.name {
+			return fmt.Errorf("method %q is declared twice; serve it once", m.name)
+		}
+	}
+	s.methods = append(s.methods, &served{method: m, handle: invoke(fn)})
+	return nil
+}
+
+// Needs declares that the service calls another one: contract points to a
+// contract struct, whose functions are filled at start. When both services
+// run in one process, a call takes the short way: it runs in the goroutine of
+// its caller, with the same deadline, middleware and call stack and without
+// the broker, arguments and results are shared instead of copied, and it
+// returns when the handler does.
+func Needs(service string, contract any) Part {
+	return partFunc(func(s *Service) error {
+		if err := checkBinding(service, contract); err != nil {
+			return fmt.Errorf("needs %q: %w", service, err)
+		}
+		s.fills = append(s.fills, func(c *Client) error { return Bind(c, service, contract) })
+		return nil
+	})
+}
+
+// Use puts middleware around every handler of the service, the first one
+// outermost.
+func Use(middleware ...Middleware) Part {
+	return partFunc(func(s *Service) error {
+		s.middleware = append(s.middleware, middleware...)
+		return nil
+	})
+}
+
+// Extend declares an entrypoint of another package, such as package web.
+func Extend(x Extension) Part {
+	return partFunc(func(s *Service) error {
+		s.extensions = append(s.extensions, x)
+		return nil
+	})
+}
+
+// Extension is an entrypoint that brings work of its own kind to a service.
+type Extension interface {
+	// Start begins to take work and returns once it does. The scope serves
+	// until Stop has returned; ctx is cancelled when the service must stop at
+	// once.
+	Start(ctx context.Context, scope *Scope) error
+
+	// Stop stops taking work and waits for what runs, until ctx ends.
+	Stop(ctx context.Context) error
+
+	// Describe returns a line for each thing it serves, for people.
+	Describe() []string
+}
+
+// Describe returns a line for each thing that the service serves, handles or
+// emits, for people.
+func (s *Service) Describe() []string {
+	var lines []string
+	for _, m := range s.methods {
+		lines = append(lines, "rpc "+m.name+"("+strings.Join(m.argNames(), ", ")+")")
+	}
+	for _, sub := range s.subscriptions {
+		lines = append(lines, "event "+sub.source+"."+sub.event)
+	}
+	for _, t := range s.timers {
+		lines = append(lines, fmt.Sprintf("timer %s every %v", t.name, t.interval))
+	}
+	for _, x := range s.extensions {
+		lines = append(lines, x.Describe()...)
+	}
+	return lines
+}
+
+// instance describes the service to others on the broker.
+func (s *Service) instance() broker.Instance {
+	out := broker.Instance{Name: s.name, Emits: s.emits}
+	for _, m := range s.methods {
+		out.Methods = append(out.Methods, broker.Method{
+			Name: m.name, Args: m.argNames(), Types: typeNames(m.paramTypes()), Results: typeNames(m.results),
+		})
+	}
+	slices.SortFunc(out.Methods, func(a, b broker.Method) int { return strings.Compare(a.Name, b.Name) })
+	for _, sub := range s.subscriptions {
+		out.Handles = append(out.Handles, broker.Event{Source: sub.source, Name: sub.event, Mode: sub.mode})
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package enoki
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// timer is a function that a service runs at an interval.
+type timer struct {
+	name     string
+	interval time.Duration
+	eager    bool
+	fn       func(ctx context.Context) error
+}
+
+// TimerOption changes a timer made by Every.
+type TimerOption func(*timer)
+
+// Eager has the first tick at start instead of one interval later.
+func Eager() TimerOption { return func(t *timer) { t.eager = true } }
+
+// Every runs fn on each instance of the service at a fixed interval: the n-th
+// tick is due at start + n × interval. Two ticks never overlap: those that
+// fall due while fn runs follow one after another as soon as it returns. An
+// error is logged and stops nothing.
+func Every(interval time.Duration, fn func(ctx context.Context) error, options ...TimerOption) Part {
+	t := &timer{name: functionName(fn), interval: interval, fn: fn}
+	for _, option := range options {
+		option(t)
+	}
+	return partFunc(func(s *Service) error {
+		if interval <= 0 {
+			return fmt.Errorf("timer %s has the interval %v; give it a positive one", t.name, interval)
+		}
+		if fn == nil {
+			return fmt.Errorf("timer of every %v has no function", interval)
+		}
+		s.timers = append(s.timers, t)
+		return nil
+	})
+}
+
+// functionName returns the last word of a function's name in the program, for
+// logs and metrics; a method value ends in "-fm" there.
+func functionName(fn any) string {
+	v := reflect.ValueOf(fn)
+	if v.IsNil() {
+		return "timer"
+	}
+	name := strings.TrimSuffix(runtime.FuncForPC(v.Pointer()).Name(), "-fm")
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+// run ticks until stop is closed and waits for the tick that is running.
+func (t *timer) run(stop <-chan struct{}, tick func()) {
+	due := time.Now()
+	if !t.eager {
+		due = due.Add(t.interval)
+	}
+	for {
+		wait := time.NewTimer(time.Until(due))
+		select {
+		case <-stop:
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+		select {
+		case <-stop: // both were ready
+			return
+		default:
+		}
+		tick()
+		due = due.Add(t.interval)
+	}
+}
