@@ -1,0 +1,83 @@
+// Package storeurl turns the value of the flag --store into a store.
+package storeurl
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/examples/comments/store/bolt"
+	"github.com/enoki-go/enoki/examples/comments/store/redis"
+)
+
+// Usage is the usage of the flag --store.
+const Usage = "where to keep data: redis://host:port/database, or the path of a file that one process at a time can open"
+
+// openTimeout is how long Open waits for a Redis server.
+const openTimeout = 5 * time.Second
+
+// Default returns the file of a program's own in which it keeps data when no
+// store is given: in the user's directory for state, or in that for temporary
+// files when the user has no home.
+func Default(program string) string {
+	return filepath.Join(stateDir(), "enoki", "comments", program+".db")
+}
+
+func stateDir() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return dir
+	}
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		if dir, err := os.UserConfigDir(); err == nil {
+			return dir
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state")
+	}
+	return os.TempDir()
+}
+
+// Open opens the store at url: a URL of Redis, or a path with or without
+// "bolt:" before it. It tells log where the data is.
+func Open(url string, log *slog.Logger) (store.Store, error) {
+	scheme, rest, hasScheme := strings.Cut(url, ":")
+	switch {
+	case scheme == "redis" || scheme == "rediss" || scheme == "unix":
+		ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+		defer cancel()
+		return openRedis(ctx, url, log)
+	case scheme == "bolt":
+		return openFile(strings.TrimPrefix(rest, "//"), log)
+	case hasScheme && strings.HasPrefix(rest, "//"):
+		return nil, fmt.Errorf("no store for scheme %q in --store: have redis, rediss, unix, bolt, or the path of a file", scheme)
+	}
+	return openFile(url, log)
+}
+
+func openRedis(ctx context.Context, url string, log *slog.Logger) (store.Store, error) {
+	s, err := redis.Open(ctx, url, log)
+	if err != nil {
+		return nil, err // not s: a nil *redis.Store is no nil store.Store
+	}
+	log.Info("keeping data on a Redis server")
+	return s, nil
+}
+
+func openFile(path string, log *slog.Logger) (store.Store, error) {
+	if path == "" {
+		return nil, fmt.Errorf("--store names no file: write bolt:path, or leave it out for the default")
+	}
+	s, err := bolt.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("keeping data in a file", "path", path)
+	return s, nil
+}
