@@ -1,0 +1,124 @@
+package telemetry
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// OK is the code of a call that ended without an error.
+const OK = "ok"
+
+// maxNames is how many different pairs of service and method one side of a
+// process may have before further ones are counted as "other": names can come
+// from outside, and every one costs some 20 time series.
+const maxNames = 1000
+
+// Metrics counts the calls that a process handles and makes:
+//
+//	enoki_handled_total{service,method,kind,code}     handlers that have ended
+//	enoki_handle_seconds{service,method,kind}         how long they took
+//	enoki_handling{service}                           how many run now
+//	enoki_called_total{service,method,kind,code}      calls made that have ended
+//	enoki_call_seconds{service,method,kind}           how long they took
+//	enoki_calling{service}                            how many wait now
+//	enoki_ready                                       1 while ready, else 0
+//
+// and what the Go runtime and the operating system say of the process. Its
+// registry is its own. Its methods may be called concurrently.
+type Metrics struct {
+	registry *prometheus.Registry
+	handled  side
+	called   side
+	ready    atomic.Bool
+}
+
+// NewMetrics returns metrics that have counted nothing yet.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		handled:  newSide("handled_total", "handle_seconds", "handling", "Handlers"),
+		called:   newSide("called_total", "call_seconds", "calling", "Calls made"),
+	}
+	m.registry.MustRegister(
+		m.handled.total, m.handled.seconds, m.handled.running,
+		m.called.total, m.called.seconds, m.called.running,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "enoki", Name: "ready",
+			Help: "1 while the process is ready for work, else 0."}, m.readyValue),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	return m
+}
+
+// Registry takes further metrics of the program's own.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Handler serves the metrics to Prometheus.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Handling notes that a handler has started. Its end is noted by calling the
+// result once with its code, OK when there was no error.
+func (m *Metrics) Handling(service, method, kind string) (ended func(code string)) {
+	return m.handled.start(service, method, kind)
+}
+
+// Calling notes that a call to service has started, like Handling.
+func (m *Metrics) Calling(service, method, kind string) (ended func(code string)) {
+	return m.called.start(service, method, kind)
+}
+
+// SetReady notes whether the process is ready for work.
+func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
+
+func (m *Metrics) readyValue() float64 {
+	if m.ready.Load() {
+		return 1
+	}
+	return 0
+}
+
+// side is one half of the metrics: what is handled, or what is called.
+type side struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+	running *prometheus.GaugeVec
+	names   *nameLimit
+}
+
+func newSide(total, seconds, running, subject string) side {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "enoki", Name: name, Help: help}
+	}
+	byMethod := []string{"service", "method", "kind"}
+	return side{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts(opts(total, subject+" that have ended, by the code of their outcome.")),
+			append([]string{"code"}, byMethod...)),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "enoki", Name: seconds, Help: subject + ": how long they took.",
+			// From a call within the machine to the longest a caller waits.
+			Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
+		}, byMethod),
+		running: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(running, subject+" that have not ended yet.")), []string{"service"}),
+		names:   &nameLimit{max: maxNames, seen: map[name]bool{}},
+	}
+}
+
+func (s *side) start(service, method, kind string) func(code string) {
+	began := time.Now()
+	n := s.names.admit(name{service, method})
+	running := s.running.WithLabelValues(n.service)
+	running.Inc()
+	return func(code string) {
+		running.Dec()
+		s.total.WithLabelValues(code, n.service, n.method, kind).Inc()
+		s.seconds.WithLabelValues(n.service, n.method, kind).Observe(time.Since(began).Seconds())
+	}
+}

@@ -1,0 +1,64 @@
+package telemetry
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestMetrics(t *testing.T) {
+	m := NewMetrics()
+	handled := m.Handling("push", "push", "rpc")
+	m.Calling("register", "check", "rpc")("not_found")
+	m.SetReady(true)
+
+	if got := testutil.ToFloat64(m.handled.running.WithLabelValues("push")); got != 1 {
+		t.Errorf("%v handlers run, want 1", got)
+	}
+	handled(OK)
+
+	page := httptest.NewRecorder()
+	m.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`enoki_handled_total{code="ok",kind="rpc",method="push",service="push"} 1`,
+		`enoki_handle_seconds_bucket{kind="rpc",method="push",service="push",le="0.001"}`,
+		`enoki_handle_seconds_bucket{kind="rpc",method="push",service="push",le="30"} 1`,
+		`enoki_handling{service="push"} 0`,
+		`enoki_called_total{code="not_found",kind="rpc",method="check",service="register"} 1`,
+		`enoki_call_seconds_count{kind="rpc",method="check",service="register"} 1`,
+		`enoki_calling{service="register"} 0`,
+		"enoki_ready 1",
+		"go_goroutines ",
+		"process_start_time_seconds ",
+	} {
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, page.Body)
+		}
+	}
+}
+
+func TestMetricsHaveGoodNames(t *testing.T) {
+	m := NewMetrics()
+	m.Handling("s", "m", "rpc")(OK)
+	m.Calling("s", "m", "rpc")(OK)
+	problems, err := testutil.GatherAndLint(m.Registry())
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func TestUnknownNamesDoNotGrowTheMetrics(t *testing.T) {
+	m := NewMetrics()
+	for i := range 3 * maxNames {
+		m.Calling("s", fmt.Sprint("made-up-", i), "rpc")(OK)
+	}
+	if got := testutil.CollectAndCount(m.called.total); got != maxNames+1 {
+		t.Errorf("%d series, want %d", got, maxNames+1)
+	}
+	if got := testutil.ToFloat64(m.called.total.WithLabelValues(OK, "other", "other", "rpc")); got != 2*maxNames {
+		t.Errorf("%v counted as other, want %d", got, 2*maxNames)
+	}
+}

@@ -1,0 +1,122 @@
+package telemetry
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+const mask = "xxxxx" // as net/url writes it
+
+// RedactURL returns text with the password of every URL in it masked, as in
+// amqp://user:xxxxx@host. It takes any text, also a list of URLs or a URL that
+// cannot be parsed, and masks too much rather than too little. The user name
+// in a NATS URL without a password is a token, and masked as well.
+func RedactURL(text string) string {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "://")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		out.WriteString("://")
+		end := urlEnd(rest)
+		out.WriteString(redactAuthority(rest[:end], isTokenScheme(before)))
+		text = rest[end:]
+	}
+}
+
+// urlEnd is where the URL that starts before s ends: at white space, a quote
+// or where the next URL of a list begins.
+func urlEnd(s string) int {
+	end := len(s)
+	if i := strings.IndexAny(s, " \t\r\n\"'`<>"); i >= 0 {
+		end = i
+	}
+	if next := strings.Index(s[:end], "://"); next >= 0 {
+		if comma := strings.LastIndexByte(s[:next], ','); comma >= 0 {
+			end = comma
+		}
+	}
+	return end
+}
+
+func isTokenScheme(before string) bool {
+	for _, scheme := range []string{"nats", "tls"} {
+		if strings.HasSuffix(strings.ToLower(before), scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// redactAuthority masks the password in what follows "://".
+func redactAuthority(s string, userIsSecret bool) string {
+	authority := s
+	if i := strings.IndexAny(s, "/?#"); i >= 0 {
+		authority = s[:i]
+	}
+	user, password, hasColon := strings.Cut(authority, ":")
+	at := strings.LastIndexByte(authority, '@')
+	if at < 0 && hasColon && !isPort(password) {
+		at = strings.LastIndexByte(s, '@') // an unescaped '/', '?' or '#' in the password
+	}
+	switch {
+	case at < 0:
+		return s
+	case hasColon && len(user) < at:
+		return user + ":" + mask + s[at:]
+	case userIsSecret:
+		return mask + s[at:]
+	}
+	return s
+}
+
+func isPort(s string) bool {
+	return strings.Trim(s, "0123456789") == ""
+}
+
+// secretKeys are the log keys whose value is never printed.
+var secretKeys = []string{"password", "passwd", "secret", "token", "authorization", "api_key"}
+
+// maskAttr is a ReplaceAttr function.
+func maskAttr(_ []string, a slog.Attr) slog.Attr {
+	for _, key := range secretKeys {
+		if strings.EqualFold(a.Key, key) {
+			return slog.String(a.Key, mask)
+		}
+	}
+	text, ok := textOf(a.Value.Resolve())
+	if !ok {
+		return a
+	}
+	if masked := RedactURL(text); masked != text {
+		return slog.String(a.Key, masked)
+	}
+	return a
+}
+
+// textOf returns the text of a value that may hold a URL.
+func textOf(v slog.Value) (text string, ok bool) {
+	if v.Kind() == slog.KindString {
+		return v.String(), true
+	}
+	if v.Kind() != slog.KindAny {
+		return "", false
+	}
+	defer func() {
+		if recover() != nil { // a nil pointer in an error or a Stringer
+			text, ok = "<nil>", true
+		}
+	}()
+	switch v := v.Any().(type) {
+	case error:
+		return v.Error(), true
+	case fmt.Stringer:
+		return v.String(), true
+	case []string:
+		return strings.Join(v, ","), true
+	}
+	return "", false
+}
