@@ -1,0 +1,93 @@
+// Package brokertest proves that a driver keeps the promises of package
+// broker. Every driver runs Run in its tests and Benchmark in its benchmarks;
+// a new promise in package broker is a new case here, so that all drivers get
+// it. It leaves to the drivers what only they can know: the names and flags of
+// what they make on the broker.
+package brokertest
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Fixture is what a driver gives to the suite: a broker, and what is declared
+// to differ. The zero value of a declared difference is the full promise.
+type Fixture struct {
+	// Dial returns a new, ready link to the one broker of this fixture. The
+	// suite closes it. It is called from several tests at once.
+	Dial func(t testing.TB) broker.Broker
+
+	// Kill ends the broker at once and without warning, as SIGKILL does, and
+	// Start starts it again on the same data and address and returns when it
+	// takes connections. Both are nil for a broker that has no process of its
+	// own; the fault cases then do not apply.
+	Kill, Start func(t testing.TB)
+
+	// CallsWait: a call to a service that has been there and is stopped waits
+	// for an instance until its context ends. Otherwise it is
+	// broker.ErrUnknownService, like a call to a service never heard of.
+	CallsWait bool
+
+	// CallsStay: a call that an instance hands back is not given to another
+	// one; it is broker.ErrNotDelivered.
+	CallsStay bool
+
+	// TooLarge is a size of a body in bytes that the driver refuses; 0 means
+	// that it refuses none for its size.
+	TooLarge int
+
+	// IgnoreLeaks are goroutines that a library leaves running after Close.
+	IgnoreLeaks []goleak.Option
+}
+
+// testCase is one promise and its proof. The promise is printed when the case
+// fails.
+type testCase struct {
+	name    string
+	promise string
+	run     func(t *trial)
+}
+
+// Run proves that the driver behind f keeps the promises of package broker.
+// Cases that kill the broker run last and alone.
+func Run(t *testing.T, f Fixture) {
+	before := goleak.IgnoreCurrent()
+	f.describe(t)
+	t.Run("parallel", func(t *testing.T) {
+		for _, group := range [][]testCase{callCases(), eventCases(), settlementCases(), memberCases()} {
+			for _, c := range group {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					try(t, f, c)
+				})
+			}
+		}
+	})
+	for _, c := range deadLetterCases() { // alone, because dead letters belong to the whole broker
+		t.Run("alone/"+c.name, func(t *testing.T) { try(t, f, c) })
+	}
+	for _, c := range faultCases() {
+		t.Run("fault/"+c.name, func(t *testing.T) {
+			if f.Kill == nil || f.Start == nil {
+				t.Log("not applicable: this broker has no process of its own to kill")
+				return
+			}
+			try(t, f, c)
+		})
+	}
+	t.Run("no goroutine is left", func(t *testing.T) {
+		poll(t, time.Now().Add(patience), "links that are closed leave no goroutine", func() error {
+			return goleak.Find(append(f.IgnoreLeaks, before, goleak.IgnoreTopFunction("testing.(*T).Run"))...)
+		})
+	})
+}
+
+// describe prints what this driver declares to do in its own way.
+func (f *Fixture) describe(t *testing.T) {
+	t.Logf("declared: CallsWait=%v CallsStay=%v TooLarge=%d, can be killed: %v",
+		f.CallsWait, f.CallsStay, f.TooLarge, f.Kill != nil)
+}

@@ -1,0 +1,490 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+func callCases() []testCase {
+	return []testCase{
+		{"request and reply", "a call carries method, id, content type and body to the service, and content type and body back", requestAndReply},
+		{"context of a call", "context data arrive with their types, integers as int64, nil left out", contextOfCall},
+		{"messages are not shared", "what a handler does to a message does not change the caller's", messagesNotShared},
+		{"own replies", "concurrent calls get each its own reply", ownReplies},
+		{"instances share calls", "a call goes to one instance of the service, and every instance gets some", instancesShareCalls},
+		{"services are apart", "a call reaches the service it names, and no other one on the same link", servicesApart},
+		{"unknown service", "a call to a service never heard of is ErrUnknownService, at once", unknownService},
+		{"stopped service", "a call to a stopped service is ErrUnknownService, or waits where that is declared", stoppedService},
+		{"deadline of a call", "a call ends with the error of ctx, its handler is cancelled, its late reply harms nobody", deadlineOfCall},
+		{"cancelled call", "when the caller gives up, the context of the handler is cancelled", cancelledCall},
+		{"ended context", "a call with a context that has ended is the error of that context", endedContext},
+		{"workers bound calls", "no more handlers run at once than Workers, and no fewer if there is work", workersBoundCalls},
+		{"no deadlock", "handlers may call their own service, and events and calls do not wait for each other", noDeadlock},
+		{"call handed back", "a call with a nil reply goes to another instance", callHandedBack},
+		{"reply with a reject", "a reply that says Reject still reaches the caller who can be reached", replyWithReject},
+		{"request too large", "a request over the limit is ErrNotDelivered, and the link lives on", requestTooLarge},
+	}
+}
+
+func requestAndReply(t *trial) {
+	type request struct {
+		method string
+		m      *broker.Message
+	}
+	got := make(chan request, 1)
+	var binary [256]byte
+	for i := range binary {
+		binary[i] = byte(i)
+	}
+	answers := map[string]*broker.Message{
+		"plain_1": {ID: newID(), ContentType: "application/json", Body: []byte(`{"result":1}`)},
+		"binary":  {ID: newID(), ContentType: "application/x-any", Body: binary[:]},
+		"bare":    {ID: newID()},
+	}
+	name := t.name("svc_Ab9-x")
+	t.serve(t.dial(), name, func(_ context.Context, method string, req *broker.Message) *broker.Message {
+		got <- request{method, req}
+		return answers[method]
+	})
+	for method, answer := range answers {
+		req := &broker.Message{ID: newID(), ContentType: answer.ContentType, Body: answer.Body}
+		reply, err := t.link.Call(t.ctx, name, method, req)
+		if err != nil {
+			t.Fatalf("Call %s: %v", method, err)
+		}
+		r := wait(t, "the request", got)
+		if r.method != method || r.m.ID != req.ID {
+			t.Errorf("the service got method %q with id %q, want %q with %q", r.method, r.m.ID, method, req.ID)
+		}
+		t.wantContent("request", r.m, req)
+		t.wantContent("reply", reply, answer)
+	}
+}
+
+// wantContent fails unless got has the body and content type of want.
+func (t *trial) wantContent(what string, got, want *broker.Message) {
+	t.Helper()
+	if got.ContentType != want.ContentType || !bytes.Equal(got.Body, want.Body) {
+		t.Errorf("%s: got %q of type %q, want %q of type %q", what, got.Body, got.ContentType, want.Body, want.ContentType)
+	}
+}
+
+// contextData returns context data as it is sent and as it has to arrive.
+// Times have whole seconds, which is what AMQP tables can hold.
+func contextData() (sent, arrives map[string]any) {
+	at := time.Date(2026, 11, 23, 8, 30, 5, 0, time.UTC)
+	arrives = map[string]any{
+		"call_id_stack": []any{"a.b.1", "c.d.2"},
+		"true":          true,
+		"false":         false,
+		"int":           int64(-7),
+		"uint8":         int64(200),
+		"max":           int64(1<<63 - 1),
+		"min":           int64(-1 << 63),
+		"float":         1.25,
+		"whole float":   2.0,
+		"text":          "Grüße, 世界 🍄 \"quoted\"\r\n",
+		"empty":         "",
+		"time":          at,
+		"Case":          "upper",
+		"case":          "lower",
+		"dotted.key-1":  "x",
+		"no items":      []any{},
+		"deep":          map[string]any{"list": []any{int64(1), 1.5, map[string]any{"at": at, "ok": true}}, "s": "t"},
+	}
+	sent = maps.Clone(arrives)
+	sent["int"] = int32(-7)
+	sent["uint8"] = uint8(200)
+	sent["nothing"] = nil
+	return sent, arrives
+}
+
+func contextOfCall(t *trial) {
+	got := make(chan map[string]any, 1)
+	name := t.name("svc")
+	t.serve(t.dial(), name, func(_ context.Context, _ string, req *broker.Message) *broker.Message {
+		got <- req.Context
+		return text("")
+	})
+	req := text("")
+	sent, want := contextData()
+	req.Context = sent
+	if _, err := t.link.Call(t.ctx, name, "m", req); err != nil {
+		t.Fatalf("Call: %v", err)
+	}
+	t.wantContext(wait(t, "the request", got), want)
+
+	t.call(t.link, name, "m", "")
+	if c := wait(t, "the second request", got); len(c) != 0 {
+		t.Errorf("a request without context data arrived with %v", c)
+	}
+}
+
+// wantContext fails for every value that is not what was wanted.
+func (t *trial) wantContext(got, want map[string]any) {
+	t.Helper()
+	for k, w := range want {
+		if g, ok := got[k]; !ok || !sameValue(g, w) {
+			t.Errorf("context data %q: got %#v (%T), want %#v (%T)", k, g, g, w, w)
+		}
+	}
+	for k, g := range got {
+		if _, ok := want[k]; !ok {
+			t.Errorf("context data %q: got %#v, want none", k, g)
+		}
+	}
+}
+
+// sameValue compares like reflect.DeepEqual, but times by their instant.
+func sameValue(a, b any) bool {
+	switch a := a.(type) {
+	case time.Time:
+		b, ok := b.(time.Time)
+		return ok && a.Equal(b)
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !sameValue(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, sameValue)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func messagesNotShared(t *trial) {
+	name := t.name("svc")
+	kept := text("reply")
+	t.serve(t.link, name, func(_ context.Context, _ string, req *broker.Message) *broker.Message {
+		req.Body[0] = 'X'
+		req.Context["k"].([]any)[0] = "changed"
+		req.Context["new"] = true
+		return kept
+	})
+	req := text("request")
+	req.Context = map[string]any{"k": []any{"v"}}
+	reply, err := t.link.Call(t.ctx, name, "m", req)
+	if err != nil {
+		t.Fatalf("Call: %v", err)
+	}
+	reply.Body[0] = 'X'
+	if string(req.Body) != "request" || len(req.Context) != 1 || req.Context["k"].([]any)[0] != "v" {
+		t.Errorf("the handler changed the caller's request to %q with %v", req.Body, req.Context)
+	}
+	if string(kept.Body) != "reply" {
+		t.Errorf("the caller changed the handler's reply to %q", kept.Body)
+	}
+}
+
+func ownReplies(t *trial) {
+	name := t.name("svc")
+	t.serve(t.dial(), name, echo)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			body := fmt.Sprint(i)
+			reply, err := t.link.Call(t.ctx, name, "m", text(body))
+			if err != nil {
+				t.Errorf("call %d: %v", i, err)
+			} else if got, want := string(reply.Body), "m:"+body; got != want {
+				t.Errorf("call %d: got reply %q, want %q", i, got, want)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func instancesShareCalls(t *trial) {
+	name := t.name("svc")
+	var handled atomic.Int64
+	for _, id := range []string{"a", "b"} {
+		t.serve(t.dial(), name, func(context.Context, string, *broker.Message) *broker.Message {
+			handled.Add(1)
+			return text(id)
+		})
+	}
+	var calls int64
+	seen := map[string]bool{}
+	t.until("both instances take calls", func() error {
+		calls++
+		seen[t.call(t.link, name, "m", "")] = true
+		if len(seen) < 2 {
+			return fmt.Errorf("after %d calls only %v has served", calls, seen)
+		}
+		return nil
+	})
+	if n := handled.Load(); n != calls {
+		t.Errorf("handlers ran %d times for %d calls", n, calls)
+	}
+}
+
+func servicesApart(t *trial) {
+	for _, s := range []string{"one", "two"} {
+		t.serve(t.link, t.name(s), func(context.Context, string, *broker.Message) *broker.Message { return text(s) })
+	}
+	for range 5 {
+		for _, s := range []string{"one", "two"} {
+			if got := t.call(t.link, t.name(s), "m", ""); got != s {
+				t.Errorf("service %q was called, %q answered", s, got)
+			}
+		}
+	}
+}
+
+func unknownService(t *trial) {
+	start := time.Now()
+	_, err := t.link.Call(t.ctx, t.name("nobody"), "m", text(""))
+	t.wantError("Call to nobody", err, broker.ErrUnknownService)
+	if d := time.Since(start); d > patience/3 {
+		t.Errorf("it took %v to say so, want at once", d)
+	}
+	name := t.name("somebody")
+	t.serve(t.dial(), name, echo)
+	t.call(t.link, name, "m", "the link lives on")
+}
+
+func stoppedService(t *trial) {
+	name := t.name("svc")
+	t.leave(t.serve(t.dial(), name, echo))
+	if !t.fixture.CallsWait {
+		_, err := t.link.Call(t.ctx, name, "m", text(""))
+		t.wantError("Call to a stopped service", err, broker.ErrUnknownService)
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, 50*time.Millisecond)
+	defer cancel()
+	_, err := t.link.Call(ctx, name, "m", text("nobody waits for this one"))
+	t.wantError("Call to a stopped service", err, context.DeadlineExceeded)
+
+	replies := make(chan string, 1)
+	go func() {
+		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
+		if err != nil {
+			t.Errorf("the call that waited: %v", err)
+			reply = text("")
+		}
+		replies <- string(reply.Body)
+	}()
+	t.serve(t.dial(), name, echo)
+	if got := wait(t, "the reply of the service that came back", replies); got != "m:x" {
+		t.Errorf("the call that waited: got %q, want %q", got, "m:x")
+	}
+}
+
+func deadlineOfCall(t *trial) {
+	name := t.name("svc")
+	s := newStuck(t)
+	t.serve(t.dial(), name, func(ctx context.Context, method string, req *broker.Message) *broker.Message {
+		if method == "slow" {
+			return s.serve(ctx, method, req)
+		}
+		return echo(ctx, method, req)
+	})
+	ctx, cancel := context.WithTimeout(t.ctx, 300*time.Millisecond)
+	defer cancel()
+	_, err := t.link.Call(ctx, name, "slow", text("x"))
+	t.wantError("Call past its deadline", err, context.DeadlineExceeded)
+	wait(t, "the context of the handler to end", s.cancelled)
+	s.free()
+	for i := range 5 {
+		body := fmt.Sprint(i)
+		if got := t.call(t.link, name, "fast", body); got != "fast:"+body {
+			t.Errorf("after a late reply: got %q, want %q", got, "fast:"+body)
+		}
+	}
+}
+
+func cancelledCall(t *trial) {
+	name := t.name("svc")
+	s := newStuck(t)
+	t.serve(t.dial(), name, s.serve)
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	errs := make(chan error, 1)
+	go func() {
+		_, err := t.link.Call(ctx, name, "m", text("x"))
+		errs <- err
+	}()
+	other := make(chan error, 1)
+	go func() {
+		_, err := t.link.Call(t.ctx, name, "m", text("y"))
+		other <- err
+	}()
+	wait(t, "the first handler", s.started)
+	wait(t, "the second handler", s.started)
+	cancel()
+	t.wantError("cancelled Call", wait(t, "the call to end", errs), context.Canceled)
+	if got := wait(t, "the context of the handler to end", s.cancelled); got != "x" {
+		t.Errorf("call x was cancelled, the handler of %q was told", got)
+	}
+	s.free()
+	if err := wait(t, "the other call", other); err != nil {
+		t.Errorf("the call that was not cancelled: %v", err)
+	}
+	if len(s.cancelled) > 0 {
+		t.Error("the handler of the call that was not cancelled was told to stop")
+	}
+}
+
+func endedContext(t *trial) {
+	name := t.name("svc")
+	t.serve(t.link, name, echo)
+	ctx, cancel := context.WithCancel(t.ctx)
+	cancel()
+	_, err := t.link.Call(ctx, name, "m", text(""))
+	t.wantError("Call with an ended context", err, context.Canceled)
+	t.wantError("Emit with an ended context", t.link.Emit(ctx, name, "e", text("")), context.Canceled)
+	_, err = t.link.Join(ctx, service(t.name("late")))
+	t.wantError("Join with an ended context", err, context.Canceled)
+	t.call(t.link, name, "m", "the link lives on")
+}
+
+func workersBoundCalls(t *trial) {
+	const workers = 3
+	var running gauge
+	s := newStuck(t)
+	bound := service(t.name("bound"))
+	bound.Workers = workers
+	bound.Serve = func(ctx context.Context, method string, req *broker.Message) *broker.Message {
+		running.in()
+		defer running.out()
+		return s.serve(ctx, method, req)
+	}
+	t.join(t.dial(), bound)
+	var wg sync.WaitGroup
+	for i := range 4 * workers {
+		wg.Go(func() {
+			if _, err := t.link.Call(t.ctx, bound.Name, "m", text(fmt.Sprint(i))); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	for range workers {
+		wait(t, "as many handlers as workers", s.started)
+	}
+	t.meanwhile() // a handler too many would start
+	s.free()
+	wg.Wait()
+	if most := running.most.Load(); most != workers {
+		t.Errorf("at most %d handlers ran at once, want %d", most, workers)
+	}
+}
+
+func noDeadlock(t *trial) {
+	blocked := newStuck(t)
+	name := t.name("svc")
+	answers := make(chan string, 1)
+	s := service(name)
+	s.Workers = 2
+	link := t.dial()
+	s.Serve = func(ctx context.Context, method string, req *broker.Message) *broker.Message {
+		if method != "outer" {
+			return text("inner")
+		}
+		reply, err := link.Call(ctx, name, "inner", text(""))
+		if err == nil {
+			err = link.Emit(ctx, name, "happened", text(string(reply.Body)))
+		}
+		return text(fmt.Sprint(err))
+	}
+	s.Subscriptions = []broker.Subscription{
+		{Source: name, Event: "happened", Handler: "ask", Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+			reply, err := link.Call(ctx, name, "inner", text(""))
+			answers <- fmt.Sprint(err, reply != nil && bytes.Equal(reply.Body, m.Body))
+			return broker.Settlement{}
+		}},
+		{Source: name, Event: "stuck", Handler: "stuck", Handle: blocked.handle},
+	}
+	t.join(link, s)
+	for i := range s.Workers {
+		t.emit(t.link, name, "stuck", fmt.Sprint(i))
+		wait(t, "the handlers that are stuck", blocked.started)
+	}
+	for range 5 {
+		if got := t.call(t.link, name, "outer", ""); got != "<nil>" {
+			t.Errorf("a handler called its own service and emitted: got error %s", got)
+		}
+		if got := wait(t, "the event handler", answers); got != "<nil> true" {
+			t.Errorf("an event handler called its own service: got %s", got)
+		}
+	}
+}
+
+func callHandedBack(t *trial) {
+	name := t.name("svc")
+	refused := make(chan struct{})
+	first := sync.OnceFunc(func() { close(refused) })
+	t.serve(t.dial(), name, func(context.Context, string, *broker.Message) *broker.Message {
+		first() // there may be many
+		return nil
+	})
+	if t.fixture.CallsStay {
+		_, err := t.link.Call(t.ctx, name, "m", text(""))
+		t.wantError("Call that was handed back", err, broker.ErrNotDelivered)
+		return
+	}
+	replies := make(chan error, 1)
+	go func() {
+		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
+		if err == nil && string(reply.Body) != "m:x" {
+			err = fmt.Errorf("got reply %q, want %q", reply.Body, "m:x")
+		}
+		replies <- err
+	}()
+	wait(t, "the instance that refuses", refused)
+	t.serve(t.dial(), name, echo)
+	if err := wait(t, "the instance that serves", replies); err != nil {
+		t.Errorf("a call handed back by one instance: %v", err)
+	}
+}
+
+func replyWithReject(t *trial) {
+	name := t.name("svc")
+	t.serve(t.dial(), name, func(context.Context, string, *broker.Message) *broker.Message {
+		m := text("why")
+		m.Reject = "not JSON"
+		return m
+	})
+	if got := t.call(t.link, name, "m", "{"); got != "why" {
+		t.Errorf("got reply %q, want %q", got, "why")
+	}
+}
+
+func requestTooLarge(t *trial) {
+	if t.fixture.TooLarge == 0 {
+		t.Log("not applicable: this driver refuses no message for its size")
+		return
+	}
+	name := t.name("svc")
+	sizes := make(chan int, 1)
+	t.serve(t.dial(), name, func(_ context.Context, _ string, req *broker.Message) *broker.Message {
+		sizes <- len(req.Body)
+		return text("ok")
+	})
+	large := &broker.Message{ID: newID(), Body: make([]byte, t.fixture.TooLarge)}
+	_, err := t.link.Call(t.ctx, name, "m", large)
+	t.wantError("Call with a request too large", err, broker.ErrNotDelivered)
+	if errors.Is(err, broker.ErrUnknownOutcome) {
+		t.Errorf("the error is also ErrUnknownOutcome: %v", err)
+	}
+	t.call(t.link, name, "m", "small")
+	if n := wait(t, "the small request", sizes); n != len("small") {
+		t.Errorf("the service got a request of %d bytes, want none but the small one", n)
+	}
+}

@@ -1,0 +1,377 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+func faultCases() []testCase {
+	return []testCase{
+		{"recovery", "Ready is not nil while the broker is down, and nil only when every consumer works again, with nothing done by the user", recoverAll},
+		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
+		{"what is stored survives", "events without an instance, retries that wait and dead letters survive a kill of the broker", storedSurvives},
+		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome", pendingCall},
+		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
+		{"calls while down", "Call and Emit end by their deadline while the broker is down, with an error that tells", callsWhileDown},
+		{"join while down", "Join waits for a broker that is down until ctx ends, and succeeds when it comes back", joinWhileDown},
+		{"leave and close while down", "Leave and Close return while the broker is down", closeWhileDown},
+	}
+}
+
+// undelivered are the errors that Call and Emit may end with while the broker
+// is down or goes down.
+var undelivered = []error{
+	broker.ErrNotDelivered, broker.ErrUnknownOutcome, broker.ErrBlocked, context.DeadlineExceeded,
+}
+
+// kill ends the broker, and start starts it again.
+func (t *trial) kill() {
+	t.Helper()
+	t.down = true
+	t.fixture.Kill(t)
+}
+
+func (t *trial) start() {
+	t.Helper()
+	t.fixture.Start(t)
+	t.down = false
+}
+
+// readiness is what both links and members have.
+type readiness interface{ Ready() error }
+
+// untilDown waits until all say that they are not ready.
+func (t *trial) untilDown(all ...readiness) {
+	t.Helper()
+	t.until("Ready is not nil while the broker is down", func() error {
+		for _, r := range all {
+			if r.Ready() == nil {
+				return fmt.Errorf("%T is ready", r)
+			}
+		}
+		return nil
+	})
+}
+
+// untilReady waits until all say that they are ready.
+func (t *trial) untilReady(all ...readiness) {
+	t.Helper()
+	t.until("Ready is nil again", func() error {
+		var errs []error
+		for _, r := range all {
+			errs = append(errs, r.Ready())
+		}
+		return errors.Join(errs...)
+	})
+}
+
+func recoverAll(t *trial) {
+	source := t.name("source")
+	boxes := map[broker.Mode]*inbox{broker.Pool: {}, broker.Broadcast: {}, broker.Singleton: {}}
+	s := service(t.name("svc"))
+	s.Serve = echo
+	for mode, box := range boxes {
+		s.Subscriptions = append(s.Subscriptions, broker.Subscription{Source: source, Event: "e", Mode: mode, Handler: "h" + string(mode), Handle: box.take})
+	}
+	link := t.dial()
+	m := t.join(link, s)
+	t.call(t.link, s.Name, "m", "before")
+	for round := range 2 {
+		t.kill()
+		t.untilDown(t.link, link, m)
+		t.start()
+		t.untilReady(t.link, link, m)
+
+		body := fmt.Sprint("after ", round) // all at the first attempt: Ready has promised it
+		if got := t.call(t.link, s.Name, "m", body); got != "m:"+body {
+			t.Errorf("right after Ready: got reply %q, want %q", got, "m:"+body)
+		}
+		t.emit(t.link, source, "e", body)
+		for mode, box := range boxes {
+			t.until(fmt.Sprintf("the event of mode %q is handled", mode), func() error { return box.missing([]string{body}) })
+		}
+		if got := t.shown(t.link); len(got) != 1 || got[0].ID != s.ID {
+			t.Errorf("Services: got %+v, want the instance %s", got, s.ID)
+		}
+	}
+}
+
+// emitter emits events in a row, each until the broker has confirmed it.
+type emitter struct {
+	t         *trial
+	name      string
+	confirmed chan string
+	stop      chan struct{}
+}
+
+// run emits until stop is closed.
+func (e *emitter) run(source string) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		m := text("event")
+		m.ID = fmt.Sprintf("%s-%05d", e.name, i)
+		for e.once(source, m) != nil {
+			select {
+			case <-tick.C:
+			case <-e.t.ctx.Done():
+				e.t.Errorf("event %s was never confirmed", m.ID)
+				return
+			}
+		}
+		select {
+		case e.confirmed <- m.ID:
+		case <-e.t.ctx.Done():
+			return
+		}
+		select {
+		case <-e.stop:
+			return
+		default:
+		}
+	}
+}
+
+// once tries to emit m, and fails the test for an error that says nothing.
+func (e *emitter) once(source string, m *broker.Message) error {
+	ctx, cancel := context.WithTimeout(e.t.ctx, 5*time.Second)
+	defer cancel()
+	err := e.t.link.Emit(ctx, source, "e", m)
+	for _, known := range undelivered {
+		if err == nil || errors.Is(err, known) {
+			return err
+		}
+	}
+	e.t.Errorf("Emit while the broker goes down: got error %v, want one of %q", err, undelivered)
+	return err
+}
+
+func noEventLost(t *trial) {
+	const perRound = 100
+	source := t.name("source")
+	var box inbox
+	for range 2 {
+		t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"}, box.take)
+	}
+	confirmed, stop := make(chan string), make(chan struct{})
+	var emitters sync.WaitGroup
+	for i := range 4 {
+		e := &emitter{t, fmt.Sprint("emitter-", i), confirmed, stop}
+		emitters.Go(func() { e.run(source) })
+	}
+	finished := make(chan struct{})
+	go func() { emitters.Wait(); close(finished) }()
+
+	var ids []string
+	collect := func(n int) {
+		for range n {
+			ids = append(ids, wait(t, "the next confirmed event", confirmed))
+		}
+	}
+	for range 3 {
+		collect(perRound)
+		t.kill()
+		t.untilDown(t.link)
+		t.start()
+	}
+	collect(perRound)
+	close(stop)
+	for running := true; running; {
+		select {
+		case id := <-confirmed:
+			ids = append(ids, id)
+		case <-finished:
+			running = false
+		}
+	}
+	t.until("every confirmed event is handled", func() error { return box.missing(ids) })
+	t.Logf("%d events confirmed over three kills, %d deliveries", len(ids), len(box.all()))
+}
+
+func storedSurvives(t *trial) {
+	source := t.name("source")
+	stored := broker.Subscription{Source: source, Event: "stored", Handler: "stored"}
+	t.leave(t.subscribe(t.dial(), t.name("svc"), stored, done))
+	attempts := make(chan int, 100)
+	s := service(t.name("svc2"))
+	s.Subscriptions = []broker.Subscription{
+		{Source: source, Event: "retried", Handler: "retried", Handle: func(_ context.Context, m *broker.Message) broker.Settlement {
+			attempts <- m.Attempt
+			if m.Attempt == 1 {
+				return broker.Settlement{Verdict: broker.Retry, Delay: 2 * time.Second}
+			}
+			return broker.Settlement{}
+		}},
+		{Source: source, Event: "dead", Handler: "dead", Handle: func(context.Context, *broker.Message) broker.Settlement {
+			return broker.Settlement{Verdict: broker.Reject, Reason: "no"}
+		}},
+	}
+	link := t.dial()
+	t.join(link, s)
+	ids := t.emitMany(source, "stored", 10)
+	t.emit(t.link, source, "retried", "r")
+	t.emit(t.link, source, "dead", "d")
+	dead := func() error {
+		if got := t.deadLetters(t.link); len(got) == 0 || got[0].Message.ID != "d" {
+			return fmt.Errorf("got dead letters %+v, want that of event d", got)
+		}
+		return nil
+	}
+	t.until("the dead letter appears", dead)
+	wait(t, "the first attempt", attempts)
+
+	t.kill()
+	t.untilDown(t.link, link)
+	t.start()
+	t.untilReady(t.link, link)
+	var box inbox
+	t.subscribe(t.dial(), t.name("svc"), stored, box.take)
+	t.until("stored events are handled", func() error { return box.missing(ids) })
+	for wait(t, "the second attempt", attempts) < 2 { // the kill may have come before the verdict
+	}
+	t.until("the dead letter is there", dead)
+}
+
+func pendingCall(t *trial) {
+	name := t.name("svc")
+	slow := newStuck(t)
+	link := t.dial()
+	m := t.serve(link, name, slow.serve)
+	errs := make(chan error, 1)
+	go func() {
+		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
+		if err == nil && string(reply.Body) != "late:x" {
+			err = fmt.Errorf("got reply %q, want %q", reply.Body, "late:x")
+		}
+		errs <- err
+	}()
+	wait(t, "the handler", slow.started)
+	t.kill()
+	t.untilDown(t.link, link)
+	slow.free()
+	t.start()
+	if err := wait(t, "the pending call to end", errs); err != nil {
+		t.wantError("the pending call", err, broker.ErrUnknownOutcome)
+	}
+	t.untilReady(t.link, link, m)
+	if got := t.call(t.link, name, "m", "y"); got != "late:y" {
+		t.Errorf("after the restart: got reply %q, want %q", got, "late:y")
+	}
+}
+
+func runningHandlers(t *trial) {
+	source, name := t.name("source"), t.name("svc")
+	slow := newStuck(t)
+	var box inbox
+	s := service(name)
+	s.Serve = echo
+	s.Subscriptions = []broker.Subscription{{Source: source, Event: "e", Handler: "h",
+		Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+			slow.wait(ctx, m.ID)
+			return box.take(ctx, m)
+		}}}
+	link := t.dial()
+	m := t.join(link, s)
+	ids := t.emitMany(source, "e", s.Workers)
+	for range s.Workers {
+		wait(t, "all handlers to run", slow.started)
+	}
+	t.kill()
+	t.untilDown(t.link, link, m)
+	slow.free()
+	t.until("running handlers finish while the broker is down", func() error { return box.missing(ids) })
+	t.start()
+	t.untilReady(t.link, link, m)
+	ids = append(ids, t.emitMany(t.name("source"), "e", 3*s.Workers)...) // more than those workers, had they been lost
+	t.until("events after the restart are handled", func() error { return box.missing(ids) })
+	t.leave(m)
+}
+
+func callsWhileDown(t *trial) {
+	name := t.name("svc")
+	link := t.dial()
+	m := t.serve(link, name, echo)
+	t.kill()
+	t.untilDown(t.link, link, m)
+	for what, send := range map[string]func(ctx context.Context) error{
+		"Call": func(ctx context.Context) error { _, err := t.link.Call(ctx, name, "m", text("x")); return err },
+		"Emit": func(ctx context.Context) error { return t.link.Emit(ctx, name, "e", text("x")) },
+	} {
+		ctx, cancel := context.WithTimeout(t.ctx, 500*time.Millisecond)
+		errs := make(chan error, 1)
+		go func() { errs <- send(ctx) }()
+		select {
+		case err := <-errs:
+			t.wantError(what+" while the broker is down", err, undelivered...)
+		case <-time.After(patience):
+			t.Errorf("%s has not ended %v after its deadline", what, patience)
+		}
+		cancel()
+	}
+	t.start()
+	t.untilReady(t.link, link, m)
+	t.call(t.link, name, "m", "works again")
+}
+
+func joinWhileDown(t *trial) {
+	link := t.dial()
+	t.kill()
+	t.untilDown(t.link, link)
+	s := service(t.name("svc"))
+	s.Serve = echo
+	ctx, cancel := context.WithTimeout(t.ctx, 200*time.Millisecond)
+	defer cancel()
+	_, err := link.Join(ctx, s)
+	t.wantError("Join while the broker is down", err, context.DeadlineExceeded)
+
+	s.ID = newID()
+	errs := make(chan error, 1)
+	var m broker.Member
+	go func() {
+		var err error
+		m, err = link.Join(t.ctx, s)
+		errs <- err
+	}()
+	t.start()
+	if err := wait(t, "Join", errs); err != nil {
+		t.Fatalf("Join when the broker came back: %v", err)
+	}
+	t.untilReady(t.link)
+	if got := t.call(t.link, s.Name, "m", "x"); got != "m:x" {
+		t.Errorf("got reply %q, want %q", got, "m:x")
+	}
+	if got := t.shown(t.link); len(got) != 1 || got[0].ID != s.ID {
+		t.Errorf("Services: got %+v, want only the instance whose Join succeeded, %s", got, s.ID)
+	}
+	t.leave(m)
+}
+
+func closeWhileDown(t *trial) {
+	source := t.name("source")
+	s := service(t.name("svc"))
+	s.Serve = echo
+	s.Subscriptions = []broker.Subscription{{Source: source, Event: "e", Handler: "h", Handle: done}}
+	left, kept := t.dial(), t.dial()
+	m := t.join(left, s)
+	s.ID = newID()
+	t.join(kept, s)
+	t.kill()
+	t.untilDown(left, kept)
+	ctx, cancel := context.WithTimeout(t.ctx, time.Second)
+	defer cancel()
+	wait(t, "Leave, whatever it says", leaving(ctx, m))
+	for _, link := range []broker.Broker{left, kept} {
+		closed := make(chan error, 1)
+		go func() { closed <- link.Close() }()
+		if err := wait(t, "Close", closed); err != nil {
+			t.Errorf("Close while the broker is down: got error %v, want nil", err)
+		}
+	}
+	t.start()
+	t.untilReady(t.link)
+}
