@@ -1,0 +1,210 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/enoki-go/enoki"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// handler answers all requests of one Serve. Its routes are fixed once it is
+// made; its scope once it is bound.
+type handler struct {
+	options Options
+	mux     *http.ServeMux
+	api     huma.API
+	scope   *enoki.Scope
+	routes  []string // names, in the order of declaration
+}
+
+// NewHandler returns the handler that Serve would listen with, for tests of
+// the routes with package httptest. Handlers run in no service: without a
+// worker slot, a call id and middleware. It panics for routes that can't work.
+func NewHandler(o *Options, routes ...Route) http.Handler {
+	h, err := newHandler(o, routes)
+	if err == nil {
+		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.Default(), Handle: handleAlone})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return h
+}
+
+// handleAlone does for NewHandler what a service would do.
+func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = enoki.Errorf(enoki.Internal, "%s: panic: %v\n%s", name, p, debug.Stack())
+		}
+	}()
+	return fn(ctx)
+}
+
+func newHandler(o *Options, routes []Route) (*handler, error) {
+	h := &handler{options: o.withDefaults(), mux: http.NewServeMux()}
+	h.api = newAPI(h)
+	var mistakes []error
+	for _, r := range routes {
+		mistakes = append(mistakes, h.add(r))
+	}
+	return h, errors.Join(mistakes...)
+}
+
+// add registers a route. Package http and huma panic for a mistake, which
+// becomes an error here: only then can a service report all of them.
+func (h *handler) add(r Route) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("web: route %s can't be served: %v", r.name(), p)
+		}
+	}()
+	if r.settings.maxBody == 0 {
+		r.settings.maxBody = h.options.MaxBody
+	}
+	if r.settings.timeout == 0 {
+		r.settings.timeout = h.options.Timeout
+	}
+	r.register(h, &r)
+	h.routes = append(h.routes, r.name())
+	return nil
+}
+
+// bind gives the handler the service that it works for, and makes what needs
+// the service's name.
+func (h *handler) bind(scope *enoki.Scope) error {
+	h.scope = scope
+	if h.options.NoDocs {
+		return nil
+	}
+	return h.document(scope.Service)
+}
+
+// plain registers a handler of package http.
+func (h *handler) plain(r *Route, next http.Handler) {
+	h.mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) {
+		a := w.(*answer)
+		if limit := r.settings.maxBody; limit >= 0 {
+			req.Body = http.MaxBytesReader(w, req.Body, limit)
+		}
+		returned := false
+		err := h.call(withExchange(req.Context(), &exchange{answer: a, route: r}), func(ctx context.Context) error {
+			a.pass()
+			next.ServeHTTP(w, req.WithContext(ctx))
+			returned = true
+			if a.status >= http.StatusInternalServerError {
+				return enoki.Errorf(enoki.Internal, "the handler answered with status %d", a.status)
+			}
+			return nil
+		})
+		var refused *refusal
+		switch {
+		case returned || !errors.As(err, &refused):
+		case a.status != 0:
+			panic(http.ErrAbortHandler) // it panicked in the middle of its answer
+		default:
+			a.problem(refused.Problem)
+		}
+	})
+}
+
+// call runs fn as a handler of the service. An error is a refusal, fit for
+// the client; what a client must not see of it is in the log.
+func (h *handler) call(ctx context.Context, fn func(context.Context) error) error {
+	e := exchangeOf(ctx)
+	if timeout := e.route.settings.timeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	name := e.route.name()
+	err := h.scope.Handle(ctx, enoki.KindHTTP, name, func(ctx context.Context) error {
+		id := enoki.CallID(ctx)
+		e.answer.requestID = id[strings.LastIndexByte(id, '.')+1:]
+		return fn(ctx)
+	})
+	if err == nil {
+		return nil
+	}
+	p := problemOf(err)
+	p.Instance = e.answer.instance()
+	if p.Status >= http.StatusInternalServerError {
+		h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", name,
+			"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
+	}
+	return &refusal{p}
+}
+
+// ServeHTTP answers a request and logs it.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	a := newAnswer(w, r, h.options.WriteTimeout)
+	defer func() { h.log(r, a, time.Since(start)) }()
+	h.serve(a, r)
+	a.finish()
+}
+
+// serve routes a request. Handlers' own panics end in call; what arrives here
+// is one of decoding or encoding, such as a MarshalJSON's.
+func (h *handler) serve(a *answer, r *http.Request) {
+	defer func() {
+		p := recover()
+		switch p {
+		case nil:
+			return
+		case http.ErrAbortHandler: // logged by who wants the connection cut
+			panic(p)
+		}
+		h.scope.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern,
+			"request", a.id(), "panic", p, "stack", string(debug.Stack()))
+		if a.through {
+			panic(http.ErrAbortHandler) // the client must see that the answer is not whole
+		}
+		a.problem(newProblem(http.StatusInternalServerError, "internal error"))
+	}()
+	h.mux.ServeHTTP(a, r)
+	if r.Pattern == "" {
+		h.unrouted(a, r)
+	}
+}
+
+// unrouted gives the answers of http.ServeMux itself their form: it says 404
+// and 405 in plain text, and knows no OPTIONS.
+func (h *handler) unrouted(a *answer, r *http.Request) {
+	switch a.status {
+	case http.StatusNotFound:
+		a.problem(newProblem(a.status, fmt.Sprintf("there is nothing at %s", r.URL.Path)))
+	case http.StatusMethodNotAllowed:
+		allow := append(strings.Split(a.Header().Get("Allow"), ", "), http.MethodOptions)
+		slices.Sort(allow)
+		if r.Method == http.MethodOptions {
+			a.discard()
+			a.WriteHeader(http.StatusNoContent)
+		} else {
+			a.problem(newProblem(a.status, fmt.Sprintf("%s is not possible here; use one of %s", r.Method, strings.Join(allow, ", "))))
+		}
+		a.Header().Set("Allow", strings.Join(allow, ", "))
+	}
+}
+
+func (h *handler) log(r *http.Request, a *answer, took time.Duration) {
+	attrs := make([]slog.Attr, 0, 7)
+	attrs = append(attrs, slog.String("method", r.Method), slog.String("route", r.Pattern))
+	if r.Pattern == "" {
+		attrs = append(attrs, slog.String("path", r.URL.Path))
+	}
+	attrs = append(attrs, slog.Int("status", a.status), slog.Int("bytes", a.size),
+		slog.Duration("took", took), slog.String("request", a.id()))
+	h.scope.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http", attrs...)
+}

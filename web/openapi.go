@@ -1,0 +1,51 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// document makes the OpenAPI document of the routes and serves it, with the
+// page that shows it.
+func (h *handler) document(service string) error {
+	document := h.api.OpenAPI()
+	document.Info.Title = h.options.Title
+	if document.Info.Title == "" {
+		document.Info.Title = service
+	}
+	asJSON, err := document.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("web: OpenAPI document as JSON: %w", err)
+	}
+	asYAML, err := document.YAML()
+	if err != nil {
+		return fmt.Errorf("web: OpenAPI document as YAML: %w", err)
+	}
+	pages, err := apidocs()
+	if err != nil {
+		return err
+	}
+	// No more exact type, so that a browser shows the document.
+	pages["/openapi.json"] = newPage(jsonType, asJSON)
+	pages["/openapi.yaml"] = newPage("application/yaml", asYAML)
+	for path, p := range pages {
+		if err := h.page("GET "+path, p); err != nil {
+			return err
+		}
+	}
+	return h.page("GET /apidocs", http.RedirectHandler("/apidocs/", http.StatusMovedPermanently))
+}
+
+// page serves one of our own pages, which needs no worker and no middleware.
+func (h *handler) page(pattern string, p http.Handler) (err error) {
+	defer func() {
+		if conflict := recover(); conflict != nil {
+			err = fmt.Errorf("web: the API docs can't be served beside the service's routes; change the route or set NoDocs: %v", conflict)
+		}
+	}()
+	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		w.(*answer).pass()
+		p.ServeHTTP(w, r)
+	})
+	return nil
+}

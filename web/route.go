@@ -1,0 +1,124 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete or
+// Handle and given to Serve.
+type Route struct {
+	method, path string // Handle has its whole pattern in path
+	settings     settings
+	bodyType     reflect.Type // of the input's field Body, or nil
+	register     func(*handler, *Route)
+}
+
+// name is how the route is called in logs, middleware and call ids.
+func (r *Route) name() string {
+	if r.method == "" {
+		return r.path
+	}
+	return r.method + " " + r.path
+}
+
+type settings struct {
+	summary, description string
+	tags                 []string
+	status               int
+	maxBody              int64
+	timeout              time.Duration
+}
+
+// RouteOption changes one route.
+type RouteOption func(*settings)
+
+// Summary is a route's line in the documentation.
+func Summary(text string) RouteOption { return func(s *settings) { s.summary = text } }
+
+// Description is a route's text in the documentation, in Markdown.
+func Description(text string) RouteOption { return func(s *settings) { s.description = text } }
+
+// Tags group routes in the documentation.
+func Tags(tags ...string) RouteOption { return func(s *settings) { s.tags = tags } }
+
+// Status is what a route answers with when its handler returns no error.
+// Default: 200, or 204 for an output without a Body.
+func Status(status int) RouteOption { return func(s *settings) { s.status = status } }
+
+// MaxBody is the limit of a route's request body in bytes; negative is no
+// limit. Default: MaxBody of Options.
+func MaxBody(bytes int64) RouteOption { return func(s *settings) { s.maxBody = bytes } }
+
+// Timeout is how long a route's handler has; negative is no deadline, for
+// streams. Default: Timeout of Options.
+func Timeout(d time.Duration) RouteOption { return func(s *settings) { s.timeout = d } }
+
+// Get makes a route for GET and HEAD requests to path, whose wildcards are
+// written as for http.ServeMux: "/users/{id}", "/files/{path...}".
+//
+// What can't work for any request keeps the service from starting: an input
+// that is not a struct, a wildcard without its field, a pattern that conflicts
+// with another one.
+func Get[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
+	return typed(http.MethodGet, path, fn, opts)
+}
+
+// Post makes a route for POST requests; see Get.
+func Post[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
+	return typed(http.MethodPost, path, fn, opts)
+}
+
+// Put makes a route for PUT requests; see Get.
+func Put[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
+	return typed(http.MethodPut, path, fn, opts)
+}
+
+// Patch makes a route for PATCH requests; see Get.
+func Patch[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
+	return typed(http.MethodPatch, path, fn, opts)
+}
+
+// Delete makes a route for DELETE requests; see Get.
+func Delete[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
+	return typed(http.MethodDelete, path, fn, opts)
+}
+
+// Handle makes a route of a plain handler, for what the typed ones can't do:
+// files, streams, WebSockets. The pattern is that of http.ServeMux, such as
+// "GET /files/". The limit of the body, the worker slot, the deadline and the
+// middleware are the same. What it writes is sent at once. The route is not in
+// the documentation.
+func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
+	r := Route{path: pattern, register: func(site *handler, r *Route) { site.plain(r, h) }}
+	for _, opt := range opts {
+		opt(&r.settings)
+	}
+	return r
+}
+
+func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out, error), opts []RouteOption) Route {
+	r := Route{method: method, path: path, register: func(site *handler, r *Route) {
+		huma.Register(site.api, site.operation(r), func(ctx context.Context, in *In) (*Out, error) {
+			var out *Out
+			err := site.call(ctx, func(ctx context.Context) (err error) {
+				out, err = fn(ctx, in)
+				return err
+			})
+			return out, err
+		})
+	}}
+	if in := reflect.TypeFor[In](); in.Kind() == reflect.Struct {
+		if body, ok := in.FieldByName("Body"); ok {
+			r.bodyType = body.Type
+		}
+	}
+	for _, opt := range opts {
+		opt(&r.settings)
+	}
+	return r
+}

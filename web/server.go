@@ -1,0 +1,124 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/enoki-go/enoki"
+)
+
+// Serve declares the HTTP routes of a service. It listens when the service
+// starts and, when the service stops, takes no more connections and lets
+// running requests finish for as long as the service may take. Several Serves
+// of one process need different addresses.
+//
+// Beside the routes it serves /openapi.json, /openapi.yaml and /apidocs/, and
+// answers HEAD where there is a GET, and OPTIONS.
+func Serve(o *Options, routes ...Route) enoki.Part {
+	h, err := newHandler(o, routes)
+	return enoki.Extend(&server{options: h.options, routes: routes, names: h.routes, mistakes: err})
+}
+
+// server is the extension that Serve declares.
+type server struct {
+	options  Options
+	routes   []Route
+	names    []string // of the routes
+	mistakes error    // of the routes
+
+	mu     sync.Mutex // guards what follows
+	http   *http.Server
+	served chan struct{} // closed when http.Serve has returned
+}
+
+// Check returns what is wrong with the routes.
+func (s *server) Check() error { return s.mistakes }
+
+// Describe returns a line for each route and one for the documentation.
+func (s *server) Describe() []string {
+	lines := slices.Clone(s.names)
+	if !s.options.NoDocs {
+		lines = append(lines, "GET /apidocs/")
+	}
+	return lines
+}
+
+// Start listens.
+func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
+	if s.mistakes != nil {
+		return s.mistakes
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil {
+		return fmt.Errorf("web: the HTTP routes of service %q are being served already", scope.Service)
+	}
+	h, err := newHandler(&s.options, s.routes)
+	if err := errors.Join(err, h.bind(scope)); err != nil {
+		return err
+	}
+	listener, err := s.listen(ctx, scope)
+	if err != nil {
+		return err
+	}
+	server, served := newHTTPServer(ctx, h), make(chan struct{})
+	s.http, s.served = server, served
+	go func() {
+		defer close(served)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			scope.Logger.Error("http stopped listening", "address", listener.Addr().String(), "error", err)
+		}
+	}()
+	scope.Logger.Info("http listening", "address", "http://"+listener.Addr().String())
+	return nil
+}
+
+// newHTTPServer returns a server whose requests have ctx as their root.
+func newHTTPServer(ctx context.Context, h *handler) *http.Server {
+	o := &h.options
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: o.ReadHeaderTimeout,
+		ReadTimeout:       o.ReadTimeout,
+		IdleTimeout:       o.IdleTimeout,
+		MaxHeaderBytes:    o.MaxHeader,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(h.scope.Logger.Handler(), slog.LevelWarn),
+	}
+}
+
+func (s *server) listen(ctx context.Context, scope *enoki.Scope) (net.Listener, error) {
+	if s.options.Listener != nil {
+		return s.options.Listener, nil
+	}
+	addr := cmp.Or(s.options.Addr, scope.HTTPAddress, DefaultAddr)
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("web: service %q can't serve HTTP on %s: %w; stop the program that uses it, or set another address in web.Options.Addr or enoki.Options.HTTPAddress", scope.Service, addr, err)
+	}
+	return listener, nil
+}
+
+// Stop drains.
+func (s *server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http == nil {
+		return nil
+	}
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("web: requests were cut off: %w", err), s.http.Close())
+	}
+	<-s.served
+	s.http = nil
+	return err
+}
