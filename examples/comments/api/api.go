@@ -1,0 +1,194 @@
+// Package api is the service that people's programs talk to, by HTTP.
+//
+// What the site has to say is answered with status 200 and an envelope:
+// {"code", "message", "data"}. A request that cannot be read, and a fault of
+// the site itself, are answered as problem details (RFC 9457).
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/examples/comments/pushapi"
+	"github.com/enoki-go/enoki/examples/comments/registerapi"
+	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/web"
+)
+
+const (
+	// pushTimeout is how long a comment waits for its push: long enough for a
+	// service that works, short enough for somebody who waits for an answer.
+	pushTimeout = 2 * time.Second
+
+	// saveTimeout is how long saving a comment may take. It is not part of the
+	// request's own time, which may be used up by then.
+	saveTimeout = 5 * time.Second
+)
+
+type site struct {
+	register registerapi.Register
+	push     pushapi.Push
+	comments store.Comments
+	log      *slog.Logger
+}
+
+// New returns the service, which keeps the comments in comments and listens
+// on addr.
+func New(comments store.Comments, addr string, log *slog.Logger) *enoki.Service {
+	s := &site{comments: comments, log: log}
+	o := &web.Options{
+		Addr:  addr,
+		Title: "Comment site",
+		Description: "Register two users, comment on an article of one as the other, and look at what the first one was told. " +
+			"Every answer has status 200 and an envelope; its code is 0 when all went well.",
+	}
+	return enoki.NewService("api",
+		enoki.Needs(registerapi.Name, &s.register),
+		enoki.Needs(pushapi.Name, &s.push),
+		web.Serve(o, s.routes()...),
+	)
+}
+
+func (s *site) routes() []web.Route {
+	return []web.Route{
+		web.Post("/api/v1/register", s.postRegister, web.Summary("Register a user")),
+		web.Post("/api/v1/comment", s.postComment, web.Summary("Comment on an article")),
+		web.Get("/api/v1/articles/{article_id}/comments", s.getComments, web.Summary("Read the comments on an article")),
+		web.Get("/api/v1/users/{u_id}/notifications", s.getNotifications, web.Summary("Read what was pushed to a user")),
+	}
+}
+
+type registerInput struct {
+	Body struct {
+		_         struct{} `json:"-" additionalProperties:"true"`
+		Timestamp int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970." example:"1767225600"`
+		Email     string   `json:"email,omitempty" doc:"One email has one user. Must not be empty." example:"ann@example.com"`
+		Name      string   `json:"name,omitempty" example:"Ann"`
+		Language  string   `json:"language,omitempty" doc:"A BCP 47 tag." example:"en"`
+		Country   string   `json:"country,omitempty" doc:"An ISO 3166 code." example:"GB"`
+	}
+}
+
+type registered struct {
+	UserID registerapi.UserID `json:"u_id" doc:"The user's id."`
+}
+
+func (s *site) postRegister(ctx context.Context, in *registerInput) (*output[registered], error) {
+	b := &in.Body
+	if b.Email == "" {
+		return refused[registered](codeNoEmail, "email is null."), nil
+	}
+	id, message, err := s.register.Register(ctx, b.Email, registerapi.Profile{
+		Timestamp: b.Timestamp, Email: b.Email, Name: b.Name, Language: b.Language, Country: b.Country,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := refused[registered](codeNotRegistered, message)
+	if message == "" {
+		out.Body.Code = codeOK
+	}
+	if id != "" {
+		out.Body.Data.value = &registered{UserID: id}
+	}
+	return out, nil
+}
+
+type commentInput struct {
+	Body struct {
+		_             struct{} `json:"-" additionalProperties:"true"`
+		Timestamp     int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970." example:"1767225660"`
+		UserID        string   `json:"u_id,omitempty" doc:"Who comments. Must not be empty." example:"7000001"`
+		Content       string   `json:"content,omitempty" example:"Well written!"`
+		ArticleID     *int64   `json:"article_id,omitempty" doc:"What is commented on. Must be there." example:"1"`
+		ArticleUserID userID   `json:"article_u_id,omitempty" doc:"Who wrote the article, and is told of the comment. Must not be empty."`
+		ParentID      int64    `json:"parent_comment_id,omitempty" doc:"The comment that this one answers; 0 or nothing when it answers the article." example:"0"`
+	}
+}
+
+type commented struct {
+	CommentID int64 `json:"comment_id" doc:"The new comment's id, higher than all before it."`
+}
+
+func (s *site) postComment(ctx context.Context, in *commentInput) (*output[commented], error) {
+	b := &in.Body
+	if b.ArticleUserID.UserID == "" || b.UserID == "" {
+		return refused[commented](codeNoUser, "article_u_id or u_id is null."), nil
+	}
+	user, err := s.register.CheckRegistered(ctx, registerapi.UserID(b.UserID))
+	if err != nil {
+		return nil, err
+	}
+	if user == nil {
+		return refused[commented](codeStranger, "You need to register to comment."), nil
+	}
+	if b.ArticleID == nil {
+		return nil, enoki.Errorf(enoki.InvalidArgument, "body.article_id is missing: send the integer id of the article")
+	}
+	s.tellAuthor(ctx, b.ArticleUserID.UserID, b.Content)
+	id, err := s.save(ctx, store.Comment{
+		ParentID: b.ParentID, UserID: b.UserID, Content: b.Content,
+		ArticleID: *b.ArticleID, ArticleUserID: string(b.ArticleUserID.UserID), Timestamp: b.Timestamp,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ok(commented{CommentID: id}), nil
+}
+
+// tellAuthor pushes a comment to the article's author. A failure is logged
+// and nothing else: it must not cost the comment.
+func (s *site) tellAuthor(ctx context.Context, author registerapi.UserID, content string) {
+	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
+	defer cancel()
+	delivered, message, err := s.push.Push(ctx, author, content)
+	switch {
+	case err != nil:
+		s.log.WarnContext(ctx, "push failed, the comment is saved all the same", "u_id", author, "error", err)
+	case !delivered:
+		s.log.InfoContext(ctx, "the article's author was not told", "u_id", author, "reason", message)
+	}
+}
+
+// save stores a comment also when its writer has gone meanwhile.
+func (s *site) save(ctx context.Context, c store.Comment) (int64, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	return s.comments.AddComment(ctx, c)
+}
+
+type articleInput struct {
+	ArticleID int64 `path:"article_id" example:"1"`
+}
+
+type thread struct {
+	ArticleID int64    `json:"article_id"`
+	Comments  []*reply `json:"comments" doc:"Those that answer the article, oldest first."`
+}
+
+func (s *site) getComments(ctx context.Context, in *articleInput) (*output[thread], error) {
+	comments, err := s.comments.CommentsOn(ctx, in.ArticleID)
+	if err != nil {
+		return nil, err
+	}
+	return ok(thread{ArticleID: in.ArticleID, Comments: threaded(comments)}), nil
+}
+
+type userInput struct {
+	UserID string `path:"u_id" example:"7000000"`
+}
+
+type notified struct {
+	UserID        string                 `json:"u_id"`
+	Notifications []pushapi.Notification `json:"notifications" doc:"The latest 100, newest first."`
+}
+
+func (s *site) getNotifications(ctx context.Context, in *userInput) (*output[notified], error) {
+	list, err := s.push.Notifications(ctx, registerapi.UserID(in.UserID))
+	if err != nil {
+		return nil, err
+	}
+	return ok(notified{UserID: in.UserID, Notifications: list}), nil
+}

@@ -1,0 +1,68 @@
+// Package push is the service that tells users what happened, each in their
+// language. For now a user is told by a notification that is kept.
+package push
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/examples/comments/pushapi"
+	"github.com/enoki-go/enoki/examples/comments/registerapi"
+	"github.com/enoki-go/enoki/examples/comments/store"
+)
+
+type pusher struct {
+	register registerapi.Register
+	kept     store.Notifications
+	texts    *texts
+	log      *slog.Logger
+}
+
+// New returns the service, which keeps the notifications in kept.
+func New(kept store.Notifications, log *slog.Logger) *enoki.Service {
+	p := newPusher(kept, log)
+	return enoki.NewService(pushapi.Name,
+		enoki.Needs(registerapi.Name, &p.register),
+		enoki.RPC(p.contract()),
+	)
+}
+
+func newPusher(kept store.Notifications, log *slog.Logger) *pusher {
+	return &pusher{kept: kept, texts: newTexts(), log: log}
+}
+
+func (p *pusher) contract() pushapi.Push {
+	return pushapi.Push{Push: p.push, Notifications: p.notifications}
+}
+
+func (p *pusher) push(ctx context.Context, id registerapi.UserID, content string) (bool, string, error) {
+	user, err := p.register.CheckRegistered(ctx, id)
+	if err != nil {
+		return false, "", err
+	}
+	if user == nil {
+		p.log.InfoContext(ctx, "not pushed, since the user is not registered", "u_id", id)
+		return false, pushapi.NotRegistered, nil
+	}
+	text, language := p.texts.find(user.Language, user.Country, content)
+	n := store.Notification{Time: time.Now(), Language: language, Text: text}
+	if err := p.kept.AddNotification(ctx, string(id), n); err != nil {
+		return false, "", err
+	}
+	p.log.InfoContext(ctx, "pushed", "u_id", id, "name", user.Name, "language", language, "text", text)
+	return true, pushapi.Delivered, nil
+}
+
+func (p *pusher) notifications(ctx context.Context, id registerapi.UserID) ([]pushapi.Notification, error) {
+	kept, err := p.kept.NotificationsFor(ctx, string(id))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]pushapi.Notification, len(kept))
+	for i, n := range kept {
+		out[i] = pushapi.Notification(n)
+	}
+	return out, nil
+}
