@@ -1,0 +1,181 @@
+// Package memory is a message broker inside this process: the driver that
+// users' unit tests run on. It keeps every promise of package broker except
+// that it forgets all when the process ends.
+//
+// It starts a goroutine for each running handler and none besides, and waits
+// by timers only, so that in a testing/synctest bubble an hour of retry delay
+// passes at once. What goes through it is copied on the way in and out:
+// services share no memory.
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Broker is a link to an in-process broker. Services meet when they use the
+// same Broker or one that Link has made from it.
+type Broker struct {
+	hub    *hub
+	closed chan struct{} // closed, with hub.mu held, by Close
+}
+
+var _ broker.Broker = (*Broker)(nil)
+
+// New returns a link to a new broker, on which nothing is.
+func New() *Broker { return &Broker{newHub(), make(chan struct{})} }
+
+// Link returns another link to the same broker, which stays when b is closed.
+func (b *Broker) Link() *Broker { return &Broker{b.hub, make(chan struct{})} }
+
+// err is ErrClosed after Close.
+func (b *Broker) err() error {
+	select {
+	case <-b.closed:
+		return broker.ErrClosed
+	default:
+		return nil
+	}
+}
+
+// lock takes the hub's lock for work that ctx and the link still allow.
+func (b *Broker) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.hub.mu.Lock()
+	if err := b.err(); err != nil {
+		b.hub.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// Call implements broker.Broker. A service is unknown when none of its
+// instances is there, also when the last one leaves before it has started the
+// call. A request with context data of a type that can't travel is
+// broker.ErrNotDelivered.
+func (b *Broker) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
+	w, err := newWork(req)
+	if err != nil {
+		return nil, fmt.Errorf("call %s.%s: %w", service, method, err)
+	}
+	w.call = &call{service: service, method: method, answer: make(chan answer, 1)}
+	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	b.hub.callsTo(service).push(w)
+	b.hub.mu.Unlock()
+
+	select {
+	case a := <-w.call.answer:
+		return a.reply, a.err
+	case <-ctx.Done():
+		b.hub.abandon(w)
+		return nil, ctx.Err()
+	case <-b.closed:
+		b.hub.abandon(w)
+		return nil, broker.ErrClosed
+	}
+}
+
+// Emit implements broker.Broker. An event with context data of a type that
+// can't travel is broker.ErrNotDelivered.
+func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Message) error {
+	w, err := newWork(m)
+	if err != nil {
+		return fmt.Errorf("emit %s.%s: %w", source, event, err)
+	}
+	if err := b.lock(ctx); err != nil {
+		return err
+	}
+	defer b.hub.mu.Unlock()
+	for _, q := range b.hub.bound[topic{source, event}] {
+		own := *w // a member may have it in two queues
+		q.push(&own)
+	}
+	return nil
+}
+
+// Join implements broker.Broker.
+func (b *Broker) Join(ctx context.Context, s broker.Service) (broker.Member, error) {
+	if err := check(&s); err != nil {
+		return nil, fmt.Errorf("join %s: %w", s.Name, err)
+	}
+	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer b.hub.mu.Unlock()
+	return newMember(b, s), nil
+}
+
+// check refuses a service that could never work.
+func check(s *broker.Service) error {
+	if s.Workers < 1 {
+		return fmt.Errorf("workers is %d, must be at least 1", s.Workers)
+	}
+	for _, sub := range s.Subscriptions {
+		switch {
+		case sub.Handle == nil:
+			return fmt.Errorf("handler %q of event %s.%s has no function", sub.Handler, sub.Source, sub.Event)
+		case sub.Mode != broker.Pool && sub.Mode != broker.Broadcast && sub.Mode != broker.Singleton:
+			return fmt.Errorf("handler %q of event %s.%s has mode %q, want %q, %q or %q",
+				sub.Handler, sub.Source, sub.Event, sub.Mode, broker.Pool, broker.Broadcast, broker.Singleton)
+		}
+	}
+	return nil
+}
+
+// Services implements broker.Broker. It does not wait: who is there is known.
+func (b *Broker) Services(ctx context.Context) ([]broker.Instance, error) {
+	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer b.hub.mu.Unlock()
+	shown := make([]broker.Instance, 0, len(b.hub.members))
+	for m := range b.hub.members {
+		shown = append(shown, copyInstance(m.service.Instance))
+	}
+	slices.SortFunc(shown, func(a, b broker.Instance) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return shown, nil
+}
+
+// DeadLetters implements broker.Broker.
+func (b *Broker) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter, error) {
+	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer b.hub.mu.Unlock()
+	letters := slices.Clone(b.hub.dead[:max(0, min(limit, len(b.hub.dead)))])
+	for i := range letters {
+		letters[i].Message = copyMessage(letters[i].Message)
+	}
+	return letters, nil
+}
+
+// Ready implements broker.Broker: a link works until it is closed.
+func (b *Broker) Ready() error { return b.err() }
+
+// Close implements broker.Broker. It does not wait for the handlers it cuts
+// off.
+func (b *Broker) Close() error {
+	b.hub.mu.Lock()
+	defer b.hub.mu.Unlock()
+	if b.err() != nil {
+		return nil
+	}
+	close(b.closed)
+	for m := range b.hub.members {
+		if m.link == b {
+			m.stop()
+			m.cut()
+		}
+	}
+	return nil
+}

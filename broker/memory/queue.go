@@ -1,0 +1,125 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// work is one delivery of a message, on its way to one handler. It is not
+// changed once it is in a queue, but for its call.
+type work struct {
+	message     *broker.Message // shared by all deliveries; handlers get copies
+	attempt     int
+	redelivered bool
+	call        *call // nil for an event
+}
+
+// call is what a call has more than an event, guarded by hub.mu.
+type call struct {
+	service, method string
+	answer          chan answer        // has room for the one answer
+	cancel          context.CancelFunc // of its handler; nil before it runs
+	abandoned       bool
+}
+
+type answer struct {
+	reply *broker.Message
+	err   error
+}
+
+// newWork returns a first delivery of m, or says why it can't be delivered.
+func newWork(m *broker.Message) (*work, error) {
+	data, err := travel(m.Context)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	sent := copyContent(m)
+	sent.Context = data
+	return &work{message: sent, attempt: 1}, nil
+}
+
+// again returns w to be delivered another time.
+func (w *work) again(attempt int) *work {
+	return &work{message: w.message, attempt: attempt, redelivered: true, call: w.call}
+}
+
+// delivery returns the message for a handler.
+func (w *work) delivery() *broker.Message {
+	m := copyMessage(w.message)
+	m.Attempt, m.Redelivered = w.attempt, w.redelivered
+	return m
+}
+
+// queue holds work in order until a consumer takes it. All methods want hub.mu
+// held.
+type queue struct {
+	hub       *hub
+	waiting   []*work
+	consumers []*consumer
+	turn      int // index of the consumer that was asked last
+}
+
+// push adds w at the end.
+func (q *queue) push(w *work) {
+	q.waiting = append(q.waiting, w)
+	q.dispatch()
+}
+
+// pushFront adds w at the front, where it has been before.
+func (q *queue) pushFront(w *work) {
+	q.waiting = slices.Insert(q.waiting, 0, w)
+	q.dispatch()
+}
+
+// pushAfter adds w at the end when delay has passed.
+func (q *queue) pushAfter(delay time.Duration, w *work) {
+	if delay <= 0 {
+		q.push(w)
+		return
+	}
+	time.AfterFunc(delay, func() {
+		q.hub.mu.Lock()
+		defer q.hub.mu.Unlock()
+		q.push(w)
+	})
+}
+
+// dispatch starts what waits, as far as consumers have workers to spare.
+func (q *queue) dispatch() {
+	for len(q.waiting) > 0 {
+		w := q.waiting[0]
+		c := q.idle()
+		switch {
+		case w.call != nil && w.call.abandoned:
+		case w.call != nil && len(q.consumers) == 0:
+			w.call.answer <- answer{err: fmt.Errorf("call %s.%s: %w: no instance of it is there", w.call.service, w.call.method, broker.ErrUnknownService)}
+		case c != nil:
+			c.start(w)
+		default:
+			return
+		}
+		q.waiting[0] = nil // for the garbage collector
+		q.waiting = q.waiting[1:]
+	}
+}
+
+// idle returns the next consumer in turn that has a worker to spare, or nil.
+func (q *queue) idle() *consumer {
+	for range q.consumers {
+		q.turn = (q.turn + 1) % len(q.consumers)
+		if c := q.consumers[q.turn]; c.spare > 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// remove ends the work of c, but not what it runs.
+func (q *queue) remove(c *consumer) {
+	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == c })
+	q.dispatch() // to fail the calls that nobody will take
+}
