@@ -219,11 +219,8 @@ func encodeResults(results []reflect.Value) ([]byte, error) {
 
 func encodeFailure(e *Error) []byte {
 	w := crossed(onWire(e)) // arguments as text, whatever they were: Nameko's own form
-	body, err := json.Marshal(reply{Result: null, Error: &wireError{w.Type, w.Path, w.Args, w.Message, w.Code}})
-	if err != nil {
-		return []byte(`{"result":null,"error":{"exc_type":"Internal","exc_path":"enoki.Internal","exc_args":[],"value":"error cannot be encoded","code":"internal"}}`)
-	}
-	return body
+	body, _ := json.Marshal(reply{Result: null, Error: &wireError{w.Type, w.Path, w.Args, w.Message, w.Code}})
+	return body // of text only, which always encodes
 }
 
 // parseReply returns the raw result, or the error that the other side sent.

@@ -17,12 +17,11 @@ var (
 // method is one function of a contract with all that can be known of it
 // before it is called.
 type method struct {
-	name     string
-	timeout  time.Duration // of a call; 0 is the client's own
-	fn       reflect.Type
-	params   []param
-	results  []reflect.Type // without the error
-	required int            // how many params, from the first, must be given
+	name    string
+	timeout time.Duration // of a call; 0 is the client's own
+	fn      reflect.Type
+	params  []param
+	results []reflect.Type // without the error
 }
 
 type param struct {
@@ -98,31 +97,14 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 	if err := checkShape(fn); err != nil {
 		return nil, err
 	}
-	m := &method{name: name, fn: fn}
 	if got, want := len(args), fn.NumIn()-1; got != want {
 		return nil, fmt.Errorf("%s has %d arguments after the context and %d names; name each in order, as in args:\"a,b\" (\"b?\" may be left out)", fn, want, got)
 	}
-	seen := map[string]bool{}
+	m := &method{name: name, fn: fn}
 	for i, arg := range args {
-		p := param{typ: fn.In(i + 1)}
-		p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
-		if err := checkName("argument", p.name); err != nil {
+		if err := m.addParam(arg, fn.In(i+1)); err != nil {
 			return nil, err
 		}
-		if seen[p.name] {
-			return nil, fmt.Errorf("argument name %q stands twice in its args tag", p.name)
-		}
-		seen[p.name] = true
-		if !p.optional && m.required < i {
-			return nil, fmt.Errorf("argument %q follows an optional one; put optional ones last or mark it %q", p.name, p.name+"?")
-		}
-		if !p.optional {
-			m.required = i + 1
-		}
-		if err := checkJSON(p.typ); err != nil {
-			return nil, fmt.Errorf("argument %q: %w", p.name, err)
-		}
-		m.params = append(m.params, p)
 	}
 	for i := range fn.NumOut() - 1 {
 		if err := checkJSON(fn.Out(i)); err != nil {
@@ -131,6 +113,27 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 		m.results = append(m.results, fn.Out(i))
 	}
 	return m, nil
+}
+
+func (m *method) addParam(arg string, t reflect.Type) error {
+	p := param{typ: t}
+	p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
+	if err := checkName("argument", p.name); err != nil {
+		return err
+	}
+	for _, before := range m.params {
+		if before.name == p.name {
+			return fmt.Errorf("argument name %q stands twice in its args tag", p.name)
+		}
+		if before.optional && !p.optional {
+			return fmt.Errorf("argument %q follows an optional one; put optional ones last or mark it %q", p.name, p.name+"?")
+		}
+	}
+	if err := checkJSON(t); err != nil {
+		return fmt.Errorf("argument %q: %w", p.name, err)
+	}
+	m.params = append(m.params, p)
+	return nil
 }
 
 func checkShape(fn reflect.Type) error {
@@ -181,8 +184,7 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// signature is the method as its authors would write it, for messages and for
-// those who list services.
+// argNames returns the names of the arguments as their args tag has them.
 func (m *method) argNames() []string {
 	names := make([]string, len(m.params))
 	for i, p := range m.params {

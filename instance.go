@@ -134,15 +134,6 @@ func (i *instance) acquire(ctx context.Context) bool {
 
 func (i *instance) release() { <-i.slots }
 
-func (i *instance) isDraining() bool {
-	select {
-	case <-i.draining:
-		return true
-	default:
-		return false
-	}
-}
-
 // serve answers a request from the broker.
 func (i *instance) serve(ctx context.Context, name string, req *broker.Message) *broker.Message {
 	trail, left := receive(req)

@@ -353,6 +353,51 @@ func TestWorkersAreBounded(t *testing.T) {
 	}
 }
 
+// What waits for a worker when its instance stops is served by another one.
+func TestDrainHandsBackWhatDidNotStart(t *testing.T) {
+	b := newBroker(t)
+	entered, finish := make(chan struct{}), make(chan struct{})
+	service := func(name string) *enoki.Service {
+		return enoki.NewService("slow",
+			enoki.Method("work", func(context.Context) (string, error) {
+				close(entered)
+				<-finish
+				return name, nil
+			}),
+			enoki.Method("who", func(context.Context) (string, error) { return name, nil }),
+			enoki.On(posted, func(_ context.Context, _ string) error { return nil }))
+	}
+	stop := running(t, b, &enoki.Options{Workers: 1}, service("one"))
+	c := enoki.NewClient(b, nil)
+	call := func(method string) <-chan string {
+		answer := make(chan string, 1)
+		go func() {
+			raw, err := c.Call(context.Background(), "slow", method, nil, nil)
+			if err != nil {
+				raw = []byte(err.Error())
+			}
+			answer <- string(raw)
+		}()
+		return answer
+	}
+	busy := call("work")
+	<-entered
+	waiting := call("who") // no worker is free
+	running(t, b, nil, service("two"))
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	if got := <-waiting; got != `"two"` {
+		t.Errorf("the call that waited got %s, want an answer of the other instance", got)
+	}
+	close(finish)
+	if got := <-busy; got != `"one"` {
+		t.Errorf("the call that ran got %s", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 var posted = enoki.NewEvent[string]("comments", "posted")
 
 func TestEvents(t *testing.T) {
