@@ -530,6 +530,8 @@ type door struct {
 	refuse error
 }
 
+func (d *door) Check() error { return nil }
+
 func (d *door) Start(_ context.Context, s *enoki.Scope) error {
 	d.scope = s
 	*d.log = append(*d.log, "start "+s.Service)

@@ -155,12 +155,15 @@ func Use(middleware ...Middleware) Part {
 func Extend(x Extension) Part {
 	return partFunc(func(s *Service) error {
 		s.extensions = append(s.extensions, x)
-		return nil
+		return x.Check()
 	})
 }
 
 // Extension is an entrypoint that brings work of its own kind to a service.
 type Extension interface {
+	// Check returns what would keep it from starting, before anything starts.
+	Check() error
+
 	// Start begins to take work and returns once it does. The scope serves
 	// until Stop has returned; ctx is cancelled when the service must stop at
 	// once.
