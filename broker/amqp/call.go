@@ -1,0 +1,109 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// replyPrefetch bounds the replies that the broker sends ahead.
+const replyPrefetch = 1024
+
+// Call implements [broker.Broker]. The request expires on the broker with
+// ctx, so that requests nobody waits for don't pile up in the queue of a
+// stopped service.
+func (d *Driver) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	msg, err := publishing(req)
+	if err != nil {
+		return nil, err
+	}
+	msg.CorrelationId = orNew(req.ID)
+	msg.ReplyTo = d.replies.key
+	if err := d.replies.await(ctx); err != nil {
+		return nil, err
+	}
+	w, err := d.replies.expect(msg.CorrelationId, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer d.replies.forget(msg.CorrelationId)
+	if msg.Expiration, err = expiration(ctx); err != nil {
+		return nil, err
+	}
+	o := &outgoing{exchange: d.config.RPCExchange, key: service + "." + method, mandatory: true, msg: msg}
+	if err := d.publisher.submit(ctx, o); err != nil {
+		return nil, err
+	}
+	reply, err := d.awaitReply(ctx, o, w)
+	if errors.Is(err, errNoRoute) {
+		return nil, fmt.Errorf("%w %q: it has no queue on the broker", broker.ErrUnknownService, service)
+	}
+	if err != nil && ctx.Err() != nil && o.state.Load() == sent {
+		d.goCancel(service, msg.CorrelationId)
+	}
+	return reply, err
+}
+
+// awaitReply waits for the reply to a request that was handed to the
+// publisher. A confirm that is lost changes nothing: the request may have
+// arrived, and then its reply still comes.
+func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broker.Message, error) {
+	var lost error // why the outcome of the request is not known
+	done := o.done
+	for {
+		select {
+		case reply := <-w.replies:
+			return message(reply), nil
+		case err := <-done:
+			done = nil
+			if errors.Is(err, broker.ErrUnknownOutcome) {
+				lost = err
+			} else if err != nil {
+				return nil, err
+			}
+		case <-w.expired:
+			if o.state.CompareAndSwap(waiting, abandoned) {
+				return nil, fmt.Errorf("%w: the reply queue expired before the request was sent", broker.ErrNotDelivered)
+			}
+			return nil, fmt.Errorf("%w: the reply queue expired meanwhile", broker.ErrUnknownOutcome)
+		case <-ctx.Done():
+			return nil, d.unanswered(ctx, o, w, done != nil, lost)
+		case <-d.ctx.Done():
+			return nil, d.publisher.closed(o)
+		}
+	}
+}
+
+// unanswered is the error of a call whose ctx has ended without a reply.
+func (d *Driver) unanswered(ctx context.Context, o *outgoing, w *waiter, unconfirmed bool, lost error) error {
+	switch {
+	case lost != nil:
+		return fmt.Errorf("%w: %w", lost, ctx.Err())
+	case unconfirmed:
+		return d.publisher.giveUp(ctx, o)
+	case w.interrupted.Load(), d.replies.ready() != nil:
+		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
+	default:
+		return ctx.Err()
+	}
+}
+
+// expiration returns the time that ctx leaves as a message property.
+func expiration(ctx context.Context) (string, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return "", nil
+	}
+	left := time.Until(deadline).Milliseconds()
+	if left <= 0 {
+		return "", fmt.Errorf("%w: no time is left: %w", broker.ErrNotDelivered, context.DeadlineExceeded)
+	}
+	return strconv.FormatInt(left, 10), nil
+}

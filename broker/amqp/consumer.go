@@ -1,0 +1,254 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// consumer takes messages from one queue, over as many connections as it
+// needs. It is ready only while the broker has confirmed it.
+type consumer struct {
+	link     *link
+	log      *slog.Logger
+	queue    queue
+	prefetch int
+	// before, if not nil, is called each time the consumer is attached again,
+	// before the queue is declared.
+	before func(*session) error
+	// handle settles one message. It runs in a goroutine of its own, at most
+	// prefetch of them at once, over all connections; if inline, it does not
+	// block and runs in the goroutine that reads.
+	handle func(*delivery)
+	inline bool
+	slots  chan struct{} // one item for each handler that runs
+
+	taking      context.Context // ends when no more messages are to be taken
+	stop        context.CancelFunc
+	wasAttached bool           // touched by run only
+	attached    sync.WaitGroup // attachments that are not closed
+	finished    chan struct{}  // closed when run has returned
+
+	mu      sync.Mutex
+	state   error         // nil while ready
+	changed chan struct{} // closed when state changes
+}
+
+// attachment is the life of one consumer on one channel.
+type attachment struct {
+	ch         *amqp091.Channel
+	tag        string
+	deliveries <-chan amqp091.Delivery
+	since      time.Time
+	handlers   sync.WaitGroup
+	ended      chan struct{} // closed when no more can be settled on ch
+}
+
+// delivery is a message to be settled.
+type delivery struct {
+	*amqp091.Delivery
+	attachment *attachment
+}
+
+var errNotAttached = errors.New("not attached yet")
+
+func (c *consumer) init(ctx context.Context, l *link, log *slog.Logger) {
+	c.link, c.log = l, log.With("queue", c.queue.name)
+	c.state, c.changed = errNotAttached, make(chan struct{})
+	c.taking, c.stop = context.WithCancel(ctx)
+	c.slots, c.finished = make(chan struct{}, c.prefetch), make(chan struct{})
+}
+
+// run attaches again and again until stop is called, and returns when the
+// handlers have settled their messages. When hard ends, it does not wait for
+// them: what they have is given back.
+func (c *consumer) run(hard context.Context) {
+	defer close(c.finished)
+	defer c.attached.Wait()
+	defer c.stop()
+	var wait backoff
+	for {
+		s, err := c.link.await(c.taking)
+		if err != nil {
+			return
+		}
+		a, err := c.attach(s)
+		if err != nil {
+			c.set(err)
+			if _, refused := errors.AsType[refusedSetting](err); refused || !s.conn.IsClosed() {
+				c.log.Warn("can't consume, trying again", "error", err)
+			}
+			if !wait.wait(c.taking, 0) {
+				return
+			}
+			continue
+		}
+		c.wasAttached = true
+		c.set(nil)
+		c.consume(a)
+		c.set(fmt.Errorf("lost its consumer %s", time.Now().Format(time.TimeOnly)))
+		c.attached.Go(func() { a.finish(hard) })
+		if c.taking.Err() != nil {
+			return
+		}
+		if !s.conn.IsClosed() {
+			c.log.Warn("consumer lost, attaching again")
+		}
+		wait.worked(a.since)
+	}
+}
+
+// attach declares the queue and returns when the broker has confirmed the
+// consumer.
+func (c *consumer) attach(s *session) (*attachment, error) {
+	if c.before != nil && c.wasAttached {
+		if err := c.before(s); err != nil {
+			return nil, err
+		}
+	}
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	if err := c.queue.declare(ch); err != nil {
+		_ = ch.Close() // the broker has closed it
+		return nil, err
+	}
+	if err := ch.Qos(c.prefetch, 0, false); err != nil {
+		return nil, errors.Join(fmt.Errorf("set the prefetch to %d: %w", c.prefetch, err), ch.Close())
+	}
+	a := &attachment{ch: ch, tag: "enoki-" + newUUID(), since: time.Now(), ended: make(chan struct{})}
+	a.deliveries, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
+	if err != nil {
+		_ = ch.Close()
+		return nil, explainDeclare(c.queue, err)
+	}
+	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
+	go func() {
+		defer close(a.ended)
+		for range closes { // closed with the channel
+		}
+	}()
+	return a, nil
+}
+
+// consume starts handlers until the broker ends the consumer or stop is
+// called. What it has then and did not start goes back to the queue.
+func (c *consumer) consume(a *attachment) {
+	for {
+		select {
+		case d, ok := <-a.deliveries:
+			if !ok {
+				return
+			}
+			c.start(a, &d)
+		case <-c.taking.Done():
+			a.giveBack()
+			return
+		}
+	}
+}
+
+// start runs the handler as soon as there is a slot. The prefetch bounds what
+// the broker sends on one channel; the slots count the handlers, too, that run
+// on after their connection was lost.
+func (c *consumer) start(a *attachment, d *amqp091.Delivery) {
+	if c.inline {
+		c.handle(&delivery{Delivery: d, attachment: a})
+		return
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-a.ended:
+		return // the broker delivers it again
+	case <-c.taking.Done():
+		_ = d.Nack(false, true) // on a closed channel it has gone back already
+		return
+	}
+	a.handlers.Go(func() {
+		defer func() { <-c.slots }()
+		c.handle(&delivery{Delivery: d, attachment: a})
+	})
+}
+
+// giveBack cancels the consumer and hands back what was prefetched.
+func (a *attachment) giveBack() {
+	_ = a.ch.Cancel(a.tag, false) // fails on a closed channel only
+	for d := range a.deliveries { // closed by the cancel or with the channel
+		_ = d.Nack(false, true)
+	}
+}
+
+// isOver tells whether the channel is closed: the broker delivers again what
+// was not settled.
+func (a *attachment) isOver() bool {
+	select {
+	case <-a.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish closes the channel when the handlers have settled their messages, or
+// at once when hard ends: then the broker takes the messages back.
+func (a *attachment) finish(hard context.Context) {
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		a.handlers.Wait()
+	}()
+	select {
+	case <-settled:
+	case <-hard.Done():
+	}
+	_ = a.ch.Close() // it may be closed already
+	<-a.ended
+}
+
+func (c *consumer) set(state error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state != nil {
+		state = fmt.Errorf("%s: %w", c.queue, state)
+	}
+	c.state = state
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *consumer) ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// await returns when the broker has confirmed the consumer, or has refused
+// its queue for good, or when ctx ends.
+func (c *consumer) await(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		state, changed := c.state, c.changed
+		c.mu.Unlock()
+		if state == nil {
+			return nil
+		}
+		if _, refused := errors.AsType[refusedSetting](state); refused {
+			return state
+		}
+		select {
+		case <-changed:
+		case <-c.taking.Done():
+			return broker.ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", state, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package amqp
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// control is the exchange over which Enoki's instances find each other and
+// callers cancel. Nameko knows nothing of it.
+var control = exchange{name: "enoki.control", kind: amqp091.ExchangeTopic}
+
+// What is said on it, as the type of the message.
+const (
+	controlPing   = "ping"   // routing key pingKey; the answer goes to reply_to
+	controlCancel = "cancel" // routing key cancelKey; the correlation id is the call's
+
+	pingKey = "all"
+
+	controlPrefetch = 16
+	controlTimeout  = 5 * time.Second // of sending one message
+	answersEnd      = 300 * time.Millisecond
+	maxInstances    = 4096 // that one Services can find
+)
+
+func cancelKey(service string) string { return "service." + service }
+
+// controlQueue is this instance's own.
+func (m *member) controlQueue() queue {
+	return queue{
+		name: "enoki.control-" + m.service.Name + "-" + m.service.ID, own: true,
+		bindings: []binding{{control, pingKey}, {control, cancelKey(m.service.Name)}},
+	}
+}
+
+// controlled does what a control message asks.
+func (m *member) controlled(d *delivery) {
+	defer func() { _ = d.Ack(false) }() // one that is lost is no matter
+	switch d.Type {
+	case controlPing:
+		if !m.leaving.Load() {
+			m.answer(d)
+		}
+	case controlCancel:
+		m.mu.Lock()
+		cancel := m.running[d.CorrelationId]
+		m.mu.Unlock()
+		if cancel != nil {
+			cancel()
+		}
+	}
+}
+
+func (m *member) answer(d *delivery) {
+	body, err := json.Marshal(m.service.Instance)
+	if err != nil {
+		m.log.Error("can't describe this instance", "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(m.hard, controlTimeout)
+	defer cancel()
+	err = m.driver.publisher.publish(ctx, &outgoing{
+		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
+		msg: amqp091.Publishing{ContentType: jsonType, CorrelationId: d.CorrelationId, Body: body},
+	})
+	if err != nil {
+		m.log.Debug("can't answer who asked for instances", "error", err)
+	}
+}
+
+// goCancel tells the instance that runs the call that nobody waits for it any
+// more. It does not wait: the caller has no time left.
+func (d *Driver) goCancel(service, id string) {
+	d.goRun(func() {
+		ctx, cancel := context.WithTimeout(d.ctx, controlTimeout)
+		defer cancel()
+		if err := d.say(ctx, cancelKey(service), amqp091.Publishing{Type: controlCancel, CorrelationId: id}); err != nil {
+			d.log.Debug("can't cancel a call", "service", service, "error", err)
+		}
+	})
+}
+
+// say publishes a control message, which is not worth to be stored.
+func (d *Driver) say(ctx context.Context, key string, msg amqp091.Publishing) error {
+	if err := d.declare(ctx, control); err != nil {
+		return err
+	}
+	return d.publisher.publish(ctx, &outgoing{exchange: control.name, key: key, repeatable: true, msg: msg})
+}
+
+// Services implements [broker.Broker]. It shows Enoki's instances only.
+func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.replies.await(ctx); err != nil {
+		return nil, err
+	}
+	id := newUUID()
+	w, err := d.replies.expect(id, maxInstances)
+	if err != nil {
+		return nil, err
+	}
+	defer d.replies.forget(id)
+	ping := amqp091.Publishing{Type: controlPing, CorrelationId: id, ReplyTo: d.replies.key}
+	if err := d.say(ctx, pingKey, ping); err != nil {
+		return nil, err
+	}
+	instances := d.gather(ctx, w)
+	slices.SortFunc(instances, func(a, b broker.Instance) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return instances, nil
+}
+
+// gather collects answers until they stop coming.
+func (d *Driver) gather(ctx context.Context, w *waiter) []broker.Instance {
+	var instances []broker.Instance
+	quiet := time.NewTimer(answersEnd)
+	defer quiet.Stop()
+	for {
+		select {
+		case answer := <-w.replies:
+			var i broker.Instance
+			if err := json.Unmarshal(answer.Body, &i); err != nil {
+				d.log.Warn("an instance describes itself unreadably", "error", err)
+				continue
+			}
+			instances = append(instances, i)
+			quiet.Reset(answersEnd)
+		case <-quiet.C:
+			return instances
+		case <-w.expired:
+			return instances
+		case <-ctx.Done():
+			return instances
+		case <-d.ctx.Done():
+			return instances
+		}
+	}
+}

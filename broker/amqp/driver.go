@@ -1,0 +1,214 @@
+// Package amqp is the RabbitMQ driver: it implements [broker.Broker] over AMQP
+// 0-9-1 with the exchanges, queues, properties and headers of Nameko 2 and 3,
+// so that services of both kinds work in one cluster.
+//
+// Bodies and call semantics are left to package enoki; the connections'
+// protocol is left to the RabbitMQ client library, whose own recovery stays
+// off: it gives up after some tries, this driver never does.
+package amqp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Config says how to reach RabbitMQ. Only URL is needed.
+type Config struct {
+	// URL is amqp://user:password@host:port/vhost; the schemes amqps (TLS)
+	// and pyamqp (as in Nameko's AMQP_URI) are accepted too.
+	URL string
+
+	// Logger takes news of the link and of what could not be settled; nil
+	// drops them. Passwords are never logged.
+	Logger *slog.Logger
+
+	// TLS is used with amqps; nil takes the system's authorities and the
+	// URL's query parameters.
+	TLS *tls.Config
+
+	// Owner is whom the reply queue is named for: rpc.reply-<Owner>-<id>.
+	// Default "enoki".
+	Owner string
+
+	// RPCExchange is the topic exchange of requests and replies, Nameko's
+	// rpc_exchange. Default "nameko-rpc".
+	RPCExchange string
+
+	// Heartbeat is how often each side shows that it lives; a peer that was
+	// silent for one and a half times as long is taken for dead. Default
+	// 60 s. The URL's parameter heartbeat, in seconds, goes first.
+	Heartbeat time.Duration
+
+	// replyExpiry is how long the reply queue lives without its consumer. It
+	// is Nameko's 5 minutes but in tests.
+	replyExpiry time.Duration
+}
+
+// Driver is a link to a RabbitMQ vhost. It holds two connections: RabbitMQ
+// stops reading from a connection that publishes while memory or disk are
+// short, and acks must get through then.
+type Driver struct {
+	config Config
+	log    *slog.Logger
+
+	consuming  *link // consumes and declares
+	publishing *link
+	publisher  *publisher
+	replies    *replies
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine but those of handlers
+
+	mu      sync.Mutex
+	closed  bool
+	members map[*member]struct{}
+
+	reading sync.Mutex // held by DeadLetters: two readers would halve the list
+}
+
+var _ broker.Broker = (*Driver)(nil)
+
+// Dial connects to RabbitMQ and returns when both connections stand. While
+// the broker can't be reached it tries again until ctx ends; a refusal of the
+// user, the password or the vhost is an error at once.
+func Dial(ctx context.Context, c Config) (*Driver, error) {
+	c = c.withDefaults()
+	address, err := parseAddress(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}}
+	d.consuming = newLink("consume", address, c)
+	d.publishing = newLink("publish", address, c)
+	d.publisher = newPublisher(d.publishing, d.log)
+	d.replies = newReplies(d)
+	for _, l := range []*link{d.consuming, d.publishing} {
+		if err := l.connect(ctx); err != nil {
+			_ = d.Close()
+			return nil, err
+		}
+		d.goRun(func() { l.run(life) })
+	}
+	d.goRun(func() { d.publisher.run(life) })
+	if err := d.publisher.await(ctx); err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Owner == "" {
+		c.Owner = "enoki"
+	}
+	if c.RPCExchange == "" {
+		c.RPCExchange = "nameko-rpc"
+	}
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = time.Minute
+	}
+	if c.replyExpiry <= 0 {
+		c.replyExpiry = 5 * time.Minute
+	}
+	return c
+}
+
+// goRun runs f in a goroutine that Close waits for. It returns false, and
+// does not run f, after Close.
+func (d *Driver) goRun(f func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.wg.Go(f)
+	return true
+}
+
+// open returns the error of what is begun with a ctx that has ended, or after
+// Close.
+func (d *Driver) open(ctx context.Context) error {
+	if d.ctx.Err() != nil {
+		return broker.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// Ready implements [broker.Broker].
+func (d *Driver) Ready() error {
+	if d.ctx.Err() != nil {
+		return broker.ErrClosed
+	}
+	errs := []error{d.consuming.ready(), d.publishing.ready(), d.publisher.ready(), d.replies.ready()}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for m := range d.members {
+		errs = append(errs, m.Ready())
+	}
+	return errors.Join(errs...)
+}
+
+// Close implements [broker.Broker]. It waits for everything but handlers.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.cancel() // the contexts of all members come from this one
+	d.consuming.close()
+	d.publishing.close()
+	d.wg.Wait()
+	return nil
+}
+
+func (d *Driver) add(m *member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.members[m] = struct{}{}
+}
+
+func (d *Driver) remove(m *member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.members, m)
+}
+
+// declare makes sure, once per connection, that t exists. It uses the
+// connection that consumes, for RabbitMQ never stops reading from that one.
+func (d *Driver) declare(ctx context.Context, t topology) error {
+	s, err := d.consuming.await(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: declare %s: %w", broker.ErrNotDelivered, t, err)
+	}
+	if s.declared(t.String()) {
+		return nil
+	}
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("%w: declare %s: %w", broker.ErrNotDelivered, t, err)
+	}
+	defer ch.Close() // a failed declaration has closed it already
+	if err := t.declare(ch); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	s.setDeclared(t.String(), true)
+	return nil
+}
+
+// undeclare has the next declare of t ask the broker again.
+func (d *Driver) undeclare(t topology) {
+	if s := d.consuming.now(); s != nil {
+		s.setDeclared(t.String(), false)
+	}
+}

@@ -1,0 +1,87 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// eventsOf returns the exchange of the events of a service.
+func eventsOf(source string) exchange {
+	return exchange{name: source + ".events", kind: amqp091.ExchangeTopic}
+}
+
+// Emit implements [broker.Broker]. The broker drops an event that no queue is
+// bound for, as Nameko's events are.
+func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Message) error {
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	msg, err := publishing(m)
+	if err != nil {
+		return err
+	}
+	msg.MessageId = orNew(m.ID)
+	ex := eventsOf(source)
+	for range 2 {
+		if err = d.declare(ctx, ex); err != nil {
+			return err
+		}
+		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, msg: msg})
+		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {
+			return err
+		}
+		d.undeclare(ex) // somebody deleted it since; once more, with a new one
+	}
+	return err
+}
+
+// publishing turns m into what all kinds of messages have in common on the
+// wire. Priority 0 and an empty headers table, which Nameko sends, are the
+// defaults of receivers; the client library leaves them out.
+func publishing(m *broker.Message) (amqp091.Publishing, error) {
+	headers, err := headersOf(m.Context)
+	if err != nil {
+		return amqp091.Publishing{}, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	return amqp091.Publishing{
+		Headers:         headers,
+		ContentType:     m.ContentType,
+		ContentEncoding: "utf-8",
+		DeliveryMode:    amqp091.Persistent,
+		Body:            m.Body,
+	}, nil
+}
+
+// jsonType is the one content type that every Nameko service accepts, without
+// any parameter. A message without a content type kills it: who calls this
+// driver gives one.
+const jsonType = "application/json"
+
+func orNew(id string) string {
+	if id != "" {
+		return id
+	}
+	return newUUID()
+}
+
+// message turns a delivery into a message. id is that of the sender; a Python
+// sender gives events none.
+func message(d *amqp091.Delivery) *broker.Message {
+	id := d.CorrelationId
+	if id == "" {
+		id = d.MessageId
+	}
+	return &broker.Message{
+		ID:          orNew(id),
+		Context:     contextOf(d.Headers),
+		ContentType: d.ContentType,
+		Body:        d.Body,
+		Attempt:     attemptOf(d.Headers),
+		Redelivered: d.Redelivered,
+	}
+}

@@ -1,0 +1,152 @@
+package amqp
+
+import (
+	"crypto/rand"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	contextPrefix = "nameko." // of context data among the headers
+	ownPrefix     = "enoki-"  // of this driver's own headers, never context data
+)
+
+// headersOf turns context data into headers: each key gets Nameko's prefix, a
+// nil value is left out.
+func headersOf(context map[string]any) (amqp091.Table, error) {
+	headers := make(amqp091.Table, len(context)+4)
+	for k, v := range context {
+		if v == nil {
+			continue
+		}
+		field, err := fieldOf(v)
+		if err != nil {
+			return nil, fmt.Errorf("context data %q: %w", k, err)
+		}
+		headers[contextPrefix+k] = field
+	}
+	return headers, nil
+}
+
+// fieldOf turns a value into what the client library encodes as py-amqp does:
+// an int takes 32 bits if they suffice and else 64.
+func fieldOf(v any) (any, error) {
+	switch v := v.(type) {
+	case nil, bool, float64, string, time.Time:
+		return v, nil
+	case []any:
+		list := make([]any, len(v))
+		for i, e := range v {
+			f, err := fieldOf(e)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = f
+		}
+		return list, nil
+	case map[string]any:
+		table := make(amqp091.Table, len(v))
+		for k, e := range v {
+			f, err := fieldOf(e)
+			if err != nil {
+				return nil, err
+			}
+			table[k] = f
+		}
+		return table, nil
+	}
+	switch v := reflect.ValueOf(v); v.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return intField(v.Int()), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if v.Uint() <= math.MaxInt64 {
+			return intField(int64(v.Uint())), nil
+		}
+	}
+	return nil, fmt.Errorf("a value of type %T can't travel; use bool, an integer of up to 64 bits with sign, float64, string, time.Time, []any or map[string]any", v)
+}
+
+func intField(n int64) any {
+	if math.MinInt32 <= n && n <= math.MaxInt32 {
+		return int32(n)
+	}
+	return n
+}
+
+// contextOf turns headers into context data: Nameko's prefix goes, headers of
+// others stay under their own names, this driver's own are left out.
+func contextOf(headers amqp091.Table) map[string]any {
+	context := make(map[string]any, len(headers))
+	_, retried := headers[headerAttempt]
+	for k, v := range headers {
+		bare, prefixed := strings.CutPrefix(k, contextPrefix)
+		if v == nil || strings.HasPrefix(k, ownPrefix) || retried && isDeathHeader(k) {
+			continue
+		}
+		if _, taken := context[bare]; taken && !prefixed {
+			continue
+		}
+		context[bare] = valueOf(v)
+	}
+	return context
+}
+
+// isDeathHeader tells whether RabbitMQ adds this header when a message leaves
+// a queue by its time to live, as it does on its way through a retry.
+func isDeathHeader(k string) bool {
+	return k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
+}
+
+// valueOf turns what the client library decoded into the types of
+// broker.Message.Context.
+func valueOf(field any) any {
+	switch v := field.(type) {
+	case byte:
+		return int64(v)
+	case int8:
+		return int64(v)
+	case int16:
+		return int64(v)
+	case int32:
+		return int64(v)
+	case uint16:
+		return int64(v)
+	case uint32:
+		return int64(v)
+	case float32:
+		return float64(v)
+	case []byte:
+		return string(v)
+	case time.Time:
+		return v.UTC()
+	case amqp091.Decimal:
+		return float64(v.Value) / math.Pow10(int(v.Scale))
+	case []any:
+		list := make([]any, len(v))
+		for i, e := range v {
+			list[i] = valueOf(e)
+		}
+		return list
+	case amqp091.Table:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[k] = valueOf(e)
+		}
+		return m
+	}
+	return field // nil, bool, int64, float64, string
+}
+
+// newUUID returns a random UUID (version 4) as text.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, by its documentation
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}

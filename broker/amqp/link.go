@@ -1,0 +1,312 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	dialTimeout  = 10 * time.Second // TCP, TLS and AMQP handshakes together
+	closeTimeout = 2 * time.Second  // of a polite goodbye
+
+	// refusedPause is added to the wait after the broker has refused us, so
+	// that a wrong password does not look like an attack.
+	refusedPause = 5 * time.Second
+)
+
+// link is one supervised connection. run keeps it up; everyone else asks for
+// the session of the moment.
+type link struct {
+	role    string // "publish" or "consume", for people
+	address address
+	config  Config
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	session *session      // nil while down
+	last    error         // why it is down
+	changed chan struct{} // closed when session or closed changes
+	closed  bool
+}
+
+// session is the life of one connection.
+type session struct {
+	conn  *amqp091.Connection
+	since time.Time
+	ended chan struct{} // closed when the connection is gone
+	err   error         // why; read it after ended
+
+	mu    sync.Mutex
+	known map[string]bool // what was declared
+	free  chan struct{}   // closed while the broker takes messages
+	alarm string          // why it does not
+}
+
+func newLink(role string, a address, c Config) *link {
+	return &link{role: role, address: a, config: c, log: c.Logger.With("link", role, "broker", a.masked),
+		changed: make(chan struct{})}
+}
+
+// refusal is the broker's refusal of who we are: trying again does not help.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// connect makes the first connection.
+func (l *link) connect(ctx context.Context) error {
+	var wait backoff
+	for {
+		s, err := l.dial(ctx)
+		if err == nil {
+			return l.set(s, nil)
+		}
+		if r, ok := errors.AsType[refusal](err); ok && l.stillRefused(ctx) {
+			return r
+		}
+		l.log.Warn("broker can't be reached, trying again", "error", err)
+		if !wait.wait(ctx, 0) {
+			return fmt.Errorf("connect to %s: %w: %w", l.address.masked, ctx.Err(), err)
+		}
+	}
+}
+
+// stillRefused asks once more: a broker that dies during the handshake can't
+// be told from one that refuses the password.
+func (l *link) stillRefused(ctx context.Context) bool {
+	s, err := l.dial(ctx)
+	if err == nil {
+		s.close()
+	}
+	_, refused := errors.AsType[refusal](err)
+	return refused
+}
+
+// run waits for the end of each session and makes the next one, until ctx
+// ends. connect must have succeeded before.
+func (l *link) run(ctx context.Context) {
+	var wait backoff
+	s := l.now()
+	for s != nil {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+			return
+		}
+		wait.worked(s.since)
+		if l.set(nil, s.err) != nil {
+			return
+		}
+		l.log.Warn("link lost, connecting again", "error", s.err)
+		s = l.reconnect(ctx, &wait)
+		if s != nil {
+			l.log.Info("link recovered")
+		}
+	}
+}
+
+// reconnect returns nil when ctx or the link has ended.
+func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
+	var atLeast time.Duration
+	for wait.wait(ctx, atLeast) {
+		s, err := l.dial(ctx)
+		if err == nil && l.set(s, nil) == nil {
+			return s
+		}
+		if ctx.Err() != nil || l.set(nil, err) != nil {
+			return nil
+		}
+		atLeast = 0
+		if _, refused := errors.AsType[refusal](err); refused {
+			atLeast = refusedPause
+		}
+		l.log.Warn("broker can't be reached, trying again", "error", err)
+	}
+	return nil
+}
+
+// set makes s the session of the moment. It fails, and closes s, when the
+// link has been closed.
+func (l *link) set(s *session, why error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		if s != nil {
+			s.close()
+		}
+		return broker.ErrClosed
+	}
+	l.session, l.last = s, why
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return nil
+}
+
+// now returns the session of the moment, nil while the link is down.
+func (l *link) now() *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session
+}
+
+// await returns the session of the moment and waits for one while the link is
+// down. The error is that of ctx, with the reason, or ErrClosed.
+func (l *link) await(ctx context.Context) (*session, error) {
+	for {
+		l.mu.Lock()
+		s, last, changed, closed := l.session, l.last, l.changed, l.closed
+		l.mu.Unlock()
+		if closed {
+			return nil, broker.ErrClosed
+		}
+		if s != nil {
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no link to %s (%w): %w", l.address.masked, last, ctx.Err())
+		}
+	}
+}
+
+func (l *link) ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == nil {
+		return fmt.Errorf("no link to %s (to %s): %w", l.address.masked, l.role, l.last)
+	}
+	return nil
+}
+
+// close ends the link for good.
+func (l *link) close() {
+	l.mu.Lock()
+	s := l.session
+	if !l.closed {
+		l.closed, l.session, l.last = true, nil, broker.ErrClosed
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+	l.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
+func (l *link) dial(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	stop := func() bool { return true }
+	conn, err := amqp091.DialConfig(l.address.url, amqp091.Config{
+		Heartbeat:       l.config.Heartbeat,
+		TLSClientConfig: l.config.TLS.Clone(),
+		Properties: amqp091.Table{"product": "enoki", "platform": "Go",
+			"connection_name": l.config.Owner + " (" + l.role + ")"},
+		Dial: func(network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err == nil {
+				// The library's handshakes know no context.
+				stop = context.AfterFunc(ctx, func() { _ = c.Close() })
+			}
+			return c, err
+		},
+	})
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	return newSession(conn), nil
+}
+
+// explain names user and vhost where the broker refused one of them.
+func (l *link) explain(err error) error {
+	refused, ok := errors.AsType[*amqp091.Error](err)
+	if !ok {
+		return err
+	}
+	switch refused.Code {
+	case amqp091.AccessRefused, amqp091.NotAllowed:
+		return refusal{fmt.Errorf("RabbitMQ at %s refused user %q on vhost %q (%s): check the name and password, "+
+			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.user, l.address.vhost, refused.Reason)}
+	}
+	return err
+}
+
+func newSession(conn *amqp091.Connection) *session {
+	free := make(chan struct{})
+	close(free)
+	s := &session{conn: conn, since: time.Now(), ended: make(chan struct{}), known: map[string]bool{}, free: free}
+	closes := conn.NotifyClose(make(chan *amqp091.Error, 1))
+	blocks := conn.NotifyBlocked(make(chan amqp091.Blocking, 16))
+	go func() {
+		defer close(s.ended)
+		for b := range blocks { // closed with the connection
+			s.setAlarm(b)
+		}
+		s.err = broker.ErrClosed
+		if err, ok := <-closes; ok {
+			s.err = err
+		}
+	}()
+	return s
+}
+
+func (s *session) setAlarm(b amqp091.Blocking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alarm = b.Reason
+	switch {
+	case b.Active && s.isFree():
+		s.free = make(chan struct{})
+	case !b.Active && !s.isFree():
+		close(s.free)
+	}
+}
+
+func (s *session) isFree() bool {
+	select {
+	case <-s.free:
+		return true
+	default:
+		return false
+	}
+}
+
+// unblocked returns a channel that is closed while the broker takes messages,
+// and the reason while it does not.
+func (s *session) unblocked() (free <-chan struct{}, alarm string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free, s.alarm
+}
+
+func (s *session) declared(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[name]
+}
+
+func (s *session) setDeclared(name string, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[name] = is
+}
+
+// close says goodbye to the broker; the deadline also frees a writer that the
+// broker has stopped.
+func (s *session) close() {
+	_ = s.conn.CloseDeadline(time.Now().Add(closeTimeout))
+	<-s.ended
+}

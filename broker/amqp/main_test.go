@@ -1,0 +1,84 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/brokertest"
+	"github.com/enoki-go/enoki/internal/testserver"
+)
+
+// node is the RabbitMQ of all tests here; nil when none is installed.
+var node *testserver.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	node, err = testserver.StartRabbitMQ()
+	if err != nil && !errors.Is(err, exec.ErrNotFound) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if node != nil {
+		node.Stop()
+	}
+	os.Exit(code)
+}
+
+// rabbit returns the node, or skips the test when there is none.
+func rabbit(t testing.TB) *testserver.Server {
+	t.Helper()
+	if node == nil {
+		testserver.Skip(t, "RabbitMQ is not installed")
+	}
+	return node
+}
+
+func dial(t testing.TB, c Config) *Driver {
+	t.Helper()
+	if c.URL == "" {
+		c.URL = rabbit(t).URL()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	d, err := Dial(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func TestBroker(t *testing.T) {
+	rabbit(t)
+	brokertest.Run(t, brokertest.Fixture{
+		Dial: func(t testing.TB) broker.Broker {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			d, err := Dial(ctx, Config{URL: node.URL()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		},
+		Kill: func(testing.TB) { node.Kill() },
+		Start: func(t testing.TB) {
+			if err := node.Start(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		CallsWait: true,
+		TooLarge:  maxMessage + 1,
+	})
+}

@@ -1,0 +1,215 @@
+package amqp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// member is a service instance that has joined.
+type member struct {
+	driver    *Driver
+	service   broker.Service
+	log       *slog.Logger
+	consumers []*consumer // of the service's work
+	control   *consumer
+
+	hard    context.Context // of the handlers; ends when they are to leave at once
+	abort   context.CancelFunc
+	leaving atomic.Bool
+	leave   sync.Once
+	left    chan struct{} // closed when all is settled and detached
+
+	mu      sync.Mutex
+	running map[string]context.CancelFunc // calls, by correlation id
+}
+
+// Join implements [broker.Broker].
+func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, error) {
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	m := &member{
+		driver: d, service: s, left: make(chan struct{}), running: map[string]context.CancelFunc{},
+		log: d.log.With("service", s.Name, "instance", s.ID),
+	}
+	m.hard, m.abort = context.WithCancel(d.ctx)
+	m.consumers = m.work()
+	m.control = m.newConsumer(m.controlQueue(), controlPrefetch, m.controlled)
+	for _, c := range m.all() {
+		if !d.goRun(func() { c.run(m.hard) }) {
+			m.abort()
+			return nil, broker.ErrClosed
+		}
+	}
+	for _, c := range m.all() {
+		if err := c.await(ctx); err != nil {
+			m.abort()
+			_ = m.Leave(ctx) // what matters is why it could not join
+			return nil, fmt.Errorf("join as %q: %w", s.Name, err)
+		}
+	}
+	d.add(m)
+	return m, nil
+}
+
+// work returns the consumers of the service's calls and events.
+func (m *member) work() []*consumer {
+	var work []*consumer
+	workers := max(m.service.Workers, 1)
+	if m.service.Serve != nil {
+		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
+	}
+	for _, sub := range m.service.Subscriptions {
+		h := &handler{member: m, Subscription: sub, queue: subscriptionQueue(m.service.Instance, sub)}
+		work = append(work, m.newConsumer(h.queue, workers, h.handle))
+	}
+	return work
+}
+
+func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
+	c := &consumer{queue: q, prefetch: prefetch, handle: handle}
+	c.init(m.hard, m.driver.consuming, m.log)
+	return c
+}
+
+func (m *member) all() []*consumer { return append([]*consumer{m.control}, m.consumers...) }
+
+// requestsOf returns the queue that all instances of a service take its calls
+// from.
+func (d *Driver) requestsOf(service string) queue {
+	return queue{name: "rpc-" + service, bindings: []binding{{d.rpcExchange(), service + ".*"}}}
+}
+
+// subscriptionQueue returns Nameko's queue for the events of sub.
+func subscriptionQueue(i broker.Instance, sub broker.Subscription) queue {
+	q := queue{
+		name:     "evt-" + sub.Source + "-" + sub.Event,
+		bindings: []binding{{eventsOf(sub.Source), sub.Event}},
+	}
+	switch sub.Mode {
+	case broker.Singleton:
+	case broker.Broadcast:
+		q.own = true
+		q.name += "--" + i.Name + "." + sub.Handler + "-" + i.ID
+	default:
+		q.name += "--" + i.Name + "." + sub.Handler
+	}
+	return q
+}
+
+// Ready implements [broker.Member].
+func (m *member) Ready() error {
+	if m.leaving.Load() {
+		return fmt.Errorf("service %q has left", m.service.Name)
+	}
+	var errs []error
+	for _, c := range m.all() {
+		errs = append(errs, c.ready())
+	}
+	return errors.Join(errs...)
+}
+
+// Leave implements [broker.Member].
+func (m *member) Leave(ctx context.Context) error {
+	m.leave.Do(func() {
+		if !m.driver.goRun(m.detach) {
+			m.detach() // at once: the driver has been closed
+		}
+	})
+	select {
+	case <-m.left:
+		return nil
+	case <-ctx.Done():
+	}
+	m.abort()
+	select {
+	case <-m.left: // what is not settled has gone back
+	case <-time.After(closeTimeout):
+	}
+	return fmt.Errorf("service %q left without waiting for its handlers: %w", m.service.Name, ctx.Err())
+}
+
+// detach takes no more work, waits for what runs, and only then stops to
+// listen to callers that cancel.
+func (m *member) detach() {
+	m.leaving.Store(true)
+	for _, c := range m.consumers {
+		c.stop()
+	}
+	for _, c := range m.consumers {
+		<-c.finished
+	}
+	m.control.stop()
+	<-m.control.finished
+	m.abort()
+	m.driver.remove(m)
+	close(m.left)
+}
+
+// serve handles one call: run, publish the reply, and only then ack, so that
+// the broker gives the request to another instance if this one dies.
+func (m *member) serve(d *delivery) {
+	ctx, cancel := context.WithCancel(m.hard)
+	defer cancel()
+	if d.CorrelationId != "" {
+		m.setRunning(d.CorrelationId, cancel)
+		defer m.setRunning(d.CorrelationId, nil)
+	}
+	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
+	reply := m.service.Serve(ctx, method, message(d.Delivery))
+	switch {
+	case m.hard.Err() != nil:
+		// The request is another instance's by now, and so is the reply.
+	case reply == nil:
+		_ = d.Nack(false, true)
+	case d.ReplyTo == "" && reply.Reject != "":
+		m.bury(d, broker.DeadLetter{Service: m.service.Name, Handler: method, Reason: reply.Reject, Attempt: 1})
+	case d.ReplyTo == "":
+		_ = d.Ack(false)
+	default:
+		m.reply(d, reply)
+	}
+}
+
+// reply publishes the reply as Nameko does: in the request's content type,
+// without context, to the exchange of the requests.
+func (m *member) reply(d *delivery, reply *broker.Message) {
+	err := m.publish(d, &outgoing{
+		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
+		msg: amqp091.Publishing{
+			ContentType:     cmp.Or(d.ContentType, reply.ContentType),
+			ContentEncoding: "utf-8",
+			DeliveryMode:    amqp091.Persistent,
+			CorrelationId:   d.CorrelationId,
+			Body:            reply.Body,
+		},
+	})
+	if errors.Is(err, errUnsettled) {
+		return
+	}
+	if err != nil {
+		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.RoutingKey, "error", err)
+	}
+	_ = d.Ack(false) // on a closed channel the request comes again
+}
+
+func (m *member) setRunning(id string, cancel context.CancelFunc) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if cancel == nil {
+		delete(m.running, id)
+		return
+	}
+	m.running[id] = cancel
+}

@@ -1,0 +1,297 @@
+package amqp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	// maxMessage is the largest body that is sent. RabbitMQ 4 refuses more,
+	// and does so by closing the channel.
+	maxMessage = 16 << 20 // bytes
+
+	maxShortString = 255 // bytes of a routing key or a property, by AMQP 0-9-1
+)
+
+// outgoing is one message on its way to the broker.
+type outgoing struct {
+	exchange, key string
+	mandatory     bool
+	repeatable    bool // may reach the broker twice
+	msg           amqp091.Publishing
+
+	state atomic.Int32
+	done  chan error // gets the outcome once; nil means confirmed
+
+	returned *amqp091.Return // set by the goroutine that reads confirms
+}
+
+// copy returns the same message to be sent once more.
+func (o *outgoing) copy() *outgoing {
+	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, msg: o.msg}
+}
+
+// The states of an outgoing message.
+const (
+	waiting   int32 = iota // for the writer
+	sent                   // or at least begun
+	abandoned              // by its caller, before it was sent
+)
+
+// publisher sends messages over one channel with publisher confirms. One
+// goroutine writes: when the broker blocks the connection, that one hangs and
+// the callers can still give up at their deadlines.
+type publisher struct {
+	link  *link
+	log   *slog.Logger
+	queue chan *outgoing
+	again []*outgoing   // to be sent first; touched by run only
+	gone  chan struct{} // closed when run has returned
+
+	mu      sync.Mutex
+	channel *confirming   // nil while there is none
+	changed chan struct{} // closed when channel changes
+}
+
+func newPublisher(l *link, log *slog.Logger) *publisher {
+	return &publisher{link: l, log: log, queue: make(chan *outgoing, 64),
+		gone: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// publish sends o and waits for the broker's word on it. The error is
+// ErrNotDelivered, ErrUnknownOutcome, ErrBlocked or ErrClosed, and satisfies
+// the error of ctx too when ctx has ended.
+func (p *publisher) publish(ctx context.Context, o *outgoing) error {
+	if err := p.submit(ctx, o); err != nil {
+		return err
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		return p.giveUp(ctx, o)
+	case <-p.gone:
+		return p.closed(o)
+	}
+}
+
+// submit hands o to the writer. Its outcome comes by o.done; who stops
+// waiting for it calls giveUp.
+func (p *publisher) submit(ctx context.Context, o *outgoing) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	o.done = make(chan error, 1)
+	select {
+	case p.queue <- o:
+		return nil
+	case <-ctx.Done():
+		return p.notSent(ctx)
+	case <-p.gone:
+		return broker.ErrClosed
+	}
+}
+
+// giveUp stops waiting for o, because ctx has ended, and says what is known.
+func (p *publisher) giveUp(ctx context.Context, o *outgoing) error {
+	if o.state.CompareAndSwap(waiting, abandoned) {
+		return p.notSent(ctx)
+	}
+	select {
+	case err := <-o.done:
+		return err
+	default:
+	}
+	if alarm := p.alarm(); alarm != "" {
+		// The broker says that it blocks only when the first message reaches
+		// it. That one is in its hands and will be handled after the alarm.
+		return fmt.Errorf("%w (%s); this message had been handed over before that: %w: %w",
+			broker.ErrBlocked, alarm, broker.ErrUnknownOutcome, ctx.Err())
+	}
+	return fmt.Errorf("%w: the broker has not confirmed the message yet: %w", broker.ErrUnknownOutcome, ctx.Err())
+}
+
+// notSent is the error for a message that ctx left no time to send.
+func (p *publisher) notSent(ctx context.Context) error {
+	if alarm := p.alarm(); alarm != "" {
+		return fmt.Errorf("%w (%s): %w", broker.ErrBlocked, alarm, ctx.Err())
+	}
+	if err := p.link.ready(); err != nil {
+		return fmt.Errorf("%w: %w: %w", broker.ErrNotDelivered, err, ctx.Err())
+	}
+	return fmt.Errorf("%w: too many messages wait to be sent: %w", broker.ErrNotDelivered, ctx.Err())
+}
+
+func (p *publisher) closed(o *outgoing) error {
+	if o.state.CompareAndSwap(waiting, abandoned) {
+		return broker.ErrClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	default:
+		return fmt.Errorf("%w before the message was confirmed: %w", broker.ErrClosed, broker.ErrUnknownOutcome)
+	}
+}
+
+// alarm returns why the broker takes no messages, empty when it does.
+func (p *publisher) alarm() string {
+	s := p.link.now()
+	if s == nil {
+		return ""
+	}
+	free, alarm := s.unblocked()
+	select {
+	case <-free:
+		return ""
+	default:
+		return cmp.Or(alarm, "no reason given")
+	}
+}
+
+// check refuses what would make the client library or the broker close the
+// connection, and so harm other messages.
+func (o *outgoing) check() error {
+	if n := len(o.msg.Body); n > maxMessage {
+		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrNotDelivered, n, maxMessage)
+	}
+	for name, s := range map[string]string{
+		"exchange": o.exchange, "routing key": o.key, "correlation id": o.msg.CorrelationId,
+		"reply_to": o.msg.ReplyTo, "message id": o.msg.MessageId, "content type": o.msg.ContentType,
+	} {
+		if len(s) > maxShortString {
+			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q...", broker.ErrNotDelivered, name, len(s), maxShortString, s)
+		}
+	}
+	return checkKeys(o.msg.Headers)
+}
+
+func checkKeys(v any) error {
+	switch v := v.(type) {
+	case amqp091.Table:
+		for k, e := range v {
+			if len(k) > maxShortString {
+				return fmt.Errorf("%w: the header %.40q... has %d bytes, more than %d", broker.ErrNotDelivered, k, len(k), maxShortString)
+			}
+			if err := checkKeys(e); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if err := checkKeys(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// run keeps a confirming channel open and writes until ctx ends.
+func (p *publisher) run(ctx context.Context) {
+	defer close(p.gone)
+	var wait backoff
+	for {
+		s, err := p.link.await(ctx)
+		if err != nil {
+			return
+		}
+		ch, err := openConfirming(s)
+		if err != nil {
+			p.log.Warn("can't open a channel to publish, trying again", "error", err)
+			if !wait.wait(ctx, 0) {
+				return
+			}
+			continue
+		}
+		opened := time.Now()
+		p.set(ch)
+		p.write(ctx, ch)
+		p.set(nil)
+		p.again = append(ch.finish(), p.again...)
+		wait.worked(opened)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// write sends messages until the channel or ctx ends.
+func (p *publisher) write(ctx context.Context, ch *confirming) {
+	for ch.waitForRoom(ctx) {
+		o := p.next(ctx, ch)
+		if o == nil {
+			return
+		}
+		if o.state.Load() == sent || o.state.CompareAndSwap(waiting, sent) {
+			if !ch.send(o) {
+				o.state.Store(waiting)
+				p.again = append([]*outgoing{o}, p.again...)
+				return
+			}
+		}
+	}
+}
+
+// next returns nil when the channel or ctx has ended.
+func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
+	if len(p.again) > 0 {
+		o := p.again[0]
+		p.again = p.again[1:]
+		return o
+	}
+	select {
+	case o := <-p.queue:
+		return o
+	case <-ch.ended:
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (p *publisher) set(ch *confirming) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.channel = ch
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *publisher) ready() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.channel == nil {
+		return errors.New("no channel to publish on")
+	}
+	return nil
+}
+
+// await returns when there is a channel to publish on.
+func (p *publisher) await(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		up, changed := p.channel != nil, p.changed
+		p.mu.Unlock()
+		if up {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-p.gone:
+			return broker.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

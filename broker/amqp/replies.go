@@ -1,0 +1,153 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// replies is the one reply queue of a driver and those who wait for what
+// arrives there. It is declared at first use and keeps its name, and what
+// arrives meanwhile, over lost connections.
+type replies struct {
+	driver *Driver
+	key    string // the routing key, which requests carry as reply_to
+
+	mu       sync.Mutex
+	consumer *consumer // nil until the first use
+	waiters  map[string]*waiter
+}
+
+// waiter waits for the replies to one correlation id.
+type waiter struct {
+	replies     chan *amqp091.Delivery
+	expired     chan struct{} // closed when the queue was lost with what was in it
+	interrupted atomic.Bool   // the queue was without its consumer meanwhile
+}
+
+func newReplies(d *Driver) *replies {
+	return &replies{driver: d, key: newUUID(), waiters: map[string]*waiter{}}
+}
+
+// await returns when replies can arrive.
+func (r *replies) await(ctx context.Context) error {
+	c, err := r.started()
+	if err != nil {
+		return err
+	}
+	if err := c.await(ctx); err != nil {
+		if errors.Is(err, broker.ErrClosed) {
+			return err
+		}
+		return fmt.Errorf("%w: no reply could be received: %w", broker.ErrNotDelivered, err)
+	}
+	return nil
+}
+
+func (r *replies) started() (*consumer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.consumer == nil {
+		d := r.driver
+		c := &consumer{queue: r.queue(), prefetch: replyPrefetch, before: r.check, handle: r.take, inline: true}
+		c.init(d.ctx, d.consuming, d.log)
+		if !d.goRun(func() { c.run(d.ctx) }) {
+			return nil, broker.ErrClosed
+		}
+		r.consumer = c
+	}
+	return r.consumer, nil
+}
+
+func (r *replies) queue() queue {
+	c := r.driver.config
+	return queue{
+		name:     "rpc.reply-" + c.Owner + "-" + r.key,
+		args:     amqp091.Table{amqp091.QueueTTLArg: int32(c.replyExpiry.Milliseconds())},
+		bindings: []binding{{r.driver.rpcExchange(), r.key}},
+	}
+}
+
+// rpcExchange returns the exchange of requests and replies.
+func (d *Driver) rpcExchange() exchange {
+	return exchange{name: d.config.RPCExchange, kind: amqp091.ExchangeTopic}
+}
+
+// check looks whether the queue has outlived the time without a consumer. If
+// not, the replies in it are lost, and who
+// waits for them is told.
+func (r *replies) check(s *session) error {
+	r.mu.Lock()
+	for _, w := range r.waiters {
+		w.interrupted.Store(true)
+	}
+	r.mu.Unlock()
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return err
+	}
+	defer ch.Close() // a queue that is not found has closed it already
+	q := r.queue()
+	_, err = ch.QueueDeclarePassive(q.name, true, false, false, false, q.args)
+	if missing, ok := errors.AsType[*amqp091.Error](err); !ok || missing.Code != amqp091.NotFound {
+		return err
+	}
+	r.driver.log.Warn("the reply queue expired while the link was down, pending calls have failed", "queue", q.name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, w := range r.waiters {
+		close(w.expired)
+		delete(r.waiters, id)
+	}
+	return nil
+}
+
+// expect has up to n replies to id kept for the waiter, until forget.
+func (r *replies) expect(id string, n int) (*waiter, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.waiters[id]; taken {
+		return nil, fmt.Errorf("%w: a call with the id %q is under way", broker.ErrNotDelivered, id)
+	}
+	w := &waiter{replies: make(chan *amqp091.Delivery, n), expired: make(chan struct{})}
+	r.waiters[id] = w
+	return w, nil
+}
+
+func (r *replies) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waiters, id)
+}
+
+// take acks a reply and hands it over. One that nobody waits for is late, or
+// the second of a request that was handled twice.
+func (r *replies) take(d *delivery) {
+	_ = d.Ack(false) // on a closed channel the reply comes again, and is ignored
+	r.mu.Lock()
+	w := r.waiters[d.CorrelationId]
+	r.mu.Unlock()
+	if w == nil {
+		return
+	}
+	select {
+	case w.replies <- d.Delivery:
+	default:
+	}
+}
+
+// ready is nil, too, as long as nobody has called.
+func (r *replies) ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.consumer == nil {
+		return nil
+	}
+	return r.consumer.ready()
+}

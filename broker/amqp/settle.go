@@ -1,0 +1,111 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// publishTry is how long one try to publish what settles a message may take
+// before it is looked at whether the message is still ours.
+const publishTry = 10 * time.Second
+
+// refusedDelay is how long a message is kept whose retry or dead letter the
+// broker refuses, before it goes back to its queue.
+const refusedDelay = 5 * time.Second
+
+// errUnsettled says that a message could not be settled and is, or will be,
+// the broker's again.
+var errUnsettled = errors.New("not settled")
+
+// handler is one subscription of a member.
+type handler struct {
+	broker.Subscription
+	member *member
+	queue  queue
+}
+
+// handle handles one event and settles it.
+func (h *handler) handle(d *delivery) {
+	ctx, cancel := context.WithCancel(h.member.hard)
+	defer cancel()
+	s := h.Handle(ctx, message(d.Delivery))
+	if h.member.hard.Err() != nil {
+		return // the event is another instance's by now
+	}
+	switch s.Verdict {
+	case broker.Retry:
+		h.member.retry(d, h.queue.name, s.Delay)
+	case broker.Reject:
+		h.member.bury(d, broker.DeadLetter{
+			Service: h.member.service.Name, Handler: h.Handler, Source: h.Source, Event: h.Event,
+			Reason: s.Reason, Attempt: attemptOf(d.Headers),
+		})
+	case broker.HandBack:
+		_ = d.Nack(false, true) // on a closed channel it has gone back already
+	default:
+		_ = d.Ack(false) // on a closed channel the event comes again
+	}
+}
+
+// replace acks d after o has taken its place.
+func (m *member) replace(d *delivery, t topology, o *outgoing) {
+	err := m.publishTo(d, t, o)
+	switch {
+	case err == nil:
+		_ = d.Ack(false) // on a closed channel the event comes again, at worst twice
+	case errors.Is(err, errUnsettled), m.hard.Err() != nil, d.attachment.isOver():
+	default:
+		m.log.Error("a message can't be set aside, it goes back to its queue", "queue", d.RoutingKey, "error", err)
+		select {
+		case <-time.After(refusedDelay):
+		case <-m.hard.Done():
+		}
+		_ = d.Nack(false, true)
+	}
+}
+
+// publishTo publishes to a queue of our own, which somebody may have deleted
+// since it was declared.
+func (m *member) publishTo(d *delivery, t topology, o *outgoing) error {
+	var err error
+	for range 2 {
+		if err = m.driver.declare(m.hard, t); err != nil {
+			return err
+		}
+		err = m.publish(d, o)
+		refused, ok := errors.AsType[*amqp091.Error](err)
+		if !errors.Is(err, errNoRoute) && !(ok && refused.Code == amqp091.NotFound) {
+			return err
+		}
+		m.driver.undeclare(t)
+	}
+	return err
+}
+
+// publish publishes what settles d, again and again while the outcome is not
+// known and d is still ours. The error is errUnsettled when it is not.
+func (m *member) publish(d *delivery, o *outgoing) error {
+	for {
+		try := o.copy()
+		ctx, cancel := context.WithTimeout(m.hard, publishTry)
+		err := m.driver.publisher.publish(ctx, try)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case m.hard.Err() != nil, errors.Is(err, broker.ErrClosed):
+			return fmt.Errorf("%w: %w", errUnsettled, err)
+		case !errors.Is(err, broker.ErrUnknownOutcome) && !errors.Is(err, context.DeadlineExceeded):
+			return err // refused
+		}
+		if d.attachment.isOver() {
+			return fmt.Errorf("%w: %w", errUnsettled, err)
+		}
+	}
+}

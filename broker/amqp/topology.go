@@ -1,0 +1,101 @@
+package amqp
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/rabbitmq/amqp091-go"
+)
+
+// topology is something that can be declared on a channel.
+type topology interface {
+	declare(ch *amqp091.Channel) error
+	fmt.Stringer
+}
+
+// exchange is a durable exchange that stays when nobody uses it.
+type exchange struct {
+	name string
+	kind string // topic or fanout
+}
+
+func (e exchange) String() string { return fmt.Sprintf("exchange %q", e.name) }
+
+func (e exchange) declare(ch *amqp091.Channel) error {
+	return explainDeclare(e, ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, nil))
+}
+
+// queue is a durable queue and what is bound to it. An own queue is exclusive
+// and goes with its consumer; all others stay.
+type queue struct {
+	name     string
+	own      bool
+	args     amqp091.Table
+	bindings []binding
+}
+
+type binding struct {
+	exchange exchange
+	key      string
+}
+
+func (q queue) String() string { return fmt.Sprintf("queue %q", q.name) }
+
+// declare keeps Nameko's order: exchange, queue, binding.
+func (q queue) declare(ch *amqp091.Channel) error {
+	for _, b := range q.bindings {
+		if err := b.exchange.declare(ch); err != nil {
+			return err
+		}
+	}
+	if _, err := ch.QueueDeclare(q.name, true, q.own, q.own, false, q.args); err != nil {
+		return explainDeclare(q, err)
+	}
+	for _, b := range q.bindings {
+		if err := ch.QueueBind(q.name, b.key, b.exchange.name, false, nil); err != nil {
+			return explainDeclare(q, err)
+		}
+	}
+	return nil
+}
+
+// refusedSetting is a declaration that will be refused again until somebody
+// changes something on the broker.
+type refusedSetting struct{ error }
+
+func (r refusedSetting) Unwrap() error { return r.error }
+
+// otherFlags reads RabbitMQ's text about a declaration that differs from what
+// exists.
+var otherFlags = regexp.MustCompile(`inequivalent arg '([^']*)' for (\w+) '(.*)' in vhost '(.*)': received (.*) but current is (.*)$`)
+
+// explainDeclare says what to do about a declaration that the broker refused
+// for good.
+func explainDeclare(t topology, err error) error {
+	refused, ok := errors.AsType[*amqp091.Error](err)
+	if !ok {
+		return err
+	}
+	switch refused.Code {
+	case amqp091.PreconditionFailed:
+		found := otherFlags.FindStringSubmatch(refused.Reason)
+		if found == nil {
+			return refusedSetting{fmt.Errorf("declare %s: %w: delete it on the broker, or have its other users declare it alike", t, err)}
+		}
+		arg, kind, name, vhost, want, have := found[1], found[2], found[3], found[4], found[5], found[6]
+		return refusedSetting{fmt.Errorf("%s %q exists on vhost %q with %s %s, but %s is needed: %s (%w)",
+			kind, name, vhost, arg, have, want, remedy(kind, name, vhost), err)}
+	case amqp091.AccessRefused:
+		return refusedSetting{fmt.Errorf("declare %s: %w: give the user permission with rabbitmqctl set_permissions", t, err)}
+	}
+	return fmt.Errorf("declare %s: %w", t, err)
+}
+
+func remedy(kind, name, vhost string) string {
+	if kind == "queue" {
+		return fmt.Sprintf("when nobody needs what is in it, run rabbitmqctl -p %s delete_queue %s", vhost, name)
+	}
+	return fmt.Sprintf("delete it (rabbitmqadmin -V %s delete exchange name=%s) and restart its users; "+
+		"Nameko up to 2.12 declares event exchanges with auto_delete, later ones with AUTO_DELETE_EVENT_EXCHANGES", vhost, name)
+}
