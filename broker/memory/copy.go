@@ -10,14 +10,14 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// copyContent returns a message of its own with all of m but its context data
-// and what the driver sets.
+// copyContent returns a message of its own with what of m reaches the other
+// side, but for its context data.
 func copyContent(m *broker.Message) *broker.Message {
-	return &broker.Message{ID: m.ID, ContentType: m.ContentType, Body: bytes.Clone(m.Body), Reject: m.Reject}
+	return &broker.Message{ID: m.ID, ContentType: m.ContentType, Body: bytes.Clone(m.Body)}
 }
 
-// copyMessage returns a message of its own with all of m. Its context data
-// must have travelled.
+// copyMessage returns a message of its own with all of m, which must have
+// travelled.
 func copyMessage(m *broker.Message) *broker.Message {
 	c := copyContent(m)
 	c.Context, _ = travel(m.Context) // a second time it can't fail
