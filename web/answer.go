@@ -94,7 +94,7 @@ func (a *answer) Flush() {
 // extendDeadline gives the client its time for the next write. The timeout of
 // http.Server would count the handler's time too.
 func (a *answer) extendDeadline() {
-	if w, ok := a.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok {
+	if w, ok := a.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok && a.writeTimeout > 0 {
 		_ = w.SetWriteDeadline(time.Now().Add(a.writeTimeout)) // fails on a dead connection only, as the write will
 	}
 }

@@ -94,7 +94,7 @@ func (h *handler) operation(r *Route) huma.Operation {
 		limit++ // huma refuses a body that is as large as the limit
 	}
 	return huma.Operation{
-		OperationID:   operationID(r),
+		OperationID:   h.operationID(r),
 		Method:        r.method,
 		Path:          documentPath(r.path),
 		Summary:       r.settings.summary,
@@ -114,8 +114,18 @@ func documentPath(path string) string {
 }
 
 // operationID returns the name of a route for generated clients, such as
-// post-api-v1-users-by-id.
-func operationID(r *Route) string {
+// post-api-v1-users-by-id, with a number where another route has that name.
+func (h *handler) operationID(r *Route) string {
+	plain := operationName(r)
+	id := plain
+	for n := 2; h.operations[id]; n++ {
+		id = plain + "-" + strconv.Itoa(n)
+	}
+	h.operations[id] = true
+	return id
+}
+
+func operationName(r *Route) string {
 	words := []string{strings.ToLower(r.method)}
 	for part := range strings.SplitSeq(documentPath(r.path), "/") {
 		name, wildcard := strings.CutPrefix(strings.TrimSuffix(part, "}"), "{")
@@ -144,6 +154,9 @@ func (m *router) Handle(op *huma.Operation, serve func(huma.Context)) {
 		if limit := r.settings.maxBody; limit >= 0 && req.ContentLength > limit {
 			a.problem(tooLarge(limit)) // without reading it
 			return
+		}
+		if op.MaxBodyBytes > 0 {
+			req.Body = http.MaxBytesReader(w, req.Body, op.MaxBodyBytes) // huma does not limit forms
 		}
 		a.Header().Set("X-Content-Type-Options", "nosniff")
 		serve(&exchange{humaContext: humago.NewContext(op, req, w), route: r, answer: a})
@@ -217,6 +230,9 @@ func (e *exchange) refusal(model *huma.ErrorModel) *Problem {
 		p.Errors = []FieldError{{Location: "body", Message: model.Detail}}
 	}
 	for _, detail := range model.Errors {
+		if strings.HasSuffix(detail.Message, (&http.MaxBytesError{}).Error()) { // a form: huma has made text of the error
+			return tooLarge(e.route.settings.maxBody)
+		}
 		field, malformed := e.fieldError(detail)
 		if malformed {
 			p.Code, p.Detail = enoki.MalformedRequest, "the body is not JSON"

@@ -6,39 +6,48 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // The page loads nothing from elsewhere, so that it works offline, and runs
 // no script but the two files beside it.
-const apidocsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+const apidocsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed apidocs/index.html apidocs/init.js apidocs/*.gz apidocs/LICENSE apidocs/NOTICE apidocs/*.txt
 var apidocsFiles embed.FS
 
-// page is one file that is served from memory. Body is gzipped when gzipped
-// is set, as two thirds of the binary's docs would otherwise be air.
+// page is one file that is served from memory.
 type page struct {
 	contentType string
 	policy      string // Content-Security-Policy
-	body        []byte
-	gzipped     bool
-	etag        string // without quotes
+	gzipped     bool   // as the large files of the API docs are, to keep the binary small
+	open        func() (io.ReadSeeker, error)
+	etag        func() (string, error) // without quotes; reads the page the first time
 }
 
-func newPage(contentType string, body []byte) *page {
-	sum := sha256.Sum256(body)
-	return &page{contentType: contentType, body: body, etag: hex.EncodeToString(sum[:12])}
+func newPage(contentType string, open func() (io.ReadSeeker, error)) *page {
+	return &page{contentType: contentType, open: open, etag: sync.OnceValues(func() (string, error) {
+		body, err := open()
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.New()
+		if _, err := io.Copy(sum, body); err != nil {
+			return "", err
+		}
+		return hex.EncodeToString(sum.Sum(nil)[:12]), nil
+	})}
 }
 
-// apidocs returns the pages of the API documentation by their path.
-func apidocs() (map[string]*page, error) {
+// apidocs returns the pages of the API documentation by their path. They are
+// read where they lie in the binary.
+func apidocs() map[string]*page {
 	pages := make(map[string]*page)
 	for _, file := range []struct{ name, path, contentType string }{
 		{"index.html", "/apidocs/{$}", "text/html; charset=utf-8"},
@@ -49,22 +58,28 @@ func apidocs() (map[string]*page, error) {
 		{"NOTICE", "/apidocs/NOTICE", "text/plain; charset=utf-8"},
 		{"swagger-ui-bundle.js.LICENSE.txt", "/apidocs/swagger-ui-bundle.js.LICENSE.txt", "text/plain; charset=utf-8"},
 	} {
-		body, err := apidocsFiles.ReadFile("apidocs/" + file.name)
-		if err != nil {
-			return nil, fmt.Errorf("web: page %s of the API docs: %w", file.path, err)
-		}
-		p := newPage(file.contentType, body)
+		p := newPage(file.contentType, func() (io.ReadSeeker, error) {
+			f, err := apidocsFiles.Open("apidocs/" + file.name)
+			if err != nil {
+				return nil, err
+			}
+			return f.(io.ReadSeeker), nil // as package embed promises
+		})
 		p.policy = apidocsPolicy
 		p.gzipped = strings.HasSuffix(file.name, ".gz")
 		pages[file.path] = p
 	}
-	return pages, nil
+	return pages
 }
 
 // ServeHTTP answers GET and HEAD, and with 304 when the client has the page.
 // A client asks again each time it shows the page: a new release of the
 // service is then seen at once, and costs 304s.
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	tag, err := p.etag()
+	if err != nil {
+		panic(err) // a broken embedded file, which a test rules out
+	}
 	header := w.Header()
 	header.Set("Content-Type", p.contentType)
 	header.Set("Cache-Control", "no-cache")
@@ -73,38 +88,36 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Content-Security-Policy", p.policy)
 		header.Set("Referrer-Policy", "no-referrer")
 	}
-	if !p.gzipped {
-		header.Set("ETag", strconv.Quote(p.etag))
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(p.body))
-		return
+	open := p.open
+	if p.gzipped {
+		header.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+			header.Set("Content-Encoding", "gzip")
+			tag += "-gzip"
+		} else {
+			open = p.unpacked
+		}
 	}
-	header.Set("Vary", "Accept-Encoding")
-	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		header.Set("Content-Encoding", "gzip")
-		header.Set("ETag", strconv.Quote(p.etag+"-gzip"))
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(p.body))
-		return
+	body, err := open()
+	if err != nil {
+		panic(err)
 	}
-	p.serveUnpacked(w, r)
+	header.Set("ETag", strconv.Quote(tag))
+	http.ServeContent(w, r, "", time.Time{}, body)
 }
 
-// serveUnpacked is for the rare client that takes no gzip.
-func (p *page) serveUnpacked(w http.ResponseWriter, r *http.Request) {
-	unpacked, err := gunzip(p.body)
-	if err != nil { // the embedded file is broken, which a test rules out
-		http.Error(w, "internal error", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("ETag", strconv.Quote(p.etag))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(unpacked))
-}
-
-func gunzip(packed []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
+// unpacked opens a page for the rare client that takes no gzip.
+func (p *page) unpacked() (io.ReadSeeker, error) {
+	packed, err := p.open()
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r)
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(r)
+	return bytes.NewReader(body), err
 }
 
 // acceptsGzip reads Accept-Encoding: gzip or * is in it, and not with q=0.

@@ -26,6 +26,8 @@ type handler struct {
 	api     huma.API
 	scope   *enoki.Scope
 	routes  []string // names, in the order of declaration
+
+	operations map[string]bool // ids taken in the OpenAPI document
 }
 
 // NewHandler returns the handler that Serve would listen with, for tests of
@@ -53,7 +55,7 @@ func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context
 }
 
 func newHandler(o *Options, routes []Route) (*handler, error) {
-	h := &handler{options: o.withDefaults(), mux: http.NewServeMux()}
+	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), operations: map[string]bool{}}
 	h.api = newAPI(h)
 	var mistakes []error
 	for _, r := range routes {

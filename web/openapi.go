@@ -1,8 +1,11 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"sync"
 )
 
 // document makes the OpenAPI document of the routes and serves it, with the
@@ -17,17 +20,14 @@ func (h *handler) document(service string) error {
 	if err != nil {
 		return fmt.Errorf("web: OpenAPI document as JSON: %w", err)
 	}
-	asYAML, err := document.YAML()
-	if err != nil {
-		return fmt.Errorf("web: OpenAPI document as YAML: %w", err)
-	}
-	pages, err := apidocs()
-	if err != nil {
-		return err
-	}
+	asYAML := sync.OnceValues(document.YAML) // it takes a millisecond or more, and is seldom asked for
+	pages := apidocs()
 	// No more exact type, so that a browser shows the document.
-	pages["/openapi.json"] = newPage(jsonType, asJSON)
-	pages["/openapi.yaml"] = newPage("application/yaml", asYAML)
+	pages["/openapi.json"] = newPage(jsonType, func() (io.ReadSeeker, error) { return bytes.NewReader(asJSON), nil })
+	pages["/openapi.yaml"] = newPage("application/yaml", func() (io.ReadSeeker, error) {
+		body, err := asYAML()
+		return bytes.NewReader(body), err
+	})
 	for path, p := range pages {
 		if err := h.page("GET "+path, p); err != nil {
 			return err

@@ -35,6 +35,7 @@ type Options struct {
 	MaxBody   int64 // bytes of a request's body; negative is no limit. Default: 1 MiB.
 	MaxHeader int   // bytes of a request's line and header, about. Default: 64 KiB.
 
+	// The timeouts of a connection; a negative one is none.
 	ReadHeaderTimeout time.Duration // for the line and header to arrive. Default: 10 s.
 	ReadTimeout       time.Duration // for the whole request to arrive. Default: 30 s.
 	WriteTimeout      time.Duration // for the client to take one write; running handlers don't count. Default: 30 s.

@@ -20,7 +20,7 @@ type Problem struct {
 	Detail   string       `json:"detail" doc:"What went wrong this time." example:"the request is not valid"`
 	Instance string       `json:"instance" doc:"The id of this request; the service's log has it too." example:"urn:uuid:3c1f7a52-0b7d-4f4e-9d2b-6f8a1c2e5d90"`
 	Code     enoki.Code   `json:"code" doc:"The kind of error, the same in every protocol of the service." example:"invalid_argument"`
-	Errors   []FieldError `json:"errors,omitempty" doc:"The parts of the request that were refused."`
+	Errors   []FieldError `json:"errors,omitempty" nullable:"false" doc:"The parts of the request that were refused."`
 }
 
 // FieldError says what is wrong with one part of a request.

@@ -94,7 +94,12 @@ func Delete[In, Out any](path string, fn func(context.Context, *In) (*Out, error
 // middleware are the same. What it writes is sent at once. The route is not in
 // the documentation.
 func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
-	r := Route{path: pattern, register: func(site *handler, r *Route) { site.plain(r, h) }}
+	r := Route{path: pattern, register: func(site *handler, r *Route) {
+		if h == nil {
+			panic("its handler is nil") // add makes an error of it
+		}
+		site.plain(r, h)
+	}}
 	for _, opt := range opts {
 		opt(&r.settings)
 	}
@@ -103,6 +108,9 @@ func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
 
 func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out, error), opts []RouteOption) Route {
 	r := Route{method: method, path: path, register: func(site *handler, r *Route) {
+		if fn == nil {
+			panic("its function is nil") // add makes an error of it
+		}
 		huma.Register(site.api, site.operation(r), func(ctx context.Context, in *In) (*Out, error) {
 			var out *Out
 			err := site.call(ctx, func(ctx context.Context) (err error) {
