@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +25,7 @@ const maxNames = 1000
 //	enoki_called_total{service,method,kind,code}      calls made that have ended
 //	enoki_call_seconds{service,method,kind}           how long they took
 //	enoki_calling{service}                            how many wait now
-//	enoki_ready                                       1 while ready, else 0
+//	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
 // and what the Go runtime and the operating system say of the process. Its
 // registry is its own. Its methods may be called concurrently.
@@ -34,7 +33,6 @@ type Metrics struct {
 	registry *prometheus.Registry
 	handled  side
 	called   side
-	ready    atomic.Bool
 }
 
 // NewMetrics returns metrics that have counted nothing yet.
@@ -47,8 +45,6 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(
 		m.handled.total, m.handled.seconds, m.handled.running,
 		m.called.total, m.called.seconds, m.called.running,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "enoki", Name: "ready",
-			Help: "1 while the process is ready for work, else 0."}, m.readyValue),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -75,14 +71,17 @@ func (m *Metrics) Calling(service, method, kind string) (ended func(code string)
 	return m.called.start(service, method, kind)
 }
 
-// SetReady notes whether the process is ready for work.
-func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
-
-func (m *Metrics) readyValue() float64 {
-	if m.ready.Load() {
-		return 1
-	}
-	return 0
+// WatchReady adds the metric enoki_ready, which asks ready at every scrape.
+// Call it at most once.
+func (m *Metrics) WatchReady(ready func() bool) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "enoki", Name: "ready", Help: "1 while the process is ready for work, else 0.",
+	}, func() float64 {
+		if ready() {
+			return 1
+		}
+		return 0
+	}))
 }
 
 // side is one half of the metrics: what is handled, or what is called.

@@ -13,7 +13,7 @@ func TestMetrics(t *testing.T) {
 	m := NewMetrics()
 	handled := m.Handling("push", "push", "rpc")
 	m.Calling("register", "check", "rpc")("not_found")
-	m.SetReady(true)
+	m.WatchReady(func() bool { return true })
 
 	if got := testutil.ToFloat64(m.handled.running.WithLabelValues("push")); got != 1 {
 		t.Errorf("%v handlers run, want 1", got)

@@ -1,0 +1,153 @@
+package host
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/enoki-go/enoki/telemetry"
+)
+
+// config is what a process of services can be told.
+type config struct {
+	broker, http, admin string
+	workers, tracked    int
+	timeout, grace      time.Duration
+	drainDelay          time.Duration
+	logLevel, logFormat string
+	storeDir            string
+
+	natsCreds              string
+	rpcExchange            string
+	heartbeat              time.Duration
+	tlsCA, tlsCert, tlsKey string
+	tlsName                string
+
+	tls     bool     // AMQP_SSL asks for it whatever the URL says
+	ignored []string // Nameko's keys that mean nothing here, and why
+	local   string   // see Dialer
+}
+
+// defaultAdmin is the port that OpenTelemetry's exporters offer Prometheus.
+// When it is taken, as by a second process of services, any free one is used.
+const defaultAdmin = "127.0.0.1:9464"
+
+// noAdmin switches the admin address off.
+const noAdmin = "off"
+
+func defaultConfig() *config {
+	return &config{
+		http: "127.0.0.1:8000", admin: defaultAdmin, workers: 100, tracked: 10,
+		timeout: 10 * time.Second, grace: 25 * time.Second,
+		logLevel: "info", logFormat: string(telemetry.Auto),
+		storeDir: defaultStoreDir(), rpcExchange: "nameko-rpc", heartbeat: time.Minute,
+	}
+}
+
+// settings returns the settings that write to c, in the order of --help.
+func (c *config) settings() []*setting {
+	return []*setting{
+		{name: "broker", value: textValue{&c.broker}, check: c.checkBroker,
+			usage: "`URL` of the broker: nats://, tls://, amqp://, amqps://, pyamqp://, embedded: or memory:; without one, the NATS server on this machine, and a new one in this process when there is none"},
+		{name: "http", value: textValue{&c.http}, check: func() error { return checkAddress(c.http) },
+			usage: "`host:port` of HTTP entrypoints that name no address of their own; :8000 is every network"},
+		{name: "admin", value: textValue{&c.admin}, check: c.checkAdmin,
+			usage: "`host:port` of /livez, /readyz and /metrics, or off; the default takes any free port when it is in use"},
+		{name: "workers", value: intValue{&c.workers}, check: func() error { return atLeast(c.workers, 1) },
+			usage: "how many handlers one service runs at once"},
+		{name: "timeout", value: durationValue{&c.timeout}, check: func() error { return positive(c.timeout) },
+			usage: "how long a call may take that has no deadline of its own"},
+		{name: "grace", value: durationValue{&c.grace}, check: func() error { return positive(c.grace) },
+			usage: "how long handlers may go on once the process has to stop"},
+		{name: "drain-delay", value: durationValue{&c.drainDelay},
+			usage: "how long to go on taking work after /readyz says that it stops; 5s suits Kubernetes"},
+		{name: "log-level", value: textValue{&c.logLevel}, check: func() error { _, err := telemetry.ParseLevel(c.logLevel); return err },
+			usage: "least `level` to log: debug, info, warn or error"},
+		{name: "log-format", value: textValue{&c.logFormat}, check: func() error { _, err := telemetry.ParseFormat(c.logFormat); return err },
+			usage: "`format` of the log: pretty, json, or auto for pretty on a terminal"},
+		{name: "store-dir", value: textValue{&c.storeDir},
+			usage: "`directory` of the embedded broker's files"},
+		{name: "calls-tracked", value: intValue{&c.tracked}, check: func() error { return atLeast(c.tracked, 1) },
+			usage: "how many callers the call stack of a handler shows"},
+		{name: "nats-creds", value: textValue{&c.natsCreds},
+			usage: "NATS: `file` with the token and key of a user"},
+		{name: "rpc-exchange", value: textValue{&c.rpcExchange},
+			usage: "RabbitMQ: `name` of the exchange of requests and replies"},
+		{name: "heartbeat", value: durationValue{&c.heartbeat}, check: func() error { return atLeastASecond(c.heartbeat) },
+			usage: "RabbitMQ: how often each side shows that it lives"},
+		{name: "tls-ca", value: textValue{&c.tlsCA},
+			usage: "`file` of the authorities (PEM) that vouch for the broker; default those of the system"},
+		{name: "tls-cert", value: textValue{&c.tlsCert}, check: c.checkCertificate,
+			usage: "`file` of the certificate (PEM) to show to the broker"},
+		{name: "tls-key", value: textValue{&c.tlsKey},
+			usage: "`file` of that certificate's key (PEM)"},
+		{name: "tls-name", value: textValue{&c.tlsName},
+			usage: "`host` that the broker's certificate is for, when it is not the URL's"},
+	}
+}
+
+func (c *config) checkBroker() error {
+	scheme, err := schemeOf(c.broker)
+	if scheme == "embedded" {
+		_, err = (&Dialer{StoreDir: c.storeDir}).embeddedOptions(c.broker)
+	}
+	return err
+}
+
+// brokerName is the broker as people are told of it.
+func (c *config) brokerName() string {
+	if c.broker == "" {
+		return "nats://" + cmp.Or(c.local, localAddress)
+	}
+	return telemetry.RedactURL(c.broker)
+}
+
+func (c *config) checkAdmin() error {
+	if c.admin == noAdmin {
+		return nil
+	}
+	return checkAddress(c.admin)
+}
+
+func (c *config) checkCertificate() error {
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		return errors.New("tls-cert and tls-key go together; give both")
+	}
+	return nil
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || strings.ContainsAny(address, "/ ") {
+		return fmt.Errorf("no address %q; want host:port, such as 127.0.0.1:8000 or :8000", telemetry.RedactURL(address))
+	}
+	return nil
+}
+
+func atLeast(n, least int) error {
+	if n < least {
+		return fmt.Errorf("want %d or more, have %d", least, n)
+	}
+	return nil
+}
+
+func positive(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("want more than 0, have %v", d)
+	}
+	return nil
+}
+
+// atLeastASecond is AMQP's unit for heartbeats.
+func atLeastASecond(d time.Duration) error {
+	if d < time.Second {
+		return fmt.Errorf("want 1s or more, have %v", d)
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
+)
+
+// Dialer connects to the broker that a URL names. The zero value is useful;
+// each field's comment ends with its default. It may be used concurrently.
+type Dialer struct {
+	Logger *slog.Logger // default slog.Default()
+
+	// Name is what the broker's own tools show, and part of the name of the
+	// reply queue on RabbitMQ. Default: the driver's.
+	Name string
+
+	// StoreDir holds the files of the embedded broker. Default: StoreDir().
+	StoreDir string
+
+	TLS         *tls.Config   // for URLs that ask for TLS. Default: the system's authorities
+	Credentials string        // NATS: path of a .creds file. Default: none
+	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
+	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
+
+	local string // host:port of the broker of no URL; default localAddress
+}
+
+// Dial connects with a Dialer that has only a logger; a nil one is
+// slog.Default().
+func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, error) {
+	return (&Dialer{Logger: log}).Dial(ctx, url)
+}
+
+// Dial connects to the broker that the URL names, by its scheme:
+//
+//	nats, tls            NATS; several servers of a cluster with commas between
+//	amqp, amqps, pyamqp  RabbitMQ
+//	embedded             a NATS server in this process; embedded:?dir=DIR&port=N
+//	                     says where it keeps its files and listens on 127.0.0.1
+//	memory               a broker in this process that nobody else can reach
+//	no URL               the NATS server on 127.0.0.1:4222, or, when nobody
+//	                     listens there, an embedded one
+//
+// It tries until the broker takes us or ctx ends; a refusal is an error at
+// once. No error shows a password. Closing the broker shuts the embedded
+// server down too, as the last thing.
+func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, error) {
+	scheme, err := schemeOf(brokerURL)
+	if err != nil {
+		return nil, err
+	}
+	switch scheme {
+	case "":
+		return d.dialLocal(ctx)
+	case "embedded":
+		return d.dialEmbedded(ctx, brokerURL)
+	case "memory":
+		return memory.New(), nil
+	case "nats", "tls":
+		return asBroker(nats.Dial(ctx, d.nats(brokerURL)))
+	default: // amqp, amqps, pyamqp
+		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS,
+			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat}))
+	}
+}
+
+// asBroker keeps a nil driver from becoming a broker that is not nil.
+func asBroker[D broker.Broker](driver D, err error) (broker.Broker, error) {
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
+}
+
+var schemes = []string{"nats", "tls", "amqp", "amqps", "pyamqp", "embedded", "memory"}
+
+// schemeOf returns the scheme of a broker's URL, "" for no URL.
+func schemeOf(brokerURL string) (string, error) {
+	if brokerURL == "" {
+		return "", nil
+	}
+	scheme, _, found := strings.Cut(brokerURL, ":")
+	if !found {
+		return "", errors.New("the broker's URL has no scheme; write it as nats://host:4222 or amqp://user:password@host/vhost")
+	}
+	for _, known := range schemes {
+		if strings.EqualFold(scheme, known) {
+			return known, nil
+		}
+	}
+	return "", fmt.Errorf("no driver for the broker scheme %q; have %s", scheme, strings.Join(schemes, ", "))
+}
+
+func (d *Dialer) logger() *slog.Logger {
+	if d.Logger == nil {
+		return slog.Default()
+	}
+	return d.Logger
+}
+
+func (d *Dialer) nats(serverURL string) nats.Config {
+	return nats.Config{URL: serverURL, Name: d.Name, Logger: d.logger(), TLS: d.TLS, Credentials: d.Credentials}
+}
+
+func (d *Dialer) dialEmbedded(ctx context.Context, brokerURL string) (broker.Broker, error) {
+	options, err := d.embeddedOptions(brokerURL)
+	if err != nil {
+		return nil, err
+	}
+	return d.startEmbedded(ctx, options)
+}
+
+// embeddedOptions reads embedded:?dir=DIR&port=N.
+func (d *Dialer) embeddedOptions(brokerURL string) (embedded.Options, error) {
+	o := embedded.Options{Dir: d.StoreDir, Logger: d.logger()}
+	u, err := url.Parse(brokerURL)
+	if err != nil || u.Host != "" || strings.Trim(u.Path+u.Opaque, "/") != "" {
+		return o, errors.New("the URL of the embedded broker is embedded:?dir=DIRECTORY&port=NUMBER, both optional")
+	}
+	for key, values := range u.Query() {
+		switch value := values[len(values)-1]; key {
+		case "dir":
+			o.Dir = value
+		case "port":
+			port, err := strconv.ParseUint(value, 10, 16)
+			if err != nil {
+				return o, fmt.Errorf("embedded: port %q is no port; want 0 (a free one) to 65535", value)
+			}
+			if o.Port = int(port); port == 0 {
+				o.Port = -1 // embedded's word for a free one
+			}
+		default:
+			return o, fmt.Errorf("embedded: unknown parameter %q; have dir, port", key)
+		}
+	}
+	if o.Dir == "" {
+		o.Dir, err = StoreDir()
+	}
+	return o, err
+}
+
+func (d *Dialer) startEmbedded(ctx context.Context, o embedded.Options) (broker.Broker, error) {
+	server, err := embedded.Start(o)
+	if err != nil {
+		return nil, err
+	}
+	config := d.nats(server.URL())
+	config.InProcess, config.TLS, config.Credentials = server, nil, ""
+	driver, err := nats.Dial(ctx, config)
+	if err != nil {
+		server.Shutdown()
+		return nil, err
+	}
+	d.logger().Info("started a broker in this process", "broker", server.URL(), "dir", o.Dir)
+	return &embeddedBroker{driver, server}, nil
+}
+
+// embeddedBroker is a link to a server in this process, which ends with it.
+type embeddedBroker struct {
+	broker.Broker
+	server *embedded.Server
+}
+
+// Close implements broker.Broker.
+func (b *embeddedBroker) Close() error {
+	err := b.Broker.Close()
+	b.server.Shutdown()
+	return err
+}

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/telemetry"
+)
+
+// process is one run of services with their settings known.
+type process struct {
+	config  *config
+	name    string
+	began   time.Time
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	ready   readiness
+}
+
+// newProcess takes settings that were verified.
+func newProcess(c *config, name string, began time.Time, stderr io.Writer) *process {
+	level, _ := telemetry.ParseLevel(c.logLevel)    // verified
+	format, _ := telemetry.ParseFormat(c.logFormat) // verified
+	p := &process{
+		config: c, name: name, began: began,
+		log:     telemetry.NewLogger(stderr, level, format),
+		metrics: telemetry.NewMetrics(),
+	}
+	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
+	return p
+}
+
+// run runs the services until ctx ends, and reports the error that it
+// returns.
+func (p *process) run(ctx context.Context, build func() ([]*enoki.Service, error)) error {
+	for _, key := range p.config.ignored {
+		p.log.Info("key of the config file is ignored", "key", key)
+	}
+	services, err := build()
+	if err == nil {
+		err = p.serve(ctx, services)
+	}
+	if err != nil {
+		p.log.Error("stopped by an error", "error", err)
+	}
+	return err
+}
+
+func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
+	if err := checkServices(services); err != nil {
+		return err
+	}
+	adminURL := noAdmin
+	if p.config.admin != noAdmin {
+		a, err := startAdmin(p.config.admin, &p.ready, p.metrics, p.log)
+		if err != nil {
+			return err
+		}
+		defer a.stop()
+		adminURL = a.url
+	}
+	b, err := p.dial(ctx, services)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited for the broker
+		}
+		return err
+	}
+	p.ready.connected(b.Ready)
+	working, stop := p.drainAfter(ctx)
+	err = enoki.Run(working, b, p.options(services, adminURL), services...)
+	stop()
+	if closed := b.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		p.log.Info("stopped")
+	}
+	return err
+}
+
+// checkServices finds what a start would refuse before a broker is looked for.
+func checkServices(services []*enoki.Service) error {
+	if len(services) == 0 {
+		return errors.New("no service to run; give Main at least one")
+	}
+	var mistakes []error
+	for _, s := range services {
+		mistakes = append(mistakes, s.Check())
+	}
+	return errors.Join(mistakes...)
+}
+
+func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.Broker, error) {
+	tlsConfig, err := p.config.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	d := &Dialer{
+		Logger: p.log, Name: services[0].Name(), StoreDir: p.config.storeDir, TLS: tlsConfig,
+		Credentials: p.config.natsCreds, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
+		local: p.config.local,
+	}
+	b, err := d.Dial(ctx, p.config.broker)
+	if err != nil && enoki.CodeOf(err) == enoki.Unknown {
+		err = enoki.Errorf(enoki.Unavailable, "%w", err)
+	}
+	return b, err
+}
+
+// drainAfter returns a context that ends drain-delay after ctx: meanwhile
+// /readyz says to everybody that no more work should come. stop ends it at
+// once.
+func (p *process) drainAfter(ctx context.Context) (working context.Context, stop func()) {
+	working, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-ctx.Done():
+		case <-working.Done():
+			return
+		}
+		p.ready.drain()
+		p.log.Info("stopping: running work is finished; a second signal ends the process at once",
+			"cause", context.Cause(ctx), "delay", p.config.drainDelay, "grace", p.config.grace)
+		select {
+		case <-time.After(p.config.drainDelay):
+		case <-working.Done():
+		}
+		cancel(context.Cause(ctx))
+	}()
+	return working, func() {
+		cancel(nil)
+		<-ended
+	}
+}
+
+func (p *process) options(services []*enoki.Service, adminURL string) *enoki.Options {
+	c := p.config
+	return &enoki.Options{
+		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
+		HTTPAddress: c.http, CallsTracked: c.tracked,
+		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
+		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
+		OnReady:        func() { p.reportReady(services, adminURL) },
+	}
+}
+
+// reportReady says what runs, and where.
+func (p *process) reportReady(services []*enoki.Service, adminURL string) {
+	p.ready.start()
+	for _, s := range services {
+		p.log.Info("serves "+strings.Join(s.Describe(), ", "), "service", s.Name())
+	}
+	p.log.Info(fmt.Sprintf("ready in %d ms", time.Since(p.began).Milliseconds()),
+		"broker", p.config.brokerName(), "admin", adminURL)
+}
