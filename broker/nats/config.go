@@ -1,0 +1,121 @@
+package nats
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// Config says which NATS to use, and how. The zero value uses the one on the
+// local default port.
+type Config struct {
+	// URL of the server, or of several of one cluster, separated by commas;
+	// may contain user and password. Default nats://127.0.0.1:4222.
+	URL string
+
+	// InProcess is a server in this process, for example an
+	// *embedded.Server, that is connected to without a socket instead of URL.
+	InProcess natsgo.InProcessConnProvider
+
+	Name        string       // shown by the server's tools; default "enoki"
+	Logger      *slog.Logger // default slog.Default()
+	TLS         *tls.Config  // for tls:// and wss:// URLs; default the system's
+	Credentials string       // path of a .creds file with token and key
+
+	// Replicas is how many servers of a cluster keep each event. Default 3 on
+	// a cluster, otherwise 1. It is used when the streams are created.
+	Replicas int
+
+	// EventBytes is the most that the stream of events may hold; the stream
+	// of dead letters may hold a quarter of it. A server with less room gets
+	// the largest streams that fit. Used when the streams are created.
+	// Default 512 MiB.
+	EventBytes int64
+
+	// AckWait is how long the broker waits for a sign of life from an
+	// instance that has an event, before it gives the event to another one.
+	// Used when a consumer is created. Default 15 s.
+	AckWait time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.URL == "" {
+		c.URL = natsgo.DefaultURL
+	}
+	if c.Name == "" {
+		c.Name = "enoki"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.EventBytes == 0 {
+		c.EventBytes = 512 << 20
+	}
+	if c.AckWait == 0 {
+		c.AckWait = 15 * time.Second
+	}
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Replicas < 0 || c.Replicas > 5:
+		return errors.New("nats: Config.Replicas must be 1 to 5, or 0 for the default")
+	case c.EventBytes < minEventBytes:
+		return errors.New("nats: Config.EventBytes must be at least 1 MiB, or 0 for the default")
+	case c.AckWait < time.Second:
+		return errors.New("nats: Config.AckWait must be at least 1 s, or 0 for the default")
+	}
+	return nil
+}
+
+func (c Config) options() []natsgo.Option {
+	opts := []natsgo.Option{natsgo.Name(c.Name)}
+	if c.InProcess != nil {
+		opts = append(opts, natsgo.InProcessServer(c.InProcess))
+	}
+	if c.TLS != nil {
+		opts = append(opts, natsgo.Secure(c.TLS))
+	}
+	if c.Credentials != "" {
+		opts = append(opts, natsgo.UserCredentials(c.Credentials))
+	}
+	return opts
+}
+
+// address is where we connect to, fit to be shown: without passwords.
+func (c Config) address() string {
+	if c.InProcess != nil {
+		return "the server in this process"
+	}
+	servers := strings.Split(c.URL, ",")
+	for i, server := range servers {
+		servers[i] = redact(strings.TrimSpace(server))
+	}
+	return strings.Join(servers, ",")
+}
+
+func redact(server string) string {
+	u, err := url.Parse(server)
+	if err == nil {
+		return u.Redacted()
+	}
+	if at := strings.LastIndexByte(server, '@'); at >= 0 {
+		return "…" + server[at:]
+	}
+	return server
+}
+
+// clean takes out of an error what it quotes of a URL with a password.
+func (c Config) clean(err error) error {
+	var parse *url.Error
+	if errors.As(err, &parse) {
+		return &url.Error{Op: parse.Op, URL: redact(parse.URL), Err: parse.Err}
+	}
+	return err
+}

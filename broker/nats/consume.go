@@ -1,0 +1,376 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	// broadcastAge is how long the broker keeps the consumer of a Broadcast
+	// whose instance has died.
+	broadcastAge = 5 * time.Minute
+
+	// maxUnsettled is how many events of one consumer all its instances
+	// together may have unsettled. Events that wait for their next attempt
+	// count, so it must be far above all workers together.
+	maxUnsettled = 100_000
+
+	// maxRequests is how many open requests for events the broker keeps for
+	// one consumer. An instance has at most one for each halving of its
+	// workers: 7 of 100.
+	maxRequests = 4096
+
+	// requestAge is how long a request for events stays open, and heartbeat
+	// how often the broker says meanwhile that it still has it.
+	requestAge = time.Minute
+	heartbeat  = 5 * time.Second
+)
+
+// consumer gets the events of one subscription. It asks the broker for as many
+// events as it has free workers, never more, so that an event waits in the
+// broker, where other instances can get it. The pull loops of package
+// jetstream fetch ahead of the handlers instead.
+type consumer struct {
+	member  *member
+	sub     broker.Subscription
+	name    string
+	workers *workers[*delivery]
+	gone    chan struct{} // closed once the last inbox is closed, after stop
+	stopped chan struct{} // closed by stop
+
+	attaching sync.Mutex // held by attach
+
+	mu          sync.Mutex // guards what follows
+	inbox       *natsgo.Subscription
+	inboxes     sync.WaitGroup // those that may still deliver
+	problem     error          // why it gets no events; nil when the broker has confirmed it
+	leaving     bool
+	outstanding int           // events asked for and not yet come
+	heard       time.Time     // when the inbox got something last
+	ackWait     time.Duration // of the consumer as it is on the broker
+	running     map[*delivery]struct{}
+}
+
+var errUnconfirmed = errors.New("the broker has not confirmed the consumer yet")
+
+func newConsumer(m *member, sub broker.Subscription) *consumer {
+	c := &consumer{
+		member:  m,
+		sub:     sub,
+		name:    consumerName(m.service.Instance, sub),
+		gone:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		problem: errUnconfirmed,
+		ackWait: m.driver.config.AckWait,
+		running: make(map[*delivery]struct{}),
+	}
+	c.workers = newWorkers(m.service.Workers, c.handle)
+	return c
+}
+
+func (c *consumer) config() jetstream.ConsumerConfig {
+	config := jetstream.ConsumerConfig{
+		Name:          c.name,
+		Durable:       c.name,
+		Description:   "Enoki: " + c.member.service.Name + " handles " + c.sub.Source + "." + c.sub.Event,
+		FilterSubject: eventSubject(c.sub.Source, c.sub.Event),
+		// A new consumer has no business with what others still work on.
+		DeliverPolicy: jetstream.DeliverNewPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.member.driver.config.AckWait,
+		MaxDeliver:    -1, // whoever handles the event says when it is enough
+		MaxAckPending: maxUnsettled,
+		MaxWaiting:    maxRequests,
+	}
+	if c.sub.Mode == broker.Singleton { // of any service
+		config.Description = "Enoki: one handler of " + c.sub.Source + "." + c.sub.Event
+	}
+	if c.sub.Mode == broker.Broadcast {
+		config.Durable, config.InactiveThreshold = "", broadcastAge
+	}
+	return config
+}
+
+// attach creates the consumer on the broker if it is missing and asks it for
+// events. It may be called again whenever the consumer or the link was lost.
+func (c *consumer) attach(ctx context.Context) error {
+	c.attaching.Lock()
+	defer c.attaching.Unlock()
+	info, err := c.create(ctx)
+	if err == nil {
+		err = c.open(info.Config.AckWait)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return err
+}
+
+// create returns the consumer that is there, or makes it.
+func (c *consumer) create(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	js := c.member.driver.js
+	want := c.config()
+	made, err := js.CreateConsumer(ctx, eventStream, want)
+	if err == nil {
+		return made.CachedInfo(), nil
+	}
+	if !exists(err) {
+		return nil, err
+	}
+	there, err := js.Consumer(ctx, eventStream, c.name)
+	if err != nil {
+		return nil, err
+	}
+	info := there.CachedInfo()
+	if is := info.Config; is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
+		return nil, fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
+			errRefused, c.name, eventStream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
+	}
+	if is := info.Config; is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
+		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
+			"ack_wait", is.AckWait, "max_deliver", is.MaxDeliver, "max_ack_pending", is.MaxAckPending,
+			"usual ack_wait", want.AckWait, "usual max_ack_pending", want.MaxAckPending)
+	}
+	return info, nil
+}
+
+// exists tells whether a consumer of that name is there with other settings.
+func exists(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeConsumerExists ||
+		api.ErrorCode == jetstream.JSErrCodeConsumerAlreadyExists || api.ErrorCode == jetstream.JSErrCodeConsumerNameExists)
+}
+
+// open subscribes to a new inbox, because requests of the old one may or may
+// not have survived, and asks for events.
+func (c *consumer) open(ackWait time.Duration) error {
+	nc := c.member.driver.link.nc
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving {
+		return nil
+	}
+	inbox, err := nc.Subscribe(nc.NewInbox(), c.receive)
+	if err != nil {
+		return err
+	}
+	// Only what was asked for comes: as many events as there are workers.
+	if err := inbox.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	c.inboxes.Add(1)
+	inbox.SetClosedHandler(func(string) { c.inboxes.Done() })
+	c.retire()
+	c.inbox, c.ackWait = inbox, ackWait
+	c.outstanding, c.heard, c.problem = 0, time.Now(), nil
+	return c.pull()
+}
+
+// retire closes the inbox; what it has got is still delivered. c.mu is held.
+func (c *consumer) retire() {
+	if c.inbox == nil {
+		return
+	}
+	if err := c.inbox.Drain(); err != nil {
+		_ = c.inbox.Unsubscribe() // fails only when the connection is closed, and all inboxes with it
+	}
+	c.inbox = nil
+}
+
+// pull asks for more events when as many workers are free as events are on
+// their way: one request for many events, yet no worker waits for long. c.mu
+// is held.
+func (c *consumer) pull() error {
+	free := c.member.service.Workers - len(c.running) - c.outstanding
+	if c.leaving || c.inbox == nil || free <= 0 || free < c.outstanding {
+		return nil
+	}
+	request, err := json.Marshal(pullRequest{Batch: free, Expires: requestAge, Heartbeat: heartbeat})
+	if err != nil {
+		return err
+	}
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + eventStream + "." + c.name
+	if err := c.member.driver.link.nc.PublishRequest(subject, c.inbox.Subject, request); err != nil {
+		return err
+	}
+	if c.outstanding == 0 {
+		c.heard = time.Now() // the broker has had no reason to say anything
+	}
+	c.outstanding += free
+	return nil
+}
+
+// pullRequest is JetStream's request for the next events.
+type pullRequest struct {
+	Batch     int           `json:"batch"`
+	Expires   time.Duration `json:"expires"`
+	Heartbeat time.Duration `json:"idle_heartbeat"`
+}
+
+// receive takes what comes to an inbox.
+func (c *consumer) receive(msg *natsgo.Msg) {
+	status := statusOf(msg)
+	if status != "" && !isDelivery(msg) {
+		c.control(status, msg)
+		return
+	}
+	dv, err := newDelivery(c, msg)
+	if err != nil {
+		c.member.driver.log.Error("a message is not from JetStream", "subject", msg.Subject, "error", err)
+		return
+	}
+	if !c.accept(dv) {
+		dv.giveBack()
+		return
+	}
+	if !c.workers.do(dv, c.stopped) {
+		dv.giveBack()
+		c.release(dv)
+	}
+}
+
+// accept counts dv as running unless the member is leaving.
+func (c *consumer) accept(dv *delivery) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = time.Now()
+	c.outstanding = max(c.outstanding-1, 0)
+	if c.leaving {
+		return false
+	}
+	c.running[dv] = struct{}{}
+	return true
+}
+
+// release forgets a delivery and asks for the next.
+func (c *consumer) release(dv *delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, dv)
+	if err := c.pull(); err != nil {
+		c.lose(err)
+	}
+}
+
+// control takes what the broker says about requests.
+func (c *consumer) control(status string, msg *natsgo.Msg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inbox == nil || msg.Sub != c.inbox {
+		return // about requests that do not count any more
+	}
+	c.heard = time.Now()
+	switch status {
+	case "100": // a heartbeat
+	case "408": // a request has expired
+		pending, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
+		if err != nil {
+			c.lose(fmt.Errorf("the broker ended a request: %s", msg.Header.Get("Description")))
+			return
+		}
+		c.outstanding = max(c.outstanding-pending, 0)
+		if err := c.pull(); err != nil {
+			c.lose(err)
+		}
+	default: // deleted, moved to another server, or not there at all
+		c.lose(fmt.Errorf("the broker refuses requests: %s %s", status, msg.Header.Get("Description")))
+	}
+}
+
+// lose notes why no events come and asks for repair. c.mu is held.
+func (c *consumer) lose(err error) {
+	if c.leaving {
+		return
+	}
+	c.problem = err
+	c.member.driver.link.repair()
+}
+
+func (c *consumer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problem = err
+}
+
+func (c *consumer) ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.problem
+}
+
+// beat keeps the events alive that are being handled, and notices a broker
+// that has forgotten our requests.
+func (c *consumer) beat(now time.Time) {
+	c.mu.Lock()
+	var late []*delivery
+	for dv := range c.running {
+		if now.Sub(dv.seen) >= c.ackWait/3 {
+			dv.seen = now
+			late = append(late, dv)
+		}
+	}
+	// Twice the heartbeat without one is what the protocol calls missing.
+	if c.outstanding > 0 && c.problem == nil && now.Sub(c.heard) > 2*heartbeat+time.Second {
+		c.lose(fmt.Errorf("no heartbeat for %s", now.Sub(c.heard).Round(time.Second)))
+	}
+	c.mu.Unlock()
+	for _, dv := range late {
+		_ = dv.msg.InProgress() // the next beat tries again
+	}
+}
+
+// stop ends taking events and returns a channel that is closed when the
+// running handlers have returned and their events are settled.
+func (c *consumer) stop() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving {
+		return c.gone
+	}
+	c.leaving = true
+	close(c.stopped)
+	c.retire()
+	go func() {
+		defer close(c.gone)
+		c.inboxes.Wait()
+		<-c.workers.dismiss()
+	}()
+	return c.gone
+}
+
+// end gives back what is not settled and, of a Broadcast, removes the consumer.
+func (c *consumer) end() {
+	for _, dv := range c.unsettled() {
+		dv.giveBack()
+	}
+	if c.sub.Mode != broker.Broadcast {
+		return
+	}
+	d := c.member.driver
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	err := d.js.DeleteConsumer(ctx, eventStream, c.name)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		d.log.Info("a broadcast consumer was not removed; the broker will do it", "consumer", c.name, "after", broadcastAge, "error", err)
+	}
+}
+
+func (c *consumer) unsettled() []*delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]*delivery, 0, len(c.running))
+	for dv := range c.running {
+		list = append(list, dv)
+	}
+	return list
+}

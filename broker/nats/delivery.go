@@ -1,0 +1,171 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	// bouncePause is the least time until an event comes again that was
+	// handed back by a handler, or could not be handled because the broker
+	// did not answer: it would circle at full speed otherwise.
+	bouncePause = 20 * time.Millisecond
+	retryPause  = time.Second
+
+	// settleTimeout is how long a settlement tries to reach the broker.
+	settleTimeout = 10 * time.Second
+)
+
+// delivery is an event that the broker has given to us and that is not settled.
+type delivery struct {
+	consumer *consumer
+	msg      *natsgo.Msg
+	sequence uint64    // in the stream
+	times    uint64    // how often it was delivered, for whatever reason
+	seen     time.Time // when the broker was told last that we have it; guarded by consumer.mu
+	settled  atomic.Bool
+}
+
+// isDelivery tells whether JetStream waits for an acknowledgement of msg: a
+// foreign event may have a header of its own that is called Status.
+func isDelivery(msg *natsgo.Msg) bool { return strings.HasPrefix(msg.Reply, "$JS.ACK.") }
+
+func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	return &delivery{consumer: c, msg: msg, sequence: meta.Sequence.Stream, times: meta.NumDelivered, seen: time.Now()}, nil
+}
+
+// handle runs the handler of one event and settles it.
+func (c *consumer) handle(dv *delivery) {
+	defer c.release(dv)
+	d := c.member.driver
+	m := decode(dv.msg, d.log)
+	if m.ID == "" { // of a foreign sender
+		m.ID = fmt.Sprint(eventStream, "/", dv.sequence)
+	}
+	past, err := dv.attempts(m.ID)
+	switch {
+	case err != nil:
+		d.log.Warn("can't tell how often an event was tried; it will come again", "consumer", c.name, "id", m.ID, "error", err)
+		dv.nak(retryPause)
+		return
+	case past.wait() > 0: // the broker has forgotten the delay, in a crash
+		dv.nak(past.wait())
+		return
+	case c.member.ctx.Err() != nil:
+		dv.giveBack()
+		return
+	}
+	m.Attempt, m.Redelivered = past.Attempts+1, dv.times > 1
+	dv.settle(m, c.sub.Handle(c.member.ctx, m))
+}
+
+// attempts returns what is known of earlier attempts. Only an event that was
+// delivered before can have some.
+func (dv *delivery) attempts(id string) (attempts, error) {
+	if dv.times == 1 {
+		return attempts{}, nil
+	}
+	ctx, cancel := context.WithTimeout(dv.consumer.member.ctx, settleTimeout)
+	defer cancel()
+	return dv.consumer.member.driver.pastAttempts(ctx, dv.consumer.name, dv.sequence, id)
+}
+
+// settle does what the handler says. What can't be told to the broker comes
+// again after AckWait.
+//
+// Acknowledgements are not acknowledged in turn: that would cost a round trip
+// per event and could only narrow, not close, the gap in which an event comes
+// twice, because the broker writes acknowledgements to disk later.
+func (dv *delivery) settle(m *broker.Message, s broker.Settlement) {
+	if dv.settled.Load() { // given back meanwhile, because the member had to leave
+		return
+	}
+	switch s.Verdict {
+	case broker.Done:
+		dv.send(ackDone)
+	case broker.Retry:
+		dv.retry(m, s.Delay)
+	case broker.Reject:
+		dv.reject(m, s.Reason)
+	case broker.HandBack:
+		dv.nak(bouncePause)
+	default:
+		dv.consumer.member.driver.log.Error("a handler returned a verdict that does not exist", "verdict", int(s.Verdict), "consumer", dv.consumer.name)
+		dv.nak(retryPause)
+	}
+}
+
+func (dv *delivery) retry(m *broker.Message, delay time.Duration) {
+	c := dv.consumer
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	count := attempts{ID: m.ID, Attempts: m.Attempt, Due: time.Now().Add(delay), Delay: delay}
+	if err := c.member.driver.countAttempt(ctx, c.name, dv.sequence, count); err != nil {
+		c.member.driver.log.Error("an attempt can't be counted; the event comes again uncounted", "consumer", c.name, "id", m.ID, "attempt", m.Attempt, "error", err)
+	}
+	dv.nak(delay)
+}
+
+func (dv *delivery) reject(m *broker.Message, reason string) {
+	c := dv.consumer
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	letter := broker.DeadLetter{
+		Service: c.member.service.Name, Handler: c.sub.Handler, Source: c.sub.Source, Event: c.sub.Event,
+		Reason: reason, Attempt: m.Attempt, Died: time.Now(),
+	}
+	id := fmt.Sprintf("%s/%d/%s", c.name, dv.sequence, m.ID)
+	if err := c.member.driver.bury(ctx, letter, dv.msg, id); err != nil {
+		c.member.driver.log.Error("a dead letter can't be stored; the event comes again", "consumer", c.name, "id", m.ID, "reason", reason, "error", err)
+		dv.nak(retryPause)
+		return
+	}
+	dv.send(ackDone)
+}
+
+// giveBack returns an event that was not started, or not finished in time.
+func (dv *delivery) giveBack() {
+	if dv.settled.Swap(true) {
+		return
+	}
+	_ = dv.msg.Nak() // as far as the broker can be reached; otherwise it comes again after AckWait
+}
+
+// nak has the event delivered again after delay.
+func (dv *delivery) nak(delay time.Duration) {
+	if delay <= 0 {
+		dv.send(ackAgain)
+		return
+	}
+	dv.send(fmt.Sprintf(`%s {"delay":%d}`, ackAgain, delay.Nanoseconds()))
+}
+
+// Words of JetStream's acknowledgement protocol.
+const (
+	ackDone  = "+ACK"
+	ackAgain = "-NAK"
+)
+
+// send settles the event, unless that is done, as soon as the link is up.
+func (dv *delivery) send(word string) {
+	if dv.settled.Swap(true) {
+		return
+	}
+	c := dv.consumer
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	if err := c.member.driver.publish(ctx, &natsgo.Msg{Subject: dv.msg.Reply, Data: []byte(word)}); err != nil {
+		c.member.driver.log.Warn("an event can't be settled; it will come again", "consumer", c.name, "sequence", dv.sequence, "error", err)
+	}
+}

@@ -1,0 +1,43 @@
+// Package nats is the driver for NATS: calls over core NATS, events over
+// JetStream. It makes Enoki's services visible to the nats tool and leaves
+// running a server to others; package embedded has one for this process.
+//
+// # Calls
+//
+// A request goes to the subject enoki.rpc.SERVICE.METHOD. Each instance
+// subscribes to enoki.rpc.SERVICE.* in the queue group "enoki", so one of them
+// gets it. When the caller's context ends first, the reply subject of the
+// request is published to enoki.cancel.SERVICE, where every instance listens.
+// Requests that find all workers busy wait in the client's buffer, up to
+// 65,536 of them or 64 MiB; what comes then is lost, counted and logged.
+//
+// # Events
+//
+// One stream, ENOKI_EVENTS, keeps enoki.events.SOURCE.EVENT until every
+// consumer that wants an event has acknowledged it, and refuses new ones when
+// it is full. A Pool is a durable consumer evt+SOURCE+EVENT+SERVICE+HANDLER, a
+// Singleton evt+SOURCE+EVENT, a Broadcast one consumer for each instance that
+// the server forgets five minutes after the instance has died. The plus sign
+// keeps "a-b","c" and "a","b-c" apart, which names with '-' alone would not.
+//
+// Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER),
+// which keeps them until somebody purges it and refuses more when it is full:
+// then the event stays in its queue and comes again. Attempts that were
+// settled with Retry are counted in ENOKI_ATTEMPTS
+// (enoki.attempts.CONSUMER.SEQUENCE), because the server's own count also
+// rises for events that were handed back or were with an instance that died.
+//
+// # Messages
+//
+// A body is the payload as it is. The header Enoki-Id has the message's id,
+// Enoki-Context the context data as JSON and Content-Type its media type. In
+// that JSON a number with a point or an exponent is a float64, any other an
+// int64; {"$time":"…"} is a time in RFC 3339, {"$float":"NaN"} a float that
+// JSON has no number for, and {"$map":{…}} a map that has such a key itself.
+// In names, bytes other than letters, digits, '_' and '-' are written %XX.
+//
+// # Discovery
+//
+// Every instance answers the NATS micro protocol ($SRV.PING, $SRV.INFO and
+// $SRV.STATS), with its broker.Instance as JSON in the metadata "enoki".
+package nats

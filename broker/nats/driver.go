@@ -1,0 +1,256 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Driver is a link to a NATS server or cluster. It implements broker.Broker.
+type Driver struct {
+	config  Config
+	log     *slog.Logger
+	link    *link
+	js      jetstream.JetStream
+	replies *replies
+	streams *streams
+
+	proven atomic.Uint64 // the epoch of the link in which all was found in order, plus one
+	closed chan struct{}
+	tasks  sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	closing bool
+	members map[*member]struct{}
+}
+
+var _ broker.Broker = (*Driver)(nil)
+
+// errClosed is what a closed driver says.
+var errClosed = fmt.Errorf("nats: %w", broker.ErrClosed)
+
+// Dial connects and sees to it that the streams exist. It tries until a server
+// takes us or ctx ends; a server that refuses our credentials, lacks JetStream
+// or denies a permission is an error at once.
+func Dial(ctx context.Context, c Config) (*Driver, error) {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	link := newLink(c.Logger)
+	if err := link.connect(ctx, c); err != nil {
+		return nil, fmt.Errorf("nats: %w", err)
+	}
+	d, err := newDriver(c, link)
+	if err == nil {
+		err = d.prepare(ctx)
+	}
+	if err != nil {
+		link.nc.Close()
+		return nil, fmt.Errorf("nats: %s: %w", c.address(), err)
+	}
+	d.tasks.Go(d.repairs)
+	d.tasks.Go(d.beats)
+	return d, nil
+}
+
+func newDriver(c Config, link *link) (*Driver, error) {
+	js, err := jetstream.New(link.nc)
+	if err != nil {
+		return nil, err
+	}
+	replies, err := newReplies(link.nc)
+	if err != nil {
+		return nil, err
+	}
+	return &Driver{
+		config: c, log: c.Logger, link: link, js: js, replies: replies,
+		streams: newStreams(js, c, link.nc.ConnectedClusterName() != ""),
+		closed:  make(chan struct{}),
+		members: make(map[*member]struct{}),
+	}, nil
+}
+
+func (d *Driver) prepare(ctx context.Context) error {
+	epoch := d.link.epoch()
+	err := d.insist(ctx, d.streams.ensure)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return fmt.Errorf("%w: Enoki keeps events there; start the server with -js", err)
+	}
+	d.proven.Store(epoch + 1)
+	return err
+}
+
+// insist runs do until it succeeds, fails for good, or ctx ends.
+func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := d.link.untilDenied(ctx)
+	defer cancel()
+	var last error
+	for attempt := 1; ; attempt++ {
+		if err := d.link.await(ctx, d.closed); err != nil {
+			return endedBy(err, last)
+		}
+		once, cancel := context.WithTimeout(ctx, apiTimeout)
+		err := do(once)
+		cancel()
+		if err == nil || forGood(err) {
+			return err
+		}
+		if ctx.Err() == nil { // otherwise last tells more
+			last = err
+		}
+		if err := sleep(ctx, min(pause(attempt), time.Second)); err != nil {
+			return endedBy(err, last)
+		}
+	}
+}
+
+// apiTimeout is for one request to JetStream's API, which answers in
+// milliseconds when it is well.
+const apiTimeout = 5 * time.Second
+
+func endedBy(err, last error) error {
+	if last == nil {
+		return err
+	}
+	return fmt.Errorf("%w (last: %w)", err, last)
+}
+
+// forGood tells whether JetStream would say the same again.
+func forGood(err error) bool {
+	if errors.Is(err, errRefused) || errors.Is(err, broker.ErrClosed) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code != 503 && !errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+// errRefused marks what an operator has to change before it can work.
+var errRefused = errors.New("refused")
+
+// usable says why a message can't even be tried to send.
+func (d *Driver) usable(ctx context.Context) error {
+	select {
+	case <-d.closed:
+		return errClosed
+	default:
+		return ctx.Err()
+	}
+}
+
+// Ready implements broker.Broker.
+func (d *Driver) Ready() error {
+	if err := d.ready(); err != nil {
+		return err
+	}
+	for _, m := range d.joined() {
+		if err := m.missing(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready is Ready without the members.
+func (d *Driver) ready() error {
+	select {
+	case <-d.closed:
+		return errClosed
+	default:
+	}
+	if !d.link.nc.IsConnected() {
+		return fmt.Errorf("nats: the link to %s is lost", d.config.address())
+	}
+	if d.proven.Load() != d.link.epoch()+1 {
+		return fmt.Errorf("nats: the link to %s is back; streams and consumers are being checked", d.config.address())
+	}
+	return nil
+}
+
+func (d *Driver) joined() []*member {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	members := make([]*member, 0, len(d.members))
+	for m := range d.members {
+		members = append(members, m)
+	}
+	return members
+}
+
+// Close implements broker.Broker. It does not wait for handlers that ignore
+// the end of their context.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	if d.closing {
+		d.mu.Unlock()
+		d.tasks.Wait()
+		return nil
+	}
+	d.closing = true
+	d.mu.Unlock()
+
+	for _, m := range d.joined() {
+		m.cutOff()
+	}
+	close(d.closed)
+	_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices
+	d.link.nc.Close()
+	d.tasks.Wait()
+	return nil
+}
+
+// flushTimeout is how long Close tries to get the last words out.
+const flushTimeout = 2 * time.Second
+
+// Stats are counters since Dial.
+type Stats struct {
+	Reconnects uint64 // links recovered
+	Lost       int64  // requests dropped because the workers could not keep up
+}
+
+// Stats returns the counters of this link.
+func (d *Driver) Stats() Stats {
+	return Stats{Reconnects: d.link.epoch(), Lost: d.link.slow.Load()}
+}
+
+// publish sends msg as soon as the link is up. The error is ErrNotDelivered,
+// ErrUnknownOutcome or ErrClosed; it is also that of ctx when the link was down
+// until ctx ended.
+func (d *Driver) publish(ctx context.Context, msg *natsgo.Msg) error {
+	for {
+		err := d.link.nc.PublishMsg(msg)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrConnectionReconnecting):
+			if err := d.link.await(ctx, d.closed); errors.Is(err, broker.ErrClosed) {
+				return err
+			} else if err != nil {
+				return fmt.Errorf("%w: no link to %s: %w", broker.ErrNotDelivered, d.config.address(), err)
+			}
+		case errors.Is(err, natsgo.ErrConnectionClosed):
+			return errClosed
+		case errors.Is(err, natsgo.ErrMaxPayload):
+			return d.tooLarge(msg, d.link.nc.MaxPayload())
+		case errors.Is(err, natsgo.ErrBadSubject):
+			return fmt.Errorf("%w: %s: %w", broker.ErrNotDelivered, msg.Subject, err)
+		default: // broken while writing
+			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+		}
+	}
+}
+
+func (d *Driver) tooLarge(msg *natsgo.Msg, limit int64) error {
+	return fmt.Errorf("%w: %s: %d bytes with headers are over the limit of %d: raise max_payload of the NATS server, or send less",
+		broker.ErrNotDelivered, msg.Subject, msg.Size()-len(msg.Subject)-len(msg.Reply), limit)
+}

@@ -1,0 +1,11 @@
+// Package embedded runs a NATS server with JetStream inside this process, so
+// that a service needs nothing installed. It is an ordinary server on a
+// loopback port: other processes on the machine connect to its URL, this
+// process to InProcessConn without a socket.
+//
+// The server keeps its files in a directory of its own, which one process at a
+// time may use. Every stored message is synced to disk before it is confirmed,
+// unless Options.Fast is set. The size of the store is limited below the free
+// disk space, because a JetStream that meets a full disk stays stuck until it
+// is restarted, and one that meets its limit refuses cleanly and goes on.
+package embedded

@@ -1,0 +1,191 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+)
+
+// DefaultPort is the port that NATS clients expect a server on.
+const DefaultPort = 4222
+
+// ErrPortInUse says that somebody else listens on the port: most likely a NATS
+// server that could be used instead.
+var ErrPortInUse = errors.New("port is in use")
+
+// ErrLocked says that another process has its embedded server in the
+// directory.
+var ErrLocked = errors.New("directory is in use by another process")
+
+// Options say where the server keeps its files and where it listens. Dir must
+// be given; the rest has useful zeros.
+type Options struct {
+	Dir      string       // for the server's files; created when missing
+	Host     string       // address to listen on; default 127.0.0.1
+	Port     int          // default DefaultPort; -1 takes a free one
+	MaxStore int64        // most bytes to store; default 1 GiB, or half of the free space when that is less
+	Fast     bool         // confirm before the disk has it: a power cut loses up to two minutes of confirmed messages
+	Logger   *slog.Logger // for the server's warnings and errors; default slog.Default()
+}
+
+// Server is a running server. Its methods may be called concurrently.
+type Server struct {
+	server   *natsserver.Server
+	lock     *dirLock
+	url      string
+	maxStore int64
+
+	shutdown sync.Once
+	down     chan struct{} // closed once everything has ended
+}
+
+// Start starts a server and returns when it takes connections, a few
+// milliseconds later; recovering a large store takes longer. The error is one
+// line that names the directory or the port, and satisfies errors.Is with
+// ErrPortInUse or ErrLocked when that was the reason.
+func Start(o Options) (*Server, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(o)
+	if err != nil {
+		lock.release()
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	if o.Port == 0 {
+		o.Port = DefaultPort
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func (o Options) address() string {
+	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
+}
+
+// check finds a port in use before the directory is touched, so that a second
+// process on the machine hears of the server it can use rather than of a lock.
+func (o Options) check() error {
+	if o.Dir == "" {
+		return errors.New("embedded NATS: Options.Dir is empty: name a directory for its files")
+	}
+	if o.MaxStore < 0 {
+		return fmt.Errorf("embedded NATS: Options.MaxStore is %d: give a number of bytes, or 0 for the default", o.MaxStore)
+	}
+	if o.Port == natsserver.RANDOM_PORT {
+		return nil
+	}
+	l, err := net.Listen("tcp", o.address())
+	if err != nil {
+		return o.listenError(err)
+	}
+	return l.Close()
+}
+
+func (o Options) listenError(err error) error {
+	// 10048 is Windows' word for it, which package syscall does not map.
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
+		return fmt.Errorf("embedded NATS: %w: %s", ErrPortInUse, o.address())
+	}
+	return fmt.Errorf("embedded NATS: can't listen on %s: %w", o.address(), err)
+}
+
+func start(o Options) (*Server, error) {
+	limit, err := storeLimit(o.Dir, o.MaxStore)
+	if err != nil {
+		return nil, err
+	}
+	server, err := natsserver.NewServer(o.serverOptions(limit))
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	log := &logger{log: o.Logger}
+	server.SetLoggerV2(log, false, false, false)
+	server.Start()
+	if server.Addr() == nil || !server.JetStreamEnabled() {
+		server.Shutdown()
+		server.WaitForShutdown()
+		return nil, o.startError(log.fatal())
+	}
+	if o.Fast {
+		o.Logger.Warn("embedded NATS confirms before the disk has it: a power cut loses confirmed messages", "dir", o.Dir)
+	}
+	return &Server{server: server, url: server.ClientURL(), maxStore: limit, down: make(chan struct{})}, nil
+}
+
+func (o Options) serverOptions(limit int64) *natsserver.Options {
+	return &natsserver.Options{
+		ServerName:             "enoki-" + strconv.Itoa(os.Getpid()),
+		Host:                   o.Host,
+		Port:                   o.Port,
+		NoLog:                  true, // SetLoggerV2 takes its place
+		NoSigs:                 true, // signals belong to the host
+		DisableJetStreamBanner: true,
+		JetStream:              true,
+		StoreDir:               o.Dir,
+		SyncAlways:             !o.Fast,
+		JetStreamMaxStore:      limit,
+		JetStreamMaxMemory:     maxMemory,
+	}
+}
+
+// maxMemory bounds memory streams, in bytes. Enoki makes none; a tool of the
+// operator might.
+const maxMemory = 64 << 20
+
+// startError says why the server did not come up: the port may have been taken
+// since check, or the directory can't be used.
+func (o Options) startError(said string) error {
+	if l, err := net.Listen("tcp", o.address()); o.Port != natsserver.RANDOM_PORT && err != nil {
+		return o.listenError(err)
+	} else if err == nil {
+		l.Close()
+	}
+	return fmt.Errorf("embedded NATS: can't start in %s: %s", o.Dir, said)
+}
+
+// URL is where other processes of this machine connect to.
+func (s *Server) URL() string { return s.url }
+
+// MaxStore is the most bytes that the server will store.
+func (s *Server) MaxStore() int64 { return s.maxStore }
+
+// InProcessConn opens a connection that needs no socket. It makes *Server a
+// nats.InProcessConnProvider.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	return s.server.InProcessConn()
+}
+
+// Shutdown ends the server and waits until its files are closed and its
+// directory is free. Calling it again waits like the first call.
+func (s *Server) Shutdown() {
+	s.shutdown.Do(func() {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+		s.lock.release()
+		close(s.down)
+	})
+	<-s.down
+}

@@ -1,0 +1,106 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	// deadReserve is how much smaller than the server's limit an event must
+	// be, in bytes, so that it can still become a dead letter, which says more.
+	deadReserve = 4096
+
+	// storePause is the time between two tries while a stream has no leader
+	// or is being created again.
+	storePause = 100 * time.Millisecond
+
+	// storeTries is how often a stream that does not answer is tried, if the
+	// context does not end first: 5 s.
+	storeTries = 50
+)
+
+// Emit implements broker.Broker. When the link is lost before the broker has
+// confirmed, it sends again as soon as the link is back; the broker drops what
+// it has already, for two minutes.
+func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Message) error {
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	msg, err := encode(eventSubject(source, event), m)
+	if err != nil {
+		return err
+	}
+	if limit := d.link.nc.MaxPayload() - deadReserve; int64(msg.Size()) > limit {
+		return fmt.Errorf("nats: emit %s.%s: %w", source, event, d.tooLarge(msg, limit))
+	}
+	// The subject belongs to the id: the same id for two events must not make
+	// the broker drop the second.
+	msg.Header[jetstream.MsgIDHeader] = []string{msg.Subject + "/" + headerOf(msg, idHeader)}
+	if err := d.store(ctx, msg); err != nil {
+		return fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
+	}
+	return nil
+}
+
+// store publishes msg to a stream and waits for the confirmation. The message
+// needs an id for the broker, because store may send it more than once. Errors
+// are those of Emit.
+func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
+	lost := false
+	for try := 1; ; try++ {
+		answer, err := d.request(ctx, msg, d.link.broken())
+		switch {
+		case errors.Is(err, errBroken):
+			lost = true
+			continue
+		case errors.Is(err, errUnanswered):
+			return d.unconfirmed(ctx, msg.Subject, lost)
+		case err != nil && lost && ctx.Err() != nil: // an earlier try may have got there
+			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
+		case err != nil:
+			return err
+		case statusOf(answer) != noResponders:
+			return confirmation(answer)
+		}
+		if try == storeTries {
+			return fmt.Errorf("%w: the stream for %s does not answer: is JetStream well?", broker.ErrNotDelivered, msg.Subject)
+		}
+		d.link.repair()
+		if err := sleep(ctx, storePause); err != nil {
+			return fmt.Errorf("%w: the stream for %s does not answer: %w", broker.ErrNotDelivered, msg.Subject, err)
+		}
+	}
+}
+
+func (d *Driver) unconfirmed(ctx context.Context, subject string, lost bool) error {
+	if denial := d.link.denial(subject); denial != nil {
+		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, denial)
+	}
+	if lost || !d.link.nc.IsConnected() {
+		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
+	}
+	return fmt.Errorf("sent, but not confirmed by JetStream in time: %w", ctx.Err())
+}
+
+// confirmation reads JetStream's answer to a publish.
+func confirmation(answer *natsgo.Msg) error {
+	var ack struct {
+		Stream string              `json:"stream"`
+		Error  *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil || ack.Stream == "" && ack.Error == nil {
+		return fmt.Errorf("%w: JetStream's confirmation can't be read: %q", broker.ErrUnknownOutcome, answer.Data)
+	}
+	if ack.Error != nil {
+		return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// member is a service instance that has joined: its calls, its consumers and
+// its answers to discovery.
+type member struct {
+	driver   *Driver
+	service  broker.Service
+	calls    *calls // nil when it serves none
+	events   []*consumer
+	presence *presence
+	epoch    uint64 // of the link when attaching began
+
+	// ctx is what handlers run in; cancel is the end of patience.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	leave sync.Once
+	left  chan struct{} // closed once Leave or Close is through
+	err   error         // of Leave; read after left
+}
+
+var _ broker.Member = (*member)(nil)
+
+// Join implements broker.Broker.
+func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, error) {
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	m, err := d.newMember(s)
+	if err == nil {
+		err = m.attach(ctx)
+	}
+	if err == nil {
+		err = d.admit(m)
+	}
+	if err != nil {
+		if m != nil {
+			m.cutOff()
+		}
+		return nil, fmt.Errorf("nats: join %s: %w", s.Name, err)
+	}
+	return m, nil
+}
+
+func (d *Driver) newMember(s broker.Service) (*member, error) {
+	if s.Name == "" || s.ID == "" || s.Workers < 1 {
+		return nil, fmt.Errorf("%w: it needs a name, an id and at least one worker, and has %q, %q and %d", errRefused, s.Name, s.ID, s.Workers)
+	}
+	m := &member{driver: d, service: s, left: make(chan struct{})}
+	presence, err := newPresence(m)
+	if err != nil {
+		return nil, err
+	}
+	m.presence = presence
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	for _, sub := range s.Subscriptions {
+		m.events = append(m.events, newConsumer(m, sub))
+	}
+	return m, nil
+}
+
+// attach makes all consumers and returns when the broker has confirmed them.
+// Events come first: what a call causes must not be missed.
+func (m *member) attach(ctx context.Context) error {
+	d := m.driver
+	m.epoch = d.link.epoch()
+	for _, c := range m.events {
+		if err := d.insist(ctx, c.attach); err != nil {
+			return fmt.Errorf("subscription %s to %s.%s: %w", c.sub.Handler, c.sub.Source, c.sub.Event, err)
+		}
+	}
+	return d.insist(ctx, m.attachCore)
+}
+
+// attachCore makes the subscriptions of core NATS. They survive a lost link by
+// the client's own doing, so this happens once.
+func (m *member) attachCore(ctx context.Context) error {
+	if m.service.Serve != nil && m.calls == nil {
+		calls, err := newCalls(m)
+		if err != nil {
+			return err
+		}
+		m.calls = calls
+	}
+	if err := m.presence.show(); err != nil {
+		return err
+	}
+	return m.prove(ctx)
+}
+
+// prove returns nil when the server has taken all subscriptions so far.
+func (m *member) prove(ctx context.Context) error {
+	nc := m.driver.link.nc
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	// A denied subscription is known before the flush returns.
+	if err := nc.LastError(); errors.Is(err, natsgo.ErrPermissionViolation) {
+		for _, subject := range m.subjects() {
+			if strings.Contains(err.Error(), `"`+subject+`"`) {
+				return fmt.Errorf("%w: %w: let this user subscribe to it", errRefused, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (m *member) subjects() []string {
+	name := token(m.service.Name)
+	return append(m.presence.subjects(), callPrefix+name+".*", cancelPrefix+name)
+}
+
+// admit makes m a member that recovery looks after.
+func (d *Driver) admit(m *member) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return errClosed
+	}
+	d.members[m] = struct{}{}
+	if m.epoch != d.link.epoch() { // recovery may have passed before it knew m
+		for _, c := range m.events {
+			c.fail(errUnconfirmed)
+		}
+		d.link.repair()
+	}
+	return nil
+}
+
+func (d *Driver) dismiss(m *member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.members, m)
+}
+
+// Ready implements broker.Member.
+func (m *member) Ready() error {
+	if err := m.driver.ready(); err != nil {
+		return err
+	}
+	return m.missing()
+}
+
+// missing names the first consumer that the broker has not confirmed.
+func (m *member) missing() error {
+	for _, c := range m.events {
+		if err := c.ready(); err != nil {
+			return fmt.Errorf("nats: %s does not get %s.%s: %w", m.service.Name, c.sub.Source, c.sub.Event, err)
+		}
+	}
+	return nil
+}
+
+// Leave implements broker.Member. Calls that have come but were not started go
+// to another instance if there is one; otherwise they are still served here.
+func (m *member) Leave(ctx context.Context) error {
+	m.leave.Do(func() {
+		m.err = m.drain(ctx)
+		m.end()
+	})
+	<-m.left
+	return m.err
+}
+
+// drain stops taking work and waits for what runs.
+func (m *member) drain(ctx context.Context) error {
+	m.presence.hide()
+	var idle []<-chan struct{}
+	if m.calls != nil {
+		idle = append(idle, m.calls.stop())
+	}
+	for _, c := range m.events {
+		idle = append(idle, c.stop())
+	}
+	for _, done := range idle {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.ctx.Done(): // Close does not wait
+			return errClosed
+		}
+	}
+	_ = m.driver.link.nc.FlushWithContext(ctx) // acknowledgements; one that is lost means one event twice
+	return nil
+}
+
+// end cancels what still runs, gives back what is not settled and forgets m.
+func (m *member) end() {
+	m.driver.dismiss(m)
+	m.cancel()
+	if m.calls != nil {
+		m.calls.end()
+	}
+	for _, c := range m.events {
+		c.end()
+	}
+	m.presence.hide()
+	close(m.left)
+}
+
+// cutOff is Leave without patience.
+func (m *member) cutOff() {
+	m.cancel()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = m.Leave(ended)
+}

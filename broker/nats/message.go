@@ -1,0 +1,92 @@
+package nats
+
+import (
+	"fmt"
+	"log/slog"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// Headers of a message.
+const (
+	idHeader      = "Enoki-Id"
+	contextHeader = "Enoki-Context"
+	typeHeader    = "Content-Type"
+
+	// errorHeader says in a reply without a body why the reply of the handler
+	// could not be sent.
+	errorHeader = "Enoki-Error"
+
+	// deadHeader has the broker.DeadLetter of a message as JSON.
+	deadHeader = "Enoki-Dead"
+
+	// statusHeader is how the server marks messages of its own.
+	statusHeader = "Status"
+)
+
+// encode makes a message for subject. The error says which context data can't
+// be sent.
+func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
+	id := m.ID
+	if id == "" {
+		id = uuid.New()
+	}
+	header := natsgo.Header{idHeader: []string{id}}
+	if m.ContentType != "" {
+		header[typeHeader] = []string{m.ContentType}
+	}
+	if len(m.Context) > 0 {
+		text, err := appendContext(make([]byte, 0, 256), m.Context)
+		if err != nil {
+			return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+		}
+		header[contextHeader] = []string{string(text)}
+	}
+	return &natsgo.Msg{Subject: subject, Header: header, Data: m.Body}, nil
+}
+
+// decode reads a message. Context data that can't be read is of a foreign
+// sender; the message goes on without it.
+func decode(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
+	m := &broker.Message{
+		ID:          headerOf(msg, idHeader),
+		ContentType: headerOf(msg, typeHeader),
+		Body:        msg.Data,
+		Attempt:     1,
+	}
+	text := headerOf(msg, contextHeader)
+	if text == "" {
+		return m
+	}
+	data, err := parseContext(text)
+	if err != nil {
+		log.Warn("context data of a message can't be read", "subject", msg.Subject, "header", contextHeader, "error", err)
+		return m
+	}
+	m.Context = data
+	return m
+}
+
+// headerOf reads a header of ours: by its exact case, which spares the
+// canonicalisation of Header.Get.
+func headerOf(msg *natsgo.Msg, name string) string {
+	if values := msg.Header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// statusOf returns the status of a message that the server itself has sent, or
+// "" for any other.
+func statusOf(msg *natsgo.Msg) string {
+	if len(msg.Data) > 0 {
+		return ""
+	}
+	return headerOf(msg, statusHeader)
+}
+
+// noResponders is the server's answer to a request that nobody listens for.
+const noResponders = "503"

@@ -1,0 +1,255 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	// What may wait in the client for a free worker. Callers give up after
+	// 10 s unless told otherwise, so more would be served for nobody; it also
+	// bounds the memory of a service that is overrun.
+	waitingCalls = 65536
+	waitingBytes = 64 << 20
+
+	// handBackPause keeps a call that every instance hands back from
+	// circling at full speed.
+	handBackPause = 25 * time.Millisecond
+
+	// othersTimeout is how long a member that leaves asks whether there is
+	// another instance to take its waiting calls.
+	othersTimeout = 250 * time.Millisecond
+
+	// replyPatience is how long the reply of a handler waits for the link.
+	replyPatience = 10 * time.Second
+
+	// rememberedCancels is how many cancelled calls are remembered in case
+	// they still wait for a worker.
+	rememberedCancels = 4096
+)
+
+// calls serves the calls to one member.
+type calls struct {
+	member   *member
+	requests *natsgo.Subscription
+	cancels  *natsgo.Subscription
+	workers  *workers[*natsgo.Msg]
+	stats    *stats
+
+	leaving  chan struct{} // closed by stop
+	drained  chan struct{} // closed when no request will come any more
+	stopOnce sync.Once
+	idle     chan struct{} // closed when the last handler has returned
+
+	// others tells, asking once, whether another instance takes calls.
+	others func() bool
+
+	mu        sync.Mutex // guards what follows
+	running   map[string]context.CancelFunc
+	cancelled map[string]bool // of calls that were not running
+	order     []string        // the keys of cancelled, oldest first
+}
+
+func newCalls(m *member) (*calls, error) {
+	c := &calls{
+		member:    m,
+		stats:     newStats(m.service.Methods),
+		leaving:   make(chan struct{}),
+		drained:   make(chan struct{}),
+		idle:      make(chan struct{}),
+		running:   make(map[string]context.CancelFunc),
+		cancelled: make(map[string]bool),
+	}
+	c.workers = newWorkers(m.service.Workers, c.serve)
+	c.others = sync.OnceValue(c.askForOthers)
+	return c, c.subscribe()
+}
+
+func (c *calls) subscribe() error {
+	nc, name := c.member.driver.link.nc, token(c.member.service.Name)
+	var err error
+	if c.cancels, err = nc.Subscribe(cancelPrefix+name, c.cancel); err != nil {
+		return err
+	}
+	if c.requests, err = nc.QueueSubscribe(callPrefix+name+".*", queueGroup, c.receive); err != nil {
+		return errors.Join(err, c.cancels.Unsubscribe())
+	}
+	c.requests.SetClosedHandler(func(string) { close(c.drained) })
+	return c.requests.SetPendingLimits(waitingCalls, waitingBytes)
+}
+
+// receive hands one request after the other to a worker; while it waits for
+// one, the others wait in the client's buffer.
+func (c *calls) receive(msg *natsgo.Msg) {
+	select {
+	case <-c.leaving:
+	default:
+		if c.workers.do(msg, c.leaving) {
+			return
+		}
+	}
+	if c.others() || !c.workers.do(msg, c.member.ctx.Done()) {
+		c.handBack(msg)
+	}
+}
+
+// serve runs the handler of one request and sends its reply.
+func (c *calls) serve(msg *natsgo.Msg) {
+	ctx, done := c.begin(msg.Reply)
+	defer done()
+	if c.member.ctx.Err() != nil {
+		c.handBack(msg)
+		return
+	}
+	if ctx.Err() != nil { // nobody waits for it any more
+		return
+	}
+	method, d := methodOf(msg.Subject), c.member.driver
+	start := time.Now()
+	reply := c.member.service.Serve(ctx, method, decode(msg, d.log))
+	if reply == nil {
+		c.notStarted(msg)
+		return
+	}
+	c.stats.count(method, time.Since(start))
+	if msg.Reply != "" {
+		c.reply(msg, reply)
+	} else if reply.Reject != "" {
+		c.reject(msg, method, reply.Reject)
+	}
+}
+
+// begin returns the context of the handler of one call, ended already when the
+// caller has cancelled it before it was started.
+func (c *calls) begin(call string) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(c.member.ctx)
+	if call == "" { // cannot be cancelled
+		return ctx, cancel
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancelled[call] {
+		cancel()
+	}
+	c.running[call] = cancel
+	return ctx, func() {
+		c.mu.Lock()
+		delete(c.running, call)
+		c.mu.Unlock()
+		cancel()
+	}
+}
+
+// cancel takes the word of a caller that its call, known by its reply subject,
+// is of no interest any more. It goes to all instances; one of them has it.
+func (c *calls) cancel(msg *natsgo.Msg) {
+	call := string(msg.Data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel, ok := c.running[call]; ok {
+		cancel()
+		return
+	}
+	if c.cancelled[call] {
+		return
+	}
+	if len(c.order) == rememberedCancels {
+		delete(c.cancelled, c.order[0])
+		c.order = c.order[1:]
+	}
+	c.cancelled[call] = true
+	c.order = append(c.order, call)
+}
+
+// reply answers, waiting for a link that is lost at the moment. What can't be
+// sent is told to the caller instead.
+func (c *calls) reply(msg *natsgo.Msg, m *broker.Message) {
+	d := c.member.driver
+	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
+	defer cancel()
+	reply, err := encode(msg.Reply, &broker.Message{ID: m.ID, ContentType: m.ContentType, Body: m.Body})
+	if err == nil {
+		err = d.publish(ctx, reply)
+	}
+	if err == nil || errors.Is(err, broker.ErrClosed) {
+		return
+	}
+	d.log.Error("a reply can't be sent", "service", c.member.service.Name, "subject", msg.Subject, "error", err)
+	if ctx.Err() == nil {
+		_ = d.publish(ctx, &natsgo.Msg{Subject: msg.Reply, Header: natsgo.Header{errorHeader: []string{err.Error()}}})
+	}
+}
+
+func (c *calls) reject(msg *natsgo.Msg, method, reason string) {
+	d := c.member.driver
+	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
+	defer cancel()
+	letter := broker.DeadLetter{Service: c.member.service.Name, Handler: method, Reason: reason, Attempt: 1, Died: time.Now()}
+	if err := d.bury(ctx, letter, msg, "call/"+headerOf(msg, idHeader)); err != nil {
+		d.log.Error("a call that can't be read or answered is lost", "service", letter.Service, "method", method, "reason", reason, "error", err)
+	}
+}
+
+// notStarted gives a call that the handler did not start to another instance.
+func (c *calls) notStarted(msg *natsgo.Msg) {
+	select {
+	case <-c.leaving:
+	default: // it may come back to us
+		_ = sleep(c.member.ctx, handBackPause)
+	}
+	c.handBack(msg)
+}
+
+// handBack sends a request once more. If there is no other instance, the
+// server tells the caller so.
+func (c *calls) handBack(msg *natsgo.Msg) {
+	again := &natsgo.Msg{Subject: msg.Subject, Reply: msg.Reply, Header: msg.Header, Data: msg.Data}
+	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
+	defer cancel()
+	if err := c.member.driver.publish(ctx, again); err != nil {
+		c.member.driver.log.Warn("a call can't be handed back; its caller waits in vain", "subject", msg.Subject, "error", err)
+	}
+}
+
+// askForOthers asks the service's instances to show themselves until one
+// answers that is not this one.
+func (c *calls) askForOthers() bool {
+	ctx, cancel := context.WithTimeout(c.member.ctx, othersTimeout)
+	defer cancel()
+	found := false
+	_ = c.member.driver.ask(ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
+		found = identity(msg).ID != c.member.service.ID
+		return !found
+	})
+	return found
+}
+
+// stop ends taking calls and returns a channel that is closed when those that
+// have come are served or handed back.
+func (c *calls) stop() <-chan struct{} {
+	c.stopOnce.Do(func() {
+		close(c.leaving)
+		if err := c.requests.Drain(); err != nil { // closed before, with the connection
+			_ = c.requests.Unsubscribe()
+		}
+		go c.awaitIdle()
+	})
+	return c.idle
+}
+
+func (c *calls) awaitIdle() {
+	defer close(c.idle)
+	<-c.drained // at the latest when the connection is closed
+	<-c.workers.dismiss()
+}
+
+// end forgets the service; handlers that still run may yet send their reply.
+func (c *calls) end() {
+	_ = c.cancels.Unsubscribe() // fails only when the connection is closed
+}

@@ -1,0 +1,149 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams.
+const (
+	eventStream   = "ENOKI_EVENTS"
+	deadStream    = "ENOKI_DEAD"
+	attemptStream = "ENOKI_ATTEMPTS"
+)
+
+const (
+	// minEventBytes is the smallest stream of events worth having.
+	minEventBytes = 1 << 20
+
+	// duplicateWindow is how long the broker remembers the ids of events, in
+	// which the same event may be emitted again without harm.
+	duplicateWindow = 2 * time.Minute
+
+	// attemptAge is how long an attempt is remembered without a new one:
+	// longer than any sensible pause between two attempts.
+	attemptAge = 30 * 24 * time.Hour
+
+	// noRoom is JetStream's code for a stream that does not fit into the
+	// server's store beside the others.
+	noRoom jetstream.ErrorCode = 10047
+)
+
+// streams are the three streams of a broker, and handles to read them.
+type streams struct {
+	js      jetstream.JetStream
+	log     *slog.Logger
+	configs []jetstream.StreamConfig
+
+	mu      sync.Mutex // guards what follows
+	handles map[string]jetstream.Stream
+	warned  map[string]bool
+}
+
+func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
+	replicas := c.Replicas
+	if replicas == 0 {
+		replicas = 1
+		if clustered {
+			replicas = 3
+		}
+	}
+	common := jetstream.StreamConfig{
+		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
+		Duplicates:  duplicateWindow,
+		AllowDirect: true,
+		Discard:     jetstream.DiscardNew, // a full stream refuses loudly
+	}
+	events, dead, attempts := common, common, common
+	events.Name, events.Subjects = eventStream, []string{eventPrefix + ">"}
+	events.Retention, events.MaxBytes = jetstream.InterestPolicy, c.EventBytes
+	dead.Name, dead.Subjects = deadStream, []string{deadPrefix + ">"}
+	dead.MaxBytes = max(c.EventBytes/4, minEventBytes)
+	attempts.Name, attempts.Subjects = attemptStream, []string{attemptPrefix + ">"}
+	attempts.MaxBytes, attempts.Discard = max(c.EventBytes/16, minEventBytes), jetstream.DiscardOld
+	attempts.MaxMsgsPerSubject, attempts.MaxAge = 1, attemptAge
+	return &streams{
+		js: js, log: c.Logger,
+		// The small ones first: events take what is left.
+		configs: []jetstream.StreamConfig{attempts, dead, events},
+		handles: make(map[string]jetstream.Stream),
+		warned:  make(map[string]bool),
+	}
+}
+
+// ensure creates the streams that are missing. It changes none that exists:
+// an operator may have had reasons.
+func (s *streams) ensure(ctx context.Context) error {
+	for _, config := range s.configs {
+		stream, err := s.js.Stream(ctx, config.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			stream, err = s.create(ctx, config)
+		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", config.Name, err)
+		}
+		if err := s.compare(stream.CachedInfo().Config, config); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.handles[config.Name] = stream
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// create makes a stream as large as the server has room for.
+func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	for wanted := config.MaxBytes; ; config.MaxBytes /= 2 {
+		stream, err := s.js.CreateStream(ctx, config)
+		var api *jetstream.APIError
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse): // made meanwhile, with another size
+			return s.js.Stream(ctx, config.Name)
+		case errors.As(err, &api) && api.ErrorCode == noRoom && config.MaxBytes/2 >= minEventBytes:
+			continue
+		case err == nil && config.MaxBytes != wanted:
+			s.log.Warn("the NATS server has little room: a stream is smaller than usual",
+				"stream", config.Name, "bytes", config.MaxBytes, "wanted", wanted)
+		case errors.As(err, &api) && config.Replicas > 1:
+			err = fmt.Errorf("%w: with %d replicas; set Config.Replicas if the cluster has fewer servers", err, config.Replicas)
+		}
+		return stream, err
+	}
+}
+
+// compare warns of what differs from what we would have made, once. Without
+// our subjects or our retention events would be lost, so that is an error.
+func (s *streams) compare(is, want jetstream.StreamConfig) error {
+	if is.Retention != want.Retention || !slices.Contains(is.Subjects, want.Subjects[0]) {
+		return fmt.Errorf("%w: stream %s has subjects %q and %s retention, Enoki needs %q and %s: move its messages away and delete it",
+			errRefused, is.Name, is.Subjects, is.Retention, want.Subjects, want.Retention)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.warned[is.Name] {
+		return nil
+	}
+	s.warned[is.Name] = true
+	if is.Discard != want.Discard || is.Storage != want.Storage || is.Replicas < want.Replicas || is.MaxMsgSize > 0 {
+		s.log.Warn("a stream is not as Enoki makes it; it is left as it is", "stream", is.Name,
+			"storage", is.Storage, "discard", is.Discard, "replicas", is.Replicas, "max_msg_size", is.MaxMsgSize,
+			"usual storage", want.Storage, "usual discard", want.Discard, "usual replicas", want.Replicas)
+	}
+	return nil
+}
+
+// handle returns the stream of that name, once ensure has seen it.
+func (s *streams) handle(name string) jetstream.Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handles[name]
+}

@@ -1,0 +1,94 @@
+package nats
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+const (
+	callPrefix    = "enoki.rpc."
+	cancelPrefix  = "enoki.cancel."
+	eventPrefix   = "enoki.events."
+	deadPrefix    = "enoki.dead."
+	attemptPrefix = "enoki.attempts."
+
+	// queueGroup is the group in which the instances of a service share calls.
+	queueGroup = "enoki"
+)
+
+func callSubject(service, method string) string {
+	return callPrefix + token(service) + "." + token(method)
+}
+
+func eventSubject(source, event string) string {
+	return eventPrefix + token(source) + "." + token(event)
+}
+
+func deadSubject(service, handler string) string {
+	return deadPrefix + token(service) + "." + token(handler)
+}
+
+func attemptSubject(consumer string, sequence uint64) string {
+	return fmt.Sprint(attemptPrefix, consumer, ".", sequence)
+}
+
+// methodOf returns the method that a subject made by callSubject names.
+func methodOf(subject string) string {
+	last := subject[strings.LastIndexByte(subject, '.')+1:]
+	if last == emptyToken {
+		return ""
+	}
+	if method, err := url.PathUnescape(last); err == nil {
+		return method
+	}
+	return last // of a foreign caller: the service will not know the method
+}
+
+// consumerName names the JetStream consumer of a subscription.
+func consumerName(s broker.Instance, sub broker.Subscription) string {
+	parts := []string{"evt", token(sub.Source), token(sub.Event)}
+	if sub.Mode != broker.Singleton {
+		parts = append(parts, token(s.Name), token(sub.Handler))
+	}
+	if sub.Mode == broker.Broadcast {
+		parts = append(parts, token(s.ID))
+	}
+	return strings.Join(parts, "+")
+}
+
+// emptyToken stands for the empty name, which NATS does not allow between two
+// dots. No other name becomes it.
+const emptyToken = "%"
+
+// token makes name one token of a subject: a caller can't reach another
+// service, or several, by a name with a dot or a wildcard in it.
+func token(name string) string {
+	if name == "" {
+		return emptyToken
+	}
+	for i := range len(name) {
+		if !plain(name[i]) {
+			return escape(name)
+		}
+	}
+	return name
+}
+
+func plain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
+func escape(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		if plain(name[i]) {
+			b.WriteByte(name[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", name[i])
+		}
+	}
+	return b.String()
+}
