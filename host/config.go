@@ -90,8 +90,8 @@ func (c *config) settings() []*setting {
 }
 
 func (c *config) checkBroker() error {
-	scheme, err := schemeOf(c.broker)
-	if scheme == "embedded" {
+	scheme, err := checkURL(c.broker)
+	if err == nil && scheme == "embedded" {
 		_, err = (&Dialer{StoreDir: c.storeDir}).embeddedOptions(c.broker)
 	}
 	return err

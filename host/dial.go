@@ -35,7 +35,8 @@ type Dialer struct {
 	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
 
-	local string // host:port of the broker of no URL; default localAddress
+	local string        // host:port of the broker of no URL; default localAddress
+	race  time.Duration // see raceTimeout, the default
 }
 
 // Dial connects with a Dialer that has only a logger; a nil one is
@@ -58,7 +59,7 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 // once. No error shows a password. Closing the broker shuts the embedded
 // server down too, as the last thing.
 func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, error) {
-	scheme, err := schemeOf(brokerURL)
+	scheme, err := checkURL(brokerURL)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +86,9 @@ func asBroker[D broker.Broker](driver D, err error) (broker.Broker, error) {
 	return driver, nil
 }
 
-var schemes = []string{"nats", "tls", "amqp", "amqps", "pyamqp", "embedded", "memory"}
-
-// schemeOf returns the scheme of a broker's URL, "" for no URL.
-func schemeOf(brokerURL string) (string, error) {
+// checkURL returns the scheme of a broker's URL, "" for no URL, or what is
+// wrong with the URL. Nothing that may be a password is in the error.
+func checkURL(brokerURL string) (string, error) {
 	if brokerURL == "" {
 		return "", nil
 	}
@@ -96,12 +96,34 @@ func schemeOf(brokerURL string) (string, error) {
 	if !found {
 		return "", errors.New("the broker's URL has no scheme; write it as nats://host:4222 or amqp://user:password@host/vhost")
 	}
-	for _, known := range schemes {
-		if strings.EqualFold(scheme, known) {
-			return known, nil
+	scheme = strings.ToLower(scheme)
+	switch scheme {
+	case "embedded", "memory":
+		return scheme, nil
+	case "nats", "tls":
+		return scheme, checkHosts(strings.Split(brokerURL, ","))
+	case "amqp", "amqps", "pyamqp":
+		return scheme, checkHosts([]string{brokerURL})
+	}
+	return "", fmt.Errorf("no driver for the broker scheme %q; have nats, tls, amqp, amqps, pyamqp, embedded, memory", scheme)
+}
+
+// checkHosts finds what the drivers would find too, but not all of them
+// without quoting it.
+func checkHosts(urls []string) error {
+	for i, text := range urls {
+		bare := !strings.Contains(text, "://")
+		if bare && i == 0 {
+			return errors.New("the broker's URL names no host; write it as scheme://user:password@host:port")
+		}
+		if bare { // a further server of a cluster, host:port
+			continue
+		}
+		if _, err := url.Parse(strings.TrimSpace(text)); err != nil {
+			return errors.New("the broker's URL can't be read; write special characters of user and password as %XX, a slash as %2F")
 		}
 	}
-	return "", fmt.Errorf("no driver for the broker scheme %q; have %s", scheme, strings.Join(schemes, ", "))
+	return nil
 }
 
 func (d *Dialer) logger() *slog.Logger {

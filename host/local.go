@@ -39,7 +39,7 @@ func (d *Dialer) dialLocal(ctx context.Context) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	race, cancel := context.WithTimeout(ctx, raceTimeout)
+	race, cancel := context.WithTimeout(ctx, cmp.Or(d.race, raceTimeout))
 	defer cancel()
 	for {
 		there, err := natsAt(ctx, address)
