@@ -45,6 +45,9 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 // defaults of receivers; the client library leaves them out.
 func publishing(m *broker.Message) (amqp091.Publishing, error) {
 	headers, err := headersOf(m.Context)
+	if err == nil {
+		err = checkHeaders(headers, maxContext)
+	}
 	if err != nil {
 		return amqp091.Publishing{}, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}

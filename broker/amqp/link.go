@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,19 @@ const (
 	dialTimeout  = 10 * time.Second // TCP, TLS and AMQP handshakes together
 	closeTimeout = 2 * time.Second  // of a polite goodbye
 
-	// refusedPause is added to the wait after the broker has refused us, so
-	// that a wrong password does not look like an attack.
+	// refusedPause is added to the wait while the broker refuses us, so that a
+	// wrong password does not look like an attack.
 	refusedPause = 5 * time.Second
 )
+
+// pauseAfter leaves out the first refusal: a broker that dies during the
+// handshake can't be told from one that refuses the password.
+func pauseAfter(refusals int) time.Duration {
+	if refusals > 1 {
+		return refusedPause
+	}
+	return 0
+}
 
 // link is one supervised connection. run keeps it up; everyone else asks for
 // the session of the moment.
@@ -56,6 +66,8 @@ func newLink(role string, a address, c Config) *link {
 		changed: make(chan struct{})}
 }
 
+var errLost = errors.New("connection lost")
+
 // refusal is the broker's refusal of who we are: trying again does not help.
 type refusal struct{ error }
 
@@ -79,8 +91,7 @@ func (l *link) connect(ctx context.Context) error {
 	}
 }
 
-// stillRefused asks once more: a broker that dies during the handshake can't
-// be told from one that refuses the password.
+// stillRefused asks once more, for the reason of pauseAfter.
 func (l *link) stillRefused(ctx context.Context) bool {
 	s, err := l.dial(ctx)
 	if err == nil {
@@ -115,8 +126,8 @@ func (l *link) run(ctx context.Context) {
 
 // reconnect returns nil when ctx or the link has ended.
 func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
-	var atLeast time.Duration
-	for wait.wait(ctx, atLeast) {
+	refusals := 0
+	for wait.wait(ctx, pauseAfter(refusals)) {
 		s, err := l.dial(ctx)
 		if err == nil && l.set(s, nil) == nil {
 			return s
@@ -124,9 +135,10 @@ func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
 		if ctx.Err() != nil || l.set(nil, err) != nil {
 			return nil
 		}
-		atLeast = 0
 		if _, refused := errors.AsType[refusal](err); refused {
-			atLeast = refusedPause
+			refusals++
+		} else {
+			refusals = 0
 		}
 		l.log.Warn("broker can't be reached, trying again", "error", err)
 	}
@@ -167,13 +179,13 @@ func (l *link) await(ctx context.Context) (*session, error) {
 		if closed {
 			return nil, broker.ErrClosed
 		}
-		if s != nil {
+		if s != nil && !s.conn.IsClosed() {
 			return s, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no link to %s (%w): %w", l.address.masked, last, ctx.Err())
+			return nil, fmt.Errorf("no link to %s: %w", l.address.masked, errors.Join(ctx.Err(), last))
 		}
 	}
 }
@@ -181,8 +193,8 @@ func (l *link) await(ctx context.Context) (*session, error) {
 func (l *link) ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.session == nil {
-		return fmt.Errorf("no link to %s (to %s): %w", l.address.masked, l.role, l.last)
+	if l.session == nil || l.session.conn.IsClosed() {
+		return fmt.Errorf("no link to %s (to %s): %w", l.address.masked, l.role, cmp.Or(l.last, errLost))
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/brokertest"
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -80,5 +82,7 @@ func TestBroker(t *testing.T) {
 		},
 		CallsWait: true,
 		TooLarge:  maxMessage + 1,
+		// The goroutine that waits for the node that was started again.
+		IgnoreLeaks: []goleak.Option{goleak.IgnoreAnyFunction("github.com/enoki-go/enoki/internal/testserver.startProcess.func1")},
 	})
 }

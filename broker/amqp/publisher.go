@@ -21,6 +21,12 @@ const (
 	maxMessage = 16 << 20 // bytes
 
 	maxShortString = 255 // bytes of a routing key or a property, by AMQP 0-9-1
+
+	// maxHeaders is the most that headers take, in bytes: they go in one
+	// frame, which has 128 KiB on RabbitMQ, and a larger one would end the
+	// connection. maxContext leaves room for what a dead letter adds.
+	maxHeaders = 120 << 10
+	maxContext = 96 << 10
 )
 
 // outgoing is one message on its way to the broker.
@@ -173,28 +179,49 @@ func (o *outgoing) check() error {
 			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q...", broker.ErrNotDelivered, name, len(s), maxShortString, s)
 		}
 	}
-	return checkKeys(o.msg.Headers)
+	if err := checkHeaders(o.msg.Headers, maxHeaders); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	return nil
 }
 
-func checkKeys(v any) error {
+func checkHeaders(t amqp091.Table, most int) error {
+	size, err := headerSize(t)
+	if err == nil && size > most {
+		err = fmt.Errorf("the headers have about %d bytes, more than %d", size, most)
+	}
+	return err
+}
+
+// headerSize returns about how many bytes v takes on the wire.
+func headerSize(v any) (int, error) {
+	size := 9 // a type and a number, or the length of what follows
 	switch v := v.(type) {
+	case string:
+		size += len(v)
+	case []byte:
+		size += len(v)
+	case []any:
+		for _, e := range v {
+			n, err := headerSize(e)
+			if err != nil {
+				return 0, err
+			}
+			size += n
+		}
 	case amqp091.Table:
 		for k, e := range v {
 			if len(k) > maxShortString {
-				return fmt.Errorf("%w: the header %.40q... has %d bytes, more than %d", broker.ErrNotDelivered, k, len(k), maxShortString)
+				return 0, fmt.Errorf("the header %.40q... has a name of %d bytes, more than %d", k, len(k), maxShortString)
 			}
-			if err := checkKeys(e); err != nil {
-				return err
+			n, err := headerSize(e)
+			if err != nil {
+				return 0, err
 			}
-		}
-	case []any:
-		for _, e := range v {
-			if err := checkKeys(e); err != nil {
-				return err
-			}
+			size += 1 + len(k) + n
 		}
 	}
-	return nil
+	return size, nil
 }
 
 // run keeps a confirming channel open and writes until ctx ends.

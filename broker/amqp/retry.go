@@ -67,9 +67,9 @@ func (m *member) retry(d *delivery, queueName string, delay time.Duration) {
 		msg.Headers[headerExchange] = d.Exchange
 		msg.Headers[headerRoutingKey] = d.RoutingKey
 	}
-	o := &outgoing{key: queueName, repeatable: true, msg: msg}
+	// Mandatory: a message that no queue takes would be lost.
+	o := &outgoing{key: queueName, mandatory: true, repeatable: true, msg: msg}
 	if delay <= 0 {
-		o.mandatory = true
 		m.replace(d, nowhere{}, o)
 		return
 	}

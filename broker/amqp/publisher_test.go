@@ -1,0 +1,204 @@
+package amqp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// RabbitMQ closes the channel for one publish to an exchange that is not
+// there; the others on it must not notice.
+func TestRefusedPublishHarmsNoOther(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	good := exchange{name("good"), "fanout"}
+	arrived := s.bind(good, "")
+	publish := func(exchange, id string) error {
+		return d.publisher.publish(within(t, patience), &outgoing{exchange: exchange, repeatable: true,
+			msg: amqp091.Publishing{MessageId: id, DeliveryMode: amqp091.Persistent}})
+	}
+	const rounds, each = 10, 20
+	var wg sync.WaitGroup
+	for round := range rounds {
+		for i := range each {
+			wg.Go(func() {
+				if err := publish(good.name, fmt.Sprint(round, "-", i)); err != nil {
+					t.Errorf("publish beside a refused one: %v", err)
+				}
+			})
+		}
+		wg.Go(func() {
+			err := publish(good.name+"-missing", "x")
+			refused, ok := errors.AsType[*amqp091.Error](err)
+			if !errors.Is(err, broker.ErrNotDelivered) || !ok || refused.Code != amqp091.NotFound {
+				t.Errorf("publish to an exchange that is not there: got %v, want ErrNotDelivered and 404", err)
+			}
+		})
+	}
+	wg.Wait()
+	ids := map[string]bool{}
+	for len(ids) < rounds*each {
+		m := next(t, "every message", arrived)
+		ids[m.MessageId] = true
+	}
+	if err := d.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmitDeclaresAnExchangeThatWasDeleted(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	source := name("src")
+	for range 2 {
+		if err := d.Emit(within(t, patience), source, "e", text("1")); err != nil {
+			t.Fatal(err)
+		}
+		s.must(s.ch.ExchangeDelete(source+".events", false, false))
+	}
+}
+
+func TestWhatTheWireCantHoldIsRefusedHere(t *testing.T) {
+	d := dial(t, Config{})
+	long := strings.Repeat("x", 300)
+	for what, emit := range map[string]func(ctx context.Context) error{
+		"event type": func(ctx context.Context) error { return d.Emit(ctx, "s", long, text("")) },
+		"message id": func(ctx context.Context) error { return d.Emit(ctx, "s", "e", &broker.Message{ID: long}) },
+		"context key": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{long: 1}})
+		},
+		"key in a map": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": []any{map[string]any{long: 1}}}})
+		},
+		"context data": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": strings.Repeat("x", 200_000)}})
+		},
+		"type": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": struct{}{}}})
+		},
+		"body": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Body: make([]byte, maxMessage+1)})
+		},
+	} {
+		if err := emit(within(t, patience)); !errors.Is(err, broker.ErrNotDelivered) {
+			t.Errorf("%s: got error %v, want ErrNotDelivered", what, err)
+		}
+	}
+	if err := d.Emit(within(t, patience), "s", "e", &broker.Message{Body: make([]byte, maxMessage),
+		Context: map[string]any{"k": strings.Repeat("x", 90_000)}}); err != nil {
+		t.Errorf("the largest event: %v", err)
+	}
+	if err := d.Ready(); err != nil {
+		t.Errorf("the link has suffered: %v", err)
+	}
+}
+
+// A memory alarm stops everything that is published, by sockets that are no
+// longer read; deadlines must hold nevertheless, and consumers go on.
+func TestAlarm(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	src, svc := name("src"), name("svc")
+	handled := make(chan *broker.Message, 100)
+	gate := make(chan struct{})
+	join(t, d, broker.Service{Instance: broker.Instance{Name: svc}, Workers: 1, Subscriptions: []broker.Subscription{
+		{Source: src, Event: "e", Handler: "h", Handle: func(_ context.Context, m *broker.Message) broker.Settlement {
+			<-gate
+			handled <- m
+			return broker.Settlement{}
+		}}}})
+	for range 10 {
+		if err := d.Emit(within(t, patience), src, "e", text("before")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s // another client's connection, which never publishes here
+	alarm(t)
+
+	big := &broker.Message{Body: bytes.Repeat([]byte("x"), 1<<20)}
+	var wg sync.WaitGroup
+	for range 30 { // far more than the buffers of the socket hold
+		wg.Go(func() {
+			start := time.Now()
+			err := d.Emit(within(t, time.Second), src, "nobody", big)
+			if !errors.Is(err, broker.ErrBlocked) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Emit during the alarm: got %v, want ErrBlocked and DeadlineExceeded", err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("Emit took %v, its deadline was 1s", took)
+			}
+		})
+	}
+	wg.Wait()
+	_, err := d.Call(within(t, 300*time.Millisecond), svc, "m", text(""))
+	if !errors.Is(err, broker.ErrBlocked) {
+		t.Errorf("Call during the alarm: got %v, want ErrBlocked", err)
+	}
+	if errors.Is(err, broker.ErrUnknownOutcome) {
+		t.Errorf("Call during the alarm: got %v, though the request was not sent", err)
+	}
+	close(gate)
+	for range 10 {
+		next(t, "events that are consumed during the alarm", handled)
+	}
+
+	calm(t)
+	if err := d.Emit(within(t, patience), src, "e", text("after")); err != nil {
+		t.Errorf("Emit after the alarm: %v", err)
+	}
+	if m := next(t, "the event after the alarm", handled); string(m.Body) != "after" {
+		t.Errorf("got event %q", m.Body)
+	}
+}
+
+func TestCloseDuringAlarm(t *testing.T) {
+	d := dial(t, Config{})
+	if err := d.Emit(within(t, patience), "src", "e", text("")); err != nil {
+		t.Fatal(err)
+	}
+	alarm(t)
+	defer calm(t)
+	big := &broker.Message{Body: bytes.Repeat([]byte("x"), 8<<20)}
+	errs := make(chan error, 4)
+	for range cap(errs) {
+		go func() { errs <- d.Emit(t.Context(), "src", "e", big) }()
+	}
+	until(t, "the broker blocks", func() error {
+		if d.publisher.alarm() == "" {
+			return errors.New("no alarm yet")
+		}
+		return nil
+	})
+	closed := make(chan error, 1)
+	go func() { closed <- d.Close() }()
+	if err := next(t, "Close", closed); err != nil {
+		t.Error(err)
+	}
+	for range cap(errs) {
+		if err := next(t, "Emit to end", errs); !errors.Is(err, broker.ErrClosed) && !errors.Is(err, broker.ErrUnknownOutcome) {
+			t.Errorf("Emit when the driver was closed: got %v", err)
+		}
+	}
+}
+
+// alarm raises RabbitMQ's memory alarm.
+func alarm(t *testing.T) {
+	t.Helper()
+	if _, err := node.Ctl("set_vm_memory_high_watermark", "0.0000001"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { calm(t) }) // also when the test fails before
+}
+
+func calm(t *testing.T) {
+	t.Helper()
+	if _, err := node.Ctl("set_vm_memory_high_watermark", "absolute", "4GB"); err != nil {
+		t.Fatal(err)
+	}
+}
