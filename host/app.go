@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,6 +30,17 @@ type App struct {
 	Version string // for --version. Default: what the Go tools recorded
 
 	settings []*setting
+	log      *slog.Logger // of the run; nil before
+}
+
+// Logger returns the logger of the run, in the format and at the level that
+// the settings say. It may be called from when build is called; before, it is
+// slog.Default().
+func (a *App) Logger() *slog.Logger {
+	if a.log == nil {
+		return slog.Default()
+	}
+	return a.log
 }
 
 // Main runs services until the process is told to stop, and ends the process.
@@ -123,7 +135,9 @@ func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, 
 	case asked.version:
 		return a.printVersion(stdout)
 	}
-	return newProcess(l.config, a.name(), began, stderr).run(ctx, build)
+	p := newProcess(l.config, began, stderr)
+	a.log = p.log
+	return p.run(ctx, build)
 }
 
 // refuse reports wrong usage.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -124,6 +125,31 @@ func TestAdminOff(t *testing.T) {
 	run := start(t, new(App), only(greeter()), "--admin=off")
 	if line := run.log.wait(t, "ready in "); line["admin"] != "off" {
 		t.Error(line)
+	}
+}
+
+func TestWaitingForABrokerThatIsNotThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close() // nobody listens there now
+	run := start(t, new(App), only(greeter()), "--broker=nats://u:hush@"+address)
+	line := run.log.wait(t, "waiting for the broker")
+	if line["broker"] != "nats://u:xxxxx@"+address {
+		t.Errorf("the log line is %v", line)
+	}
+	admin := fmt.Sprint(line["admin"])
+	if status, body := get(t, admin+"/readyz"); status != 503 || !strings.Contains(body, "[-] broker: not connected yet") {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	if status, _ := get(t, admin+"/livez"); status != 200 {
+		t.Errorf("/livez: %d", status)
+	}
+	run.stop()
+	if err := <-run.done; err != nil {
+		t.Errorf("stopped while it waits: %v", err)
 	}
 }
 
@@ -297,5 +323,21 @@ func TestAppMayRunTwice(t *testing.T) {
 	}
 	if len(seen) != 2 || seen[0] != 2 || seen[1] != 1 {
 		t.Errorf("n was %v", seen)
+	}
+}
+
+func TestLoggerFollowsTheSettings(t *testing.T) {
+	var app App
+	if app.Logger() != slog.Default() {
+		t.Error("before a run there is another logger than the default one")
+	}
+	var log bytes.Buffer
+	_ = app.Run(context.Background(), []string{"--log-format=json", "--log-level=warn"}, io.Discard, &log, func() ([]*enoki.Service, error) {
+		app.Logger().Info("not this")
+		app.Logger().Warn("but this")
+		return nil, errors.New("enough")
+	})
+	if text := log.String(); strings.Contains(text, "not this") || !strings.Contains(text, `"but this"`) {
+		t.Errorf("the log is %s", text)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -56,7 +55,7 @@ func serveLocally(address string) {
 	l.config.local = address
 	name := "s" + strconv.Itoa(os.Getpid())
 	service := enoki.NewService(name, enoki.Method("name", func(context.Context) (string, error) { return name, nil }))
-	err := newProcess(l.config, name, time.Now(), os.Stderr).run(ctx, only(service))
+	err := newProcess(l.config, time.Now(), os.Stderr).run(ctx, only(service))
 	stop()
 	os.Exit(ExitCode(err))
 }
@@ -207,17 +206,6 @@ func TestGraceEndsWhatDoesNotFinish(t *testing.T) {
 	}
 	cancel()
 	<-ended
-}
-
-// freeAddress is one that nobody listens on at the moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestProcessesWithoutAURLShareOneBroker starts three at the same moment: one

@@ -16,6 +16,17 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
+// freeAddress is one that nobody listens on at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func TestDialChoosesByScheme(t *testing.T) {
 	for _, url := range []string{"memory:", "MEMORY:", "embedded:?port=0", "embedded://?port=0"} {
 		b, err := (&Dialer{Logger: silent, StoreDir: t.TempDir()}).Dial(t.Context(), url)

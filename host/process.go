@@ -17,19 +17,23 @@ import (
 // process is one run of services with their settings known.
 type process struct {
 	config  *config
-	name    string
 	began   time.Time
 	log     *slog.Logger
 	metrics *telemetry.Metrics
 	ready   readiness
+	admin   string // URL, or noAdmin
 }
 
+// slowDial is how long connecting may take before the log says what the
+// process waits for.
+const slowDial = time.Second
+
 // newProcess takes settings that were verified.
-func newProcess(c *config, name string, began time.Time, stderr io.Writer) *process {
+func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 	level, _ := telemetry.ParseLevel(c.logLevel)    // verified
 	format, _ := telemetry.ParseFormat(c.logFormat) // verified
 	p := &process{
-		config: c, name: name, began: began,
+		config: c, began: began, admin: noAdmin,
 		log:     telemetry.NewLogger(stderr, level, format),
 		metrics: telemetry.NewMetrics(),
 	}
@@ -57,14 +61,13 @@ func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
 	if err := checkServices(services); err != nil {
 		return err
 	}
-	adminURL := noAdmin
 	if p.config.admin != noAdmin {
 		a, err := startAdmin(p.config.admin, &p.ready, p.metrics, p.log)
 		if err != nil {
 			return err
 		}
 		defer a.stop()
-		adminURL = a.url
+		p.admin = a.url
 	}
 	b, err := p.dial(ctx, services)
 	if err != nil {
@@ -75,7 +78,7 @@ func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
 	}
 	p.ready.connected(b.Ready)
 	working, stop := p.drainAfter(ctx)
-	err = enoki.Run(working, b, p.options(services, adminURL), services...)
+	err = enoki.Run(working, b, p.options(services), services...)
 	stop()
 	if closed := b.Close(); err == nil {
 		err = closed
@@ -108,6 +111,10 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 		Credentials: p.config.natsCreds, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
 		local: p.config.local,
 	}
+	waiting := time.AfterFunc(slowDial, func() {
+		p.log.Info("waiting for the broker", "broker", p.config.brokerName(), "admin", p.admin)
+	})
+	defer waiting.Stop()
 	b, err := d.Dial(ctx, p.config.broker)
 	if err != nil && enoki.CodeOf(err) == enoki.Unknown {
 		err = enoki.Errorf(enoki.Unavailable, "%w", err)
@@ -143,23 +150,23 @@ func (p *process) drainAfter(ctx context.Context) (working context.Context, stop
 	}
 }
 
-func (p *process) options(services []*enoki.Service, adminURL string) *enoki.Options {
+func (p *process) options(services []*enoki.Service) *enoki.Options {
 	c := p.config
 	return &enoki.Options{
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
 		HTTPAddress: c.http, CallsTracked: c.tracked,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
-		OnReady:        func() { p.reportReady(services, adminURL) },
+		OnReady:        func() { p.reportReady(services) },
 	}
 }
 
 // reportReady says what runs, and where.
-func (p *process) reportReady(services []*enoki.Service, adminURL string) {
+func (p *process) reportReady(services []*enoki.Service) {
 	p.ready.start()
 	for _, s := range services {
 		p.log.Info("serves "+strings.Join(s.Describe(), ", "), "service", s.Name())
 	}
 	p.log.Info(fmt.Sprintf("ready in %d ms", time.Since(p.began).Milliseconds()),
-		"broker", p.config.brokerName(), "admin", adminURL)
+		"broker", p.config.brokerName(), "admin", p.admin)
 }
