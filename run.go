@@ -25,7 +25,7 @@ func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service)
 	}
 	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}}
 	err := p.start(ctx, services)
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		p.options.OnReady()
 		<-ctx.Done()
 	}

@@ -273,8 +273,11 @@ func TestRefusedRequests(t *testing.T) {
 		}
 	}
 	reply, err := b.Call(t.Context(), "greeter", "hello", &broker.Message{ID: "1", Body: []byte("{")})
-	if err != nil || reply.Reject == "" || !strings.Contains(string(reply.Body), "nameko.exceptions.MalformedRequest") {
-		t.Errorf("a malformed request got %+v, %v", reply, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(reply.Body), "nameko.exceptions.MalformedRequest") {
+		t.Errorf("a malformed request got %s", reply.Body)
 	}
 }
 
@@ -582,6 +585,15 @@ func TestFailedStartStopsTheOthers(t *testing.T) {
 	}
 	if alive, err := b.Services(t.Context()); err != nil || len(alive) > 0 {
 		t.Errorf("still on the broker: %v, %v", alive, err)
+	}
+}
+
+func TestStoppedWhileStarting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ready := func() { t.Error("OnReady was called") }
+	if err := enoki.Run(ctx, newBroker(t), &enoki.Options{OnReady: ready}, enoki.NewService("one")); err != nil {
+		t.Errorf("Run: %v, want nil", err)
 	}
 }
 
