@@ -62,30 +62,32 @@ func Run(t *testing.T, f Fixture) {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					try(t, f, c)
+					try(t, f, c, patience)
 				})
 			}
 		}
 	})
-	for _, c := range deadLetterCases() { // alone, because dead letters belong to the whole broker
-		t.Run("alone/"+c.name, func(t *testing.T) { try(t, f, c) })
-	}
-	for _, c := range faultCases() {
-		t.Run("fault/"+c.name, func(t *testing.T) {
-			if f.Kill == nil || f.Start == nil {
-				t.Log("not applicable: this broker has no process of its own to kill")
-				return
-			}
-			try(t, f, c)
-		})
-	}
+	t.Run("alone", func(t *testing.T) { // because dead letters belong to the whole broker
+		for _, c := range deadLetterCases() {
+			t.Run(c.name, func(t *testing.T) { try(t, f, c, patience) })
+		}
+	})
+	t.Run("fault", func(t *testing.T) {
+		if !f.killable() {
+			t.Log("not applicable: this broker has no process of its own to kill")
+			return
+		}
+		for _, c := range faultCases() {
+			t.Run(c.name, func(t *testing.T) { try(t, f, c, recovery) })
+		}
+	})
 	t.Run("no goroutine is left", func(t *testing.T) { f.checkLeaks(t, before) })
 }
 
 // checkLeaks looks for goroutines that have come since before, while the broker
 // is down: what watches its process is not the driver's.
 func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
-	if f.Kill != nil && f.Start != nil {
+	if f.killable() {
 		f.Kill(t)
 		defer f.Start(t)
 	}
@@ -97,5 +99,7 @@ func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
 // describe prints what this driver declares to do in its own way.
 func (f *Fixture) describe(t *testing.T) {
 	t.Logf("declared: CallsWait=%v CallsStay=%v TooLarge=%d, can be killed: %v",
-		f.CallsWait, f.CallsStay, f.TooLarge, f.Kill != nil)
+		f.CallsWait, f.CallsStay, f.TooLarge, f.killable())
 }
+
+func (f *Fixture) killable() bool { return f.Kill != nil && f.Start != nil }

@@ -272,19 +272,9 @@ func stoppedService(t *trial) {
 	_, err := t.link.Call(ctx, name, "m", text("nobody waits for this one"))
 	t.wantError("Call to a stopped service", err, context.DeadlineExceeded)
 
-	replies := make(chan string, 1)
-	go func() {
-		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
-		if err != nil {
-			t.Errorf("the call that waited: %v", err)
-			reply = text("")
-		}
-		replies <- string(reply.Body)
-	}()
+	waiting := t.calling(t.ctx, t.link, name, "m", "x")
 	t.serve(t.dial(), name, echo)
-	if got := wait(t, "the reply of the service that came back", replies); got != "m:x" {
-		t.Errorf("the call that waited: got %q, want %q", got, "m:x")
-	}
+	t.wantReply("the call that waited", wait(t, "the service that came back", waiting), "m:x")
 }
 
 func deadlineOfCall(t *trial) {
@@ -316,27 +306,17 @@ func cancelledCall(t *trial) {
 	t.serve(t.dial(), name, s.serve)
 	ctx, cancel := context.WithCancel(t.ctx)
 	defer cancel()
-	errs := make(chan error, 1)
-	go func() {
-		_, err := t.link.Call(ctx, name, "m", text("x"))
-		errs <- err
-	}()
-	other := make(chan error, 1)
-	go func() {
-		_, err := t.link.Call(t.ctx, name, "m", text("y"))
-		other <- err
-	}()
+	cancelled := t.calling(ctx, t.link, name, "m", "x")
+	other := t.calling(t.ctx, t.link, name, "m", "y")
 	wait(t, "the first handler", s.started)
 	wait(t, "the second handler", s.started)
 	cancel()
-	t.wantError("cancelled Call", wait(t, "the call to end", errs), context.Canceled)
+	t.wantError("cancelled Call", wait(t, "the call to end", cancelled).err, context.Canceled)
 	if got := wait(t, "the context of the handler to end", s.cancelled); got != "x" {
 		t.Errorf("call x was cancelled, the handler of %q was told", got)
 	}
 	s.free()
-	if err := wait(t, "the other call", other); err != nil {
-		t.Errorf("the call that was not cancelled: %v", err)
-	}
+	t.wantReply("the call that was not cancelled", wait(t, "the other call", other), "late:y")
 	if len(s.cancelled) > 0 {
 		t.Error("the handler of the call that was not cancelled was told to stop")
 	}
@@ -352,6 +332,9 @@ func endedContext(t *trial) {
 	t.wantError("Emit with an ended context", t.link.Emit(ctx, name, "e", text("")), context.Canceled)
 	_, err = t.link.Join(ctx, service(t.name("late")))
 	t.wantError("Join with an ended context", err, context.Canceled)
+	if got := t.shown(t.link); len(got) != 1 {
+		t.Errorf("Services: got %+v, want only the instance whose Join succeeded", got)
+	}
 	t.call(t.link, name, "m", "the link lives on")
 }
 
@@ -439,19 +422,10 @@ func callHandedBack(t *trial) {
 		t.wantError("Call that was handed back", err, broker.ErrNotDelivered)
 		return
 	}
-	replies := make(chan error, 1)
-	go func() {
-		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
-		if err == nil && string(reply.Body) != "m:x" {
-			err = fmt.Errorf("got reply %q, want %q", reply.Body, "m:x")
-		}
-		replies <- err
-	}()
+	handedBack := t.calling(t.ctx, t.link, name, "m", "x")
 	wait(t, "the instance that refuses", refused)
 	t.serve(t.dial(), name, echo)
-	if err := wait(t, "the instance that serves", replies); err != nil {
-		t.Errorf("a call handed back by one instance: %v", err)
-	}
+	t.wantReply("a call handed back by one instance", wait(t, "the instance that serves", handedBack), "m:x")
 }
 
 func replyWithReject(t *trial) {

@@ -162,10 +162,14 @@ func noEventLost(t *trial) {
 	var emitters sync.WaitGroup
 	for i := range 4 {
 		e := &emitter{t, fmt.Sprint("emitter-", i), confirmed, stop}
-		emitters.Go(func() { e.run(source) })
+		emitters.Add(1)
+		t.others.Go(func() {
+			defer emitters.Done()
+			e.run(source)
+		})
 	}
 	finished := make(chan struct{})
-	go func() { emitters.Wait(); close(finished) }()
+	t.others.Go(func() { emitters.Wait(); close(finished) })
 
 	var ids []string
 	collect := func(n int) {
@@ -242,21 +246,16 @@ func pendingCall(t *trial) {
 	slow := newStuck(t)
 	link := t.dial()
 	m := t.serve(link, name, slow.serve)
-	errs := make(chan error, 1)
-	go func() {
-		reply, err := t.link.Call(t.ctx, name, "m", text("x"))
-		if err == nil && string(reply.Body) != "late:x" {
-			err = fmt.Errorf("got reply %q, want %q", reply.Body, "late:x")
-		}
-		errs <- err
-	}()
+	pending := t.calling(t.ctx, t.link, name, "m", "x")
 	wait(t, "the handler", slow.started)
 	t.kill()
 	t.untilDown(t.link, link)
 	slow.free()
 	t.start()
-	if err := wait(t, "the pending call to end", errs); err != nil {
-		t.wantError("the pending call", err, broker.ErrUnknownOutcome)
+	if got := wait(t, "the pending call to end", pending); got.err != nil {
+		t.wantError("the pending call", got.err, broker.ErrUnknownOutcome)
+	} else if got.body != "late:x" {
+		t.Errorf("the pending call: got reply %q, want %q", got.body, "late:x")
 	}
 	t.untilReady(t.link, link, m)
 	if got := t.call(t.link, name, "m", "y"); got != "late:y" {
@@ -304,7 +303,7 @@ func callsWhileDown(t *trial) {
 	} {
 		ctx, cancel := context.WithTimeout(t.ctx, 500*time.Millisecond)
 		errs := make(chan error, 1)
-		go func() { errs <- send(ctx) }()
+		t.others.Go(func() { errs <- send(ctx) })
 		select {
 		case err := <-errs:
 			t.wantError(what+" while the broker is down", err, undelivered...)
@@ -332,11 +331,11 @@ func joinWhileDown(t *trial) {
 	s.ID = newID()
 	errs := make(chan error, 1)
 	var m broker.Member
-	go func() {
+	t.others.Go(func() {
 		var err error
 		m, err = link.Join(t.ctx, s)
 		errs <- err
-	}()
+	})
 	t.start()
 	if err := wait(t, "Join", errs); err != nil {
 		t.Fatalf("Join when the broker came back: %v", err)
@@ -364,11 +363,9 @@ func closeWhileDown(t *trial) {
 	t.untilDown(left, kept)
 	ctx, cancel := context.WithTimeout(t.ctx, time.Second)
 	defer cancel()
-	wait(t, "Leave, whatever it says", leaving(ctx, m))
+	wait(t, "Leave, whatever it says", t.leaving(ctx, m))
 	for _, link := range []broker.Broker{left, kept} {
-		closed := make(chan error, 1)
-		go func() { closed <- link.Close() }()
-		if err := wait(t, "Close", closed); err != nil {
+		if err := wait(t, "Close", t.closing(link)); err != nil {
 			t.Errorf("Close while the broker is down: got error %v, want nil", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,33 +35,35 @@ type trial struct {
 	link    broker.Broker
 	ctx     context.Context
 	tag     string
-	stuck   []*stuck // set free when the case ends
-	down    bool     // the broker has been killed and not started again
+	stuck   []*stuck       // set free when the case ends
+	others  sync.WaitGroup // goroutines of the case
+	down    bool           // the broker has been killed and not started again
 }
 
-func try(t *testing.T, f Fixture, c testCase) {
-	limit := patience
-	if strings.Contains(t.Name(), "/fault/") {
-		limit = recovery
-	}
+// try runs c, which may take as long as limit.
+func try(t *testing.T, f Fixture, c testCase, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	t.Cleanup(cancel)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the promise: %s", c.promise)
 		}
 	})
 	tr := &trial{T: t, fixture: f, ctx: ctx, tag: newID()[:8]}
-	defer func() {
-		for _, s := range tr.stuck {
-			s.free() // before links are closed, which may wait for handlers
-		}
-		if tr.down {
-			tr.start() // for the cases that follow
-		}
-	}()
+	defer tr.end(cancel)
 	tr.link = tr.dial()
 	c.run(tr)
+}
+
+// end leaves nothing running and the broker up. Links are closed after it.
+func (t *trial) end(cancel context.CancelFunc) {
+	for _, s := range t.stuck {
+		s.free()
+	}
+	cancel()
+	t.others.Wait()
+	if t.down {
+		t.start()
+	}
 }
 
 // newID returns a random text of lower-case letters and digits.
@@ -144,6 +147,48 @@ func (t *trial) emit(link broker.Broker, source, event, body string) {
 	m.ID = body
 	if err := link.Emit(t.ctx, source, event, m); err != nil {
 		t.Fatalf("Emit %s.%s: got error %v, want nil", source, event, err)
+	}
+}
+
+// outcome is how a call has ended.
+type outcome struct {
+	body string
+	err  error
+}
+
+// calling starts a call and returns where its outcome goes.
+func (t *trial) calling(ctx context.Context, link broker.Broker, service, method, body string) <-chan outcome {
+	ended := make(chan outcome, 1)
+	t.others.Go(func() {
+		reply, err := link.Call(ctx, service, method, text(body))
+		if err != nil {
+			ended <- outcome{err: err}
+			return
+		}
+		ended <- outcome{body: string(reply.Body)}
+	})
+	return ended
+}
+
+// leaving starts Leave with ctx and returns where its error goes.
+func (t *trial) leaving(ctx context.Context, m broker.Member) <-chan error {
+	errs := make(chan error, 1)
+	t.others.Go(func() { errs <- m.Leave(ctx) })
+	return errs
+}
+
+// closing starts Close and returns where its error goes.
+func (t *trial) closing(link broker.Broker) <-chan error {
+	errs := make(chan error, 1)
+	t.others.Go(func() { errs <- link.Close() })
+	return errs
+}
+
+// wantReply ends the trial unless the call got body as its reply.
+func (t *trial) wantReply(what string, got outcome, body string) {
+	t.Helper()
+	if got.err != nil || got.body != body {
+		t.Fatalf("%s: got reply %q and error %v, want %q and nil", what, got.body, got.err, body)
 	}
 }
 
