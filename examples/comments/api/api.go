@@ -17,6 +17,15 @@ import (
 	"github.com/enoki-go/enoki/web"
 )
 
+// Where the API listens when nothing else is said, and the usage of the flags
+// that say so.
+const (
+	Address      = "127.0.0.1"
+	AddressUsage = "`address` that the API listens on; 0.0.0.0 is every network"
+	Port         = 5000
+	PortUsage    = "TCP `port` of the API"
+)
+
 const (
 	// pushTimeout is how long a comment waits for its push: long enough for a
 	// service that works, short enough for somebody who waits for an answer.
@@ -61,14 +70,22 @@ func (s *site) routes() []web.Route {
 }
 
 type registerInput struct {
-	Body struct {
-		_         struct{} `json:"-" additionalProperties:"true"`
-		Timestamp int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970." example:"1767225600"`
-		Email     string   `json:"email,omitempty" doc:"One email has one user. Must not be empty." example:"ann@example.com"`
-		Name      string   `json:"name,omitempty" example:"Ann"`
-		Language  string   `json:"language,omitempty" doc:"A BCP 47 tag." example:"en"`
-		Country   string   `json:"country,omitempty" doc:"An ISO 3166 code." example:"GB"`
-	}
+	Body user
+}
+
+type user struct {
+	_         struct{} `json:"-" additionalProperties:"true"`
+	Timestamp int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970."`
+	Email     string   `json:"email,omitempty" doc:"One email has one user. Must not be empty."`
+	Name      string   `json:"name,omitempty"`
+	Language  string   `json:"language,omitempty" doc:"A BCP 47 tag, such as en or zh-TW."`
+	Country   string   `json:"country,omitempty" doc:"An ISO 3166 code, such as GB or TW."`
+}
+
+// TransformSchema adds what the page of the API fills in.
+func (user) TransformSchema(_ web.Registry, s *web.Schema) *web.Schema {
+	s.Examples = []any{user{Timestamp: 1767225600, Email: "ann@example.com", Name: "Ann", Language: "en", Country: "GB"}}
+	return s
 }
 
 type registered struct {
@@ -97,15 +114,26 @@ func (s *site) postRegister(ctx context.Context, in *registerInput) (*output[reg
 }
 
 type commentInput struct {
-	Body struct {
-		_             struct{} `json:"-" additionalProperties:"true"`
-		Timestamp     int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970." example:"1767225660"`
-		UserID        string   `json:"u_id,omitempty" doc:"Who comments. Must not be empty." example:"7000001"`
-		Content       string   `json:"content,omitempty" example:"Well written!"`
-		ArticleID     *int64   `json:"article_id,omitempty" doc:"What is commented on. Must be there." example:"1"`
-		ArticleUserID userID   `json:"article_u_id,omitempty" doc:"Who wrote the article, and is told of the comment. Must not be empty."`
-		ParentID      int64    `json:"parent_comment_id,omitempty" doc:"The comment that this one answers; 0 or nothing when it answers the article." example:"0"`
-	}
+	Body comment
+}
+
+type comment struct {
+	_             struct{} `json:"-" additionalProperties:"true"`
+	Timestamp     int64    `json:"timestamp,omitempty" doc:"When, in seconds since 1970."`
+	UserID        string   `json:"u_id,omitempty" doc:"Who comments. Must not be empty."`
+	Content       string   `json:"content,omitempty"`
+	ArticleID     *int64   `json:"article_id,omitempty" doc:"What is commented on. Must be there."`
+	ArticleUserID userID   `json:"article_u_id,omitempty"`
+	ParentID      int64    `json:"parent_comment_id,omitempty" doc:"The comment that this one answers; 0 or nothing when it answers the article."`
+}
+
+// TransformSchema adds what the page of the API fills in.
+func (comment) TransformSchema(_ web.Registry, s *web.Schema) *web.Schema {
+	s.Examples = []any{comment{
+		Timestamp: 1767225660, UserID: "7000001", Content: "Well written!",
+		ArticleID: new(int64(1)), ArticleUserID: userID{"7000000"},
+	}}
+	return s
 }
 
 type commented struct {

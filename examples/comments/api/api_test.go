@@ -283,7 +283,7 @@ func TestDocument(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer), &document); err != nil || len(document.Paths) != 4 {
 		t.Fatalf("%d paths, %v", len(document.Paths), err)
 	}
-	for _, want := range []string{`"oneOf":[{"type":"string"},{"type":"integer"}]`, `"examples":["ann@example.com"]`} {
+	for _, want := range []string{`"oneOf":[{"type":"string"},{"type":"integer"}]`, `"examples":[{"timestamp":1767225600,"email":"ann@example.com"`} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("the document lacks %s", want)
 		}

@@ -65,6 +65,5 @@ func (userID) Schema(web.Registry) *web.Schema {
 	return &web.Schema{
 		OneOf:       []*web.Schema{{Type: "string"}, {Type: "integer"}},
 		Description: "Who wrote the article, and is told of the comment. Must not be empty.",
-		Examples:    []any{"7000000"},
 	}
 }

@@ -7,41 +7,31 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/enoki-go/enoki/examples/comments/store"
 	"github.com/enoki-go/enoki/examples/comments/store/bolt"
 	"github.com/enoki-go/enoki/examples/comments/store/redis"
+	"github.com/enoki-go/enoki/host"
 )
 
 // Usage is the usage of the flag --store.
-const Usage = "where to keep data: redis://host:port/database, or the path of a file that one process at a time can open"
+const Usage = "`URL` of where to keep data: redis://host:port/database, or the path of a file that one process at a time can open"
 
 // openTimeout is how long Open waits for a Redis server.
 const openTimeout = 5 * time.Second
 
 // Default returns the file of a program's own in which it keeps data when no
-// store is given: in the user's directory for state, or in that for temporary
-// files when the user has no home.
+// store is given: beside the files of the embedded broker, in the user's
+// directory for state, or in that for temporary files when the user has no
+// home.
 func Default(program string) string {
-	return filepath.Join(stateDir(), "enoki", "comments", program+".db")
-}
-
-func stateDir() string {
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return dir
+	state := filepath.Join(os.TempDir(), "enoki")
+	if broker, err := host.StoreDir(); err == nil {
+		state = filepath.Dir(broker)
 	}
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		if dir, err := os.UserConfigDir(); err == nil {
-			return dir
-		}
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state")
-	}
-	return os.TempDir()
+	return filepath.Join(state, "comments", program+".db")
 }
 
 // Open opens the store at url: a URL of Redis, or a path with or without
