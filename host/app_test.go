@@ -35,12 +35,18 @@ type running struct {
 	done chan error
 }
 
+// start runs on a broker in memory, unless args say otherwise.
 func start(t *testing.T, a *App, build func() ([]*enoki.Service, error), args ...string) *running {
+	t.Helper()
+	return startWith(t, a, build, append([]string{"--broker=memory:"}, args...)...)
+}
+
+func startWith(t *testing.T, a *App, build func() ([]*enoki.Service, error), args ...string) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	run := &running{log: readLog(r), stop: stop, done: make(chan error, 1)}
-	args = append([]string{"--log-format=json", "--broker=memory:", "--admin=127.0.0.1:0"}, args...)
+	args = append([]string{"--log-format=json", "--admin=127.0.0.1:0"}, args...)
 	go func() {
 		err := a.Run(ctx, args, io.Discard, w, build)
 		_ = w.Close()
