@@ -52,7 +52,16 @@ func NewLogger(w io.Writer, level slog.Leveler, format Format) *slog.Logger {
 	if format == Pretty || format != JSON && terminal {
 		return slog.New(NewPrettyHandler(w, level, terminal && colourWanted(os.Getenv)))
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskAttr}))
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: jsonAttr}))
+}
+
+// jsonAttr masks secrets and gives a duration its unit: package slog would
+// write a bare number of nanoseconds.
+func jsonAttr(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, shortDuration(a.Value.Duration()))
+	}
+	return maskAttr(groups, a)
 }
 
 // isTerminal takes any character device for a terminal. That is wrong for

@@ -8,17 +8,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"testing/slogtest"
 )
 
 func TestLoggerOfAPipeIsJSON(t *testing.T) {
 	var out bytes.Buffer
-	NewLogger(&out, slog.LevelInfo, Auto).With("service", "push").Info("pushed", "to", 7)
+	NewLogger(&out, slog.LevelInfo, Auto).With("service", "push").Info("pushed", "to", 7, "took", 1346298*time.Nanosecond)
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatalf("%v in %s", err, out.String())
 	}
-	for key, want := range map[string]any{"msg": "pushed", "level": "INFO", "service": "push", "to": 7.0} {
+	for key, want := range map[string]any{"msg": "pushed", "level": "INFO", "service": "push", "to": 7.0, "took": "1.35ms"} {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %v", key, line[key], want)
 		}
