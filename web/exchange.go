@@ -42,8 +42,8 @@ func (e *exchange) SetStatus(status int) {
 }
 
 // SetReadDeadline does nothing: http.Server has the timeout, and ends it when
-// the body is there. Huma's own would stay set and, when it passes, cancel the
-// context of a handler that is still at work.
+// the body is there. Huma's own, 5 s, stays set after a body that was empty,
+// and then cancels the context of a handler that is still at work.
 func (e *exchange) SetReadDeadline(time.Time) error { return nil }
 
 // Header returns a request's header. The media type is brought to one form,

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/enoki-go/enoki/web"
 )
@@ -79,6 +80,23 @@ func TestMaxBody(t *testing.T) {
 	}
 }
 
+// unread is a body that must not be read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func TestTooLargeIsRefusedUnread(t *testing.T) {
+	h := web.NewHandler(nil, web.Post("/x", length))
+	r := httptest.NewRequest("POST", "/x", unread{t})
+	r.ContentLength = 1<<20 + 1
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	wantProblem(t, w.Result(), w.Body.String(), http.StatusRequestEntityTooLarge)
+}
+
 func TestMaxBodyOfForm(t *testing.T) {
 	type input struct{ RawBody multipart.Form }
 	type output struct{ Body string }
@@ -121,5 +139,27 @@ func TestBrokenBody(t *testing.T) {
 	p := wantProblem(t, w.Result(), w.Body.String(), http.StatusBadRequest)
 	if p.Detail != "the body did not arrive as announced" {
 		t.Errorf("detail %q", p.Detail)
+	}
+}
+
+// deadlines counts the read deadlines that are set on a connection.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set int
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	d.set++
+	return nil
+}
+
+// A read deadline on a request that is there already would, when it passes,
+// cancel its handler.
+func TestNoReadDeadlineOfItsOwn(t *testing.T) {
+	h := web.NewHandler(nil, web.Post("/x", func(context.Context, *struct{ Body *string }) (*nothing, error) { return nil, nil }))
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/x", nil))
+	if w.Code != http.StatusNoContent || w.set != 0 {
+		t.Errorf("status %d, %d deadlines set, want 204 and none", w.Code, w.set)
 	}
 }

@@ -142,10 +142,13 @@ func TestAPIDocsPage(t *testing.T) {
 
 func TestAPIDocsPacked(t *testing.T) {
 	h := web.NewHandler(nil)
-	_, plain := exchange(t, h, "GET", "/apidocs/swagger-ui.css", "")
+	unpackedRes, plain := exchange(t, h, "GET", "/apidocs/swagger-ui.css", "")
 	res, packed := exchange(t, h, "GET", "/apidocs/swagger-ui.css", "", "Accept-Encoding", "br, gzip")
 	if res.Header.Get("Content-Encoding") != "gzip" || res.Header.Get("Vary") != "Accept-Encoding" {
 		t.Fatalf("header %v, want gzip", res.Header)
+	}
+	if tag := res.Header.Get("ETag"); tag == unpackedRes.Header.Get("ETag") {
+		t.Errorf("ETag %s for the packed and the plain file", tag)
 	}
 	r, err := gzip.NewReader(strings.NewReader(packed))
 	if err != nil {

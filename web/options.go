@@ -18,7 +18,7 @@ type Options struct {
 	Addr string
 
 	// Listener is taken instead of listening on Addr. It is closed when the
-	// service stops. Default: none.
+	// service stops, so the service can run once only. Default: none.
 	Listener net.Listener
 
 	Title       string // of the API in its documentation. Default: the service's name.
