@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"testing/slogtest"
+	"time"
 )
 
 func TestLoggerOfAPipeIsJSON(t *testing.T) {
