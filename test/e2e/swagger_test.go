@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// form is the text of a request's body, under "body", or the values of its
+// parameters. What is not in it stays as the page has filled it in.
+type form map[string]string
+
+// execute opens an operation on the page of the API, fills in the form,
+// presses "Execute" and returns the status and the body that the page shows.
+func execute(t *testing.T, p *page, method, path string, fill form) (status, body string) {
+	t.Helper()
+	const script = `
+const [method, path, fill] = a;
+// The page replaces the element of an operation when it has loaded the rest
+// of it, so it is looked for each time.
+const find = (selector) => [...document.querySelectorAll('.opblock-' + method)].find(
+	(b) => b.querySelector('[data-path="' + path + '"]'))?.querySelector(selector);
+const press = async (selector) => (await appears(() => find(selector))).click();
+
+if (!find('.opblock-body')) await press('.opblock-summary-control');
+for (const [name, text] of Object.entries(fill ?? {})) {
+	const selector = name === 'body' ? 'textarea.body-param__text' : 'tr[data-param-name="' + name + '"] input';
+	const field = await appears(() => find(selector));
+	// React listens to its own setter, so the element's one is called.
+	Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), 'value').set.call(field, text);
+	field.dispatchEvent(new Event('input', {bubbles: true}));
+	field.dispatchEvent(new FocusEvent('focusout', {bubbles: true})); // or it waits for more
+	await appears(() => find(selector).value === text);
+}
+await appears(() => !find('.body-param') || find('textarea.body-param__text')?.value);
+if (find('.btn-clear')) {
+	await press('.btn-clear');
+	await appears(() => !find('.live-responses-table'));
+}
+await press('.execute');
+const answer = await appears(() => {
+	const status = find('.live-responses-table tr.response .response-col_status')?.firstChild?.textContent;
+	const code = find('.live-responses-table tr.response .highlight-code code');
+	return status && code && {status, body: code.textContent};
+});
+return JSON.stringify(answer);`
+	var answer struct{ Status, Body string }
+	decode(t, p.run(t, script, method, path, fill), &answer)
+	return answer.Status, answer.Body
+}
+
+// TestAPIPage tells the story on the page of the API, in a browser.
+func TestAPIPage(t *testing.T) {
+	s := startOne(t)
+	p := openPage(t, s.url+"/apidocs/")
+	for i, user := range []string{
+		`{"email": "anna@example.com", "name": "Anna", "language": "de", "country": "AT"}`,
+		`{"email": "bob@example.com", "name": "Bob", "language": "en", "country": "US"}`,
+	} {
+		wantShown(t, p, "post", "/api/v1/register", form{"body": user}, fmt.Sprintf(`{"code":0,"message":"","data":{"u_id":"700000%d"}}`, i))
+	}
+	wantShown(t, p, "post", "/api/v1/register", form{"body": `{"email": "bob@example.com"}`},
+		`{"code":10001,"message":"already registered.","data":{"u_id":"7000001"}}`)
+	wantShown(t, p, "post", "/api/v1/comment",
+		form{"body": `{"u_id": "7000001", "content": "Nice!", "article_id": 7, "article_u_id": 7000000, "timestamp": 5}`},
+		`{"code":0,"message":"","data":{"comment_id":1}}`)
+	wantShown(t, p, "get", "/api/v1/articles/{article_id}/comments", form{"article_id": "7"},
+		`{"code":0,"message":"","data":{"article_id":7,"comments":[`+
+			`{"comment_id":1,"parent_comment_id":0,"u_id":"7000001","content":"Nice!","timestamp":5,"replies":[]}]}}`)
+	status, body := execute(t, p, "get", "/api/v1/users/{u_id}/notifications", form{"u_id": "7000000"})
+	if status != "200" || !strings.Contains(body, "Neuer Kommentar zu Ihrem Artikel: „Nice!“") {
+		t.Errorf("notifications: %s %s", status, body)
+	}
+	status, body = execute(t, p, "post", "/api/v1/register", form{"body": `{"timestamp": "now"}`})
+	if status != "400" || !strings.Contains(body, "body.timestamp") {
+		t.Errorf("a wrong type: %s %s", status, body)
+	}
+}
+
+// TestAPIPageExamples presses "Execute" with what the page fills in by itself.
+func TestAPIPageExamples(t *testing.T) {
+	s := startOne(t)
+	p := openPage(t, s.url+"/apidocs/")
+	wantShown(t, p, "post", "/api/v1/register", nil, `{"code":0,"message":"","data":{"u_id":"7000000"}}`)
+	mustRegister(t, s, object{"email": "bob@example.com"})
+	wantShown(t, p, "post", "/api/v1/comment", nil, `{"code":0,"message":"","data":{"comment_id":1}}`)
+	data := execute200(t, p, "get", "/api/v1/articles/{article_id}/comments")
+	if !strings.Contains(data, `"u_id": "7000001"`) {
+		t.Errorf("the comments are %s", data)
+	}
+	data = execute200(t, p, "get", "/api/v1/users/{u_id}/notifications")
+	if !strings.Contains(data, "New comment on your article: ‘Well written!’") {
+		t.Errorf("the notifications are %s", data)
+	}
+}
+
+func execute200(t *testing.T, p *page, method, path string) (body string) {
+	t.Helper()
+	status, body := execute(t, p, method, path, nil)
+	if status != "200" {
+		t.Errorf("%s %s: %s %s", method, path, status, body)
+	}
+	return body
+}
+
+// wantShown executes an operation and compares what the page shows.
+func wantShown(t *testing.T, p *page, method, path string, fill form, want string) {
+	t.Helper()
+	status, body := execute(t, p, method, path, fill)
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(body)); err != nil {
+		t.Fatalf("%s %s: the page shows %s: %v", method, path, body, err)
+	}
+	if status != "200" || compact.String() != want {
+		t.Errorf("%s %s: the page shows %s %s; want 200 %s", method, path, status, compact.String(), want)
+	}
+}
