@@ -24,7 +24,7 @@ func headersOf(context map[string]any) (amqp091.Table, error) {
 		if v == nil {
 			continue
 		}
-		field, err := fieldOf(v)
+		field, err := fieldOf(v, 0)
 		if err != nil {
 			return nil, fmt.Errorf("context data %q: %w", k, err)
 		}
@@ -35,14 +35,17 @@ func headersOf(context map[string]any) (amqp091.Table, error) {
 
 // fieldOf turns a value into what the client library encodes as py-amqp does:
 // an int takes 32 bits if they suffice and else 64.
-func fieldOf(v any) (any, error) {
+func fieldOf(v any, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("more than %d lists and maps in each other can't travel", maxDepth)
+	}
 	switch v := v.(type) {
 	case nil, bool, float64, string, time.Time:
 		return v, nil
 	case []any:
 		list := make([]any, len(v))
 		for i, e := range v {
-			f, err := fieldOf(e)
+			f, err := fieldOf(e, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -52,7 +55,7 @@ func fieldOf(v any) (any, error) {
 	case map[string]any:
 		table := make(amqp091.Table, len(v))
 		for k, e := range v {
-			f, err := fieldOf(e)
+			f, err := fieldOf(e, depth+1)
 			if err != nil {
 				return nil, err
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 const (
 	dialTimeout  = 10 * time.Second // TCP, TLS and AMQP handshakes together
 	closeTimeout = 2 * time.Second  // of a polite goodbye
+	maxFrame     = 128 << 10        // bytes of a frame, RabbitMQ's default
 
 	// refusedPause is added to the wait while the broker refuses us, so that a
 	// wrong password does not look like an attack.
@@ -217,26 +217,27 @@ func (l *link) close() {
 func (l *link) dial(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var dialer net.Dialer
-	stop := func() bool { return true }
-	conn, err := amqp091.DialConfig(l.address.url, amqp091.Config{
-		Heartbeat:       l.config.Heartbeat,
-		TLSClientConfig: l.config.TLS.Clone(),
+	socket, err := l.address.connect(ctx, l.config.TLS)
+	if err != nil {
+		return nil, err
+	}
+	// The library's handshake knows no context.
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
+	conn, err := amqp091.Open(newReadable(socket, l.log), amqp091.Config{
+		SASL:       l.address.sasl,
+		Vhost:      l.address.vhost,
+		Heartbeat:  cmp.Or(l.address.heartbeat, l.config.Heartbeat),
+		FrameSize:  maxFrame,
+		ChannelMax: l.address.channels,
+		Locale:     "en_US",
 		Properties: amqp091.Table{"product": "enoki", "platform": "Go",
 			"connection_name": l.config.Owner + " (" + l.role + ")"},
-		Dial: func(network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
-			if err == nil {
-				// The library's handshakes know no context.
-				stop = context.AfterFunc(ctx, func() { _ = c.Close() })
-			}
-			return c, err
-		},
 	})
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
+		_ = socket.Close()
 		return nil, l.explain(err)
 	}
 	return newSession(conn), nil

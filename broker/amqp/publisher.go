@@ -23,8 +23,7 @@ const (
 	maxShortString = 255 // bytes of a routing key or a property, by AMQP 0-9-1
 
 	// maxHeaders is the most that headers take, in bytes: they go in one
-	// frame, which has 128 KiB on RabbitMQ, and a larger one would end the
-	// connection. maxContext leaves room for what a dead letter adds.
+	// frame, and one larger than maxFrame would end the connection. maxContext leaves room for what a dead letter adds.
 	maxHeaders = 120 << 10
 	maxContext = 96 << 10
 )
@@ -202,6 +201,9 @@ func headerSize(v any) (int, error) {
 	case []byte:
 		size += len(v)
 	case []any:
+		if len(v) > maxElements {
+			return 0, fmt.Errorf("the headers have a list of %d elements, more than %d", len(v), maxElements)
+		}
 		for _, e := range v {
 			n, err := headerSize(e)
 			if err != nil {
@@ -210,6 +212,9 @@ func headerSize(v any) (int, error) {
 			size += n
 		}
 	case amqp091.Table:
+		if len(v) > maxElements {
+			return 0, fmt.Errorf("the headers have a table of %d elements, more than %d", len(v), maxElements)
+		}
 		for k, e := range v {
 			if len(k) > maxShortString {
 				return 0, fmt.Errorf("the header %.40q... has a name of %d bytes, more than %d", k, len(k), maxShortString)
