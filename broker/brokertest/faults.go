@@ -15,7 +15,7 @@ func faultCases() []testCase {
 		{"recovery", "Ready is not nil while the broker is down, and nil only when every consumer works again, with nothing done by the user", recoverAll},
 		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
 		{"what is stored survives", "events without an instance, retries that wait and dead letters survive a kill of the broker", storedSurvives},
-		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome", pendingCall},
+		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
 		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
 		{"calls while down", "Call and Emit end by their deadline while the broker is down, with an error that tells", callsWhileDown},
 		{"join while down", "Join waits for a broker that is down until ctx ends, and succeeds when it comes back", joinWhileDown},
@@ -105,8 +105,9 @@ func recoverAll(t *trial) {
 type emitter struct {
 	t         *trial
 	name      string
-	confirmed chan string
-	stop      chan struct{}
+	confirmed chan<- string
+	failed    chan<- error // takes an error now and then
+	stop      <-chan struct{}
 }
 
 // run emits until stop is closed.
@@ -116,8 +117,9 @@ func (e *emitter) run(source string) {
 	for i := 0; ; i++ {
 		m := text("event")
 		m.ID = fmt.Sprintf("%s-%05d", e.name, i)
-		for e.once(source, m) != nil {
+		for err := e.once(source, m); err != nil; err = e.once(source, m) {
 			select {
+			case e.failed <- err:
 			case <-tick.C:
 			case <-e.t.ctx.Done():
 				e.t.Errorf("event %s was never confirmed", m.ID)
@@ -139,7 +141,7 @@ func (e *emitter) run(source string) {
 
 // once tries to emit m, and fails the test for an error that says nothing.
 func (e *emitter) once(source string, m *broker.Message) error {
-	ctx, cancel := context.WithTimeout(e.t.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(e.t.ctx, time.Second)
 	defer cancel()
 	err := e.t.link.Emit(ctx, source, "e", m)
 	for _, known := range undelivered {
@@ -158,17 +160,17 @@ func noEventLost(t *trial) {
 	for range 2 {
 		t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"}, box.take)
 	}
-	confirmed, stop := make(chan string), make(chan struct{})
+	confirmed, failed, stop := make(chan string), make(chan error), make(chan struct{})
 	var emitters sync.WaitGroup
 	for i := range 4 {
-		e := &emitter{t, fmt.Sprint("emitter-", i), confirmed, stop}
+		e := &emitter{t, fmt.Sprint("emitter-", i), confirmed, failed, stop}
 		emitters.Add(1)
 		t.others.Go(func() {
 			defer emitters.Done()
 			e.run(source)
 		})
 	}
-	finished := make(chan struct{})
+	finished := make(chan error)
 	t.others.Go(func() { emitters.Wait(); close(finished) })
 
 	var ids []string
@@ -177,22 +179,27 @@ func noEventLost(t *trial) {
 			ids = append(ids, wait(t, "the next confirmed event", confirmed))
 		}
 	}
+	collectUntil := func(what string, end <-chan error) {
+		for {
+			select {
+			case id := <-confirmed:
+				ids = append(ids, id)
+			case <-end:
+				return
+			case <-t.ctx.Done():
+				t.Fatalf("waited in vain for %s", what)
+			}
+		}
+	}
 	for range 3 {
 		collect(perRound)
 		t.kill()
-		t.untilDown(t.link)
+		collectUntil("Emit to fail on a broker that is down", failed)
 		t.start()
 	}
 	collect(perRound)
 	close(stop)
-	for running := true; running; {
-		select {
-		case id := <-confirmed:
-			ids = append(ids, id)
-		case <-finished:
-			running = false
-		}
-	}
+	collectUntil("the emitters to stop", finished)
 	t.until("every confirmed event is handled", func() error { return box.missing(ids) })
 	t.Logf("%d events confirmed over three kills, %d deliveries", len(ids), len(box.all()))
 }
@@ -246,7 +253,9 @@ func pendingCall(t *trial) {
 	slow := newStuck(t)
 	link := t.dial()
 	m := t.serve(link, name, slow.serve)
-	pending := t.calling(t.ctx, t.link, name, "m", "x")
+	ctx, cancel := context.WithTimeout(t.ctx, patience/3)
+	defer cancel()
+	pending := t.calling(ctx, t.link, name, "m", "x")
 	wait(t, "the handler", slow.started)
 	t.kill()
 	t.untilDown(t.link, link)
