@@ -46,7 +46,9 @@ func serverGoroutines() []goleak.Option {
 func TestContractServer(t *testing.T) {
 	server := testserver.NATS(t)
 	brokertest.Run(t, brokertest.Fixture{
-		Dial: func(t testing.TB) broker.Broker { return dial(t, nats.Config{URL: server.URL(), AckWait: 3 * time.Second}) },
+		Dial: func(t testing.TB) broker.Broker {
+			return dial(t, nats.Config{URL: server.URL(), AckWait: 3 * time.Second})
+		},
 		Kill: func(testing.TB) { server.Kill() },
 		Start: func(t testing.TB) {
 			if err := server.Start(); err != nil {

@@ -24,9 +24,10 @@ type Driver struct {
 	replies *replies
 	streams *streams
 
-	proven atomic.Uint64 // the epoch of the link in which all was found in order, plus one
-	closed chan struct{}
-	tasks  sync.WaitGroup
+	proven  atomic.Uint64 // the epoch of the link in which all was found in order, plus one
+	dropped atomic.Int64  // requests lost by members that have left
+	closed  chan struct{}
+	tasks   sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	closing bool
@@ -82,13 +83,20 @@ func newDriver(c Config, link *link) (*Driver, error) {
 
 func (d *Driver) prepare(ctx context.Context) error {
 	epoch := d.link.epoch()
-	err := d.insist(ctx, d.streams.ensure)
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return fmt.Errorf("%w: Enoki keeps events there; start the server with -js", err)
-	}
+	err := d.insist(ctx, func(ctx context.Context) error {
+		err := d.streams.ensure(ctx)
+		if errors.Is(err, natsgo.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return errNoJetStream
+		}
+		return err
+	})
 	d.proven.Store(epoch + 1)
 	return err
 }
+
+// errNoJetStream is for good when it is found at the start; later it may be a
+// server that is just coming up.
+var errNoJetStream = fmt.Errorf("%w: the server has no JetStream, where Enoki keeps events: start it with -js, or enable JetStream for this account", errRefused)
 
 // insist runs do until it succeeds, fails for good, or ctx ends.
 func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error) error {
@@ -127,8 +135,7 @@ func endedBy(err, last error) error {
 
 // forGood tells whether JetStream would say the same again.
 func forGood(err error) bool {
-	if errors.Is(err, errRefused) || errors.Is(err, broker.ErrClosed) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+	if errors.Is(err, errRefused) || errors.Is(err, broker.ErrClosed) {
 		return true
 	}
 	var api *jetstream.APIError
@@ -214,13 +221,19 @@ const flushTimeout = 2 * time.Second
 
 // Stats are counters since Dial.
 type Stats struct {
-	Reconnects uint64 // links recovered
-	Lost       int64  // requests dropped because the workers could not keep up
+	Reconnects uint64 // attempts to recover the link that reached a server
+	Dropped    int64  // requests lost because they came faster than the workers handled them
 }
 
 // Stats returns the counters of this link.
 func (d *Driver) Stats() Stats {
-	return Stats{Reconnects: d.link.epoch(), Lost: d.link.slow.Load()}
+	s := Stats{Reconnects: d.link.epoch(), Dropped: d.dropped.Load()}
+	for _, m := range d.joined() {
+		if m.calls != nil && !m.calls.isLeaving() {
+			s.Dropped += m.calls.dropped()
+		}
+	}
+	return s
 }
 
 // publish sends msg as soon as the link is up. The error is ErrNotDelivered,

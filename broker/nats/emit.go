@@ -56,11 +56,15 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 	lost := false
 	for try := 1; ; try++ {
-		answer, err := d.request(ctx, msg, d.link.broken())
+		once, cancel := context.WithTimeout(ctx, apiTimeout)
+		answer, err := d.request(once, msg, d.link.broken())
+		cancel()
 		switch {
 		case errors.Is(err, errBroken):
 			lost = true
 			continue
+		case errors.Is(err, errUnanswered) && ctx.Err() == nil:
+			continue // swallowed by a stream that was deleted or moved just then
 		case errors.Is(err, errUnanswered):
 			return d.unconfirmed(ctx, msg.Subject, lost)
 		case err != nil && lost && ctx.Err() != nil: // an earlier try may have got there

@@ -67,7 +67,6 @@ type link struct {
 
 	losses      atomic.Int64 // how often the link was lost
 	settles     atomic.Int64 // until when peers may be reconnecting, Unix ns
-	slow        atomic.Int64 // messages dropped by the client
 	mu          sync.Mutex   // guards what follows
 	down        chan struct{}
 	lostAt      time.Time
@@ -205,8 +204,7 @@ func (l *link) failed(sub *natsgo.Subscription, err error) {
 	switch {
 	case errors.Is(err, natsgo.ErrSlowConsumer) && sub != nil:
 		dropped, _ := sub.Dropped()
-		l.slow.Add(1)
-		l.log.Error("requests are lost: they come faster than the workers handle them", "subject", sub.Subject, "lost", dropped)
+		l.log.Error("requests are lost: they come faster than the workers handle them", "subject", sub.Subject, "so far", dropped)
 	case errors.Is(err, natsgo.ErrPermissionViolation):
 		l.denied(err)
 	default:

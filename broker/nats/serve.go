@@ -87,12 +87,8 @@ func (c *calls) subscribe() error {
 // receive hands one request after the other to a worker; while it waits for
 // one, the others wait in the client's buffer.
 func (c *calls) receive(msg *natsgo.Msg) {
-	select {
-	case <-c.leaving:
-	default:
-		if c.workers.do(msg, c.leaving) {
-			return
-		}
+	if !c.isLeaving() && c.workers.do(msg, c.leaving) {
+		return
 	}
 	if c.others() || !c.workers.do(msg, c.member.ctx.Done()) {
 		c.handBack(msg)
@@ -198,12 +194,19 @@ func (c *calls) reject(msg *natsgo.Msg, method, reason string) {
 
 // notStarted gives a call that the handler did not start to another instance.
 func (c *calls) notStarted(msg *natsgo.Msg) {
-	select {
-	case <-c.leaving:
-	default: // it may come back to us
+	if !c.isLeaving() { // it may come back to us
 		_ = sleep(c.member.ctx, handBackPause)
 	}
 	c.handBack(msg)
+}
+
+func (c *calls) isLeaving() bool {
+	select {
+	case <-c.leaving:
+		return true
+	default:
+		return false
+	}
 }
 
 // handBack sends a request once more. If there is no other instance, the
@@ -235,6 +238,7 @@ func (c *calls) askForOthers() bool {
 func (c *calls) stop() <-chan struct{} {
 	c.stopOnce.Do(func() {
 		close(c.leaving)
+		c.member.driver.dropped.Add(c.dropped())
 		if err := c.requests.Drain(); err != nil { // closed before, with the connection
 			_ = c.requests.Unsubscribe()
 		}
@@ -247,6 +251,15 @@ func (c *calls) awaitIdle() {
 	defer close(c.idle)
 	<-c.drained // at the latest when the connection is closed
 	<-c.workers.dismiss()
+}
+
+// dropped counts the requests that found no room to wait.
+func (c *calls) dropped() int64 {
+	n, err := c.requests.Dropped()
+	if err != nil { // closed: stop has kept the number
+		return 0
+	}
+	return int64(n)
 }
 
 // end forgets the service; handlers that still run may yet send their reply.

@@ -72,7 +72,6 @@ func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
 	attempts.MaxMsgsPerSubject, attempts.MaxAge = 1, attemptAge
 	return &streams{
 		js: js, log: c.Logger,
-		// The small ones first: events take what is left.
 		configs: []jetstream.StreamConfig{attempts, dead, events},
 		handles: make(map[string]jetstream.Stream),
 		warned:  make(map[string]bool),
@@ -82,50 +81,111 @@ func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
 // ensure creates the streams that are missing. It changes none that exists:
 // an operator may have had reasons.
 func (s *streams) ensure(ctx context.Context) error {
+	var missing []jetstream.StreamConfig
 	for _, config := range s.configs {
 		stream, err := s.js.Stream(ctx, config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			stream, err = s.create(ctx, config)
+			missing = append(missing, config)
+			continue
+		}
+		if err == nil {
+			err = s.keep(stream, config)
 		}
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", config.Name, err)
 		}
-		if err := s.compare(stream.CachedInfo().Config, config); err != nil {
-			return err
+	}
+	for i, config := range missing {
+		stream, err := s.create(ctx, config)
+		if isNoRoom(err) {
+			return s.squeeze(ctx, missing[i:])
 		}
-		s.mu.Lock()
-		s.handles[config.Name] = stream
-		s.mu.Unlock()
+		if err == nil {
+			err = s.keep(stream, config)
+		}
+		if err != nil {
+			return fmt.Errorf("create stream %s: %w", config.Name, err)
+		}
 	}
 	return nil
 }
 
-// create makes a stream as large as the server has room for.
 func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
-	for wanted := config.MaxBytes; ; config.MaxBytes /= 2 {
-		stream, err := s.js.CreateStream(ctx, config)
-		var api *jetstream.APIError
-		switch {
-		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse): // made meanwhile, with another size
-			return s.js.Stream(ctx, config.Name)
-		case errors.As(err, &api) && api.ErrorCode == noRoom && config.MaxBytes/2 >= minEventBytes:
-			continue
-		case err == nil && config.MaxBytes != wanted:
-			s.log.Warn("the NATS server has little room: a stream is smaller than usual",
-				"stream", config.Name, "bytes", config.MaxBytes, "wanted", wanted)
-		case errors.As(err, &api) && config.Replicas > 1:
-			err = fmt.Errorf("%w: with %d replicas; set Config.Replicas if the cluster has fewer servers", err, config.Replicas)
-		}
-		return stream, err
+	stream, err := s.js.CreateStream(ctx, config)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made meanwhile, with another size
+		return s.js.Stream(ctx, config.Name)
 	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && config.Replicas > 1 {
+		err = fmt.Errorf("%w: with %d replicas; set Config.Replicas if the cluster has fewer servers", err, config.Replicas)
+	}
+	return stream, err
+}
+
+func isNoRoom(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == noRoom
+}
+
+// squeeze creates the missing streams as large as the server has room for, all
+// smaller in the same measure. The server does not tell how much room it has,
+// so a stream of the size of all shows whether they fit.
+func (s *streams) squeeze(ctx context.Context, missing []jetstream.StreamConfig) error {
+	for divisor := int64(2); ; divisor *= 2 {
+		probe := jetstream.StreamConfig{Name: "ENOKI_PROBE", Storage: jetstream.FileStorage, Replicas: missing[0].Replicas}
+		atLeast := true // each is as small as it may be
+		for _, config := range missing {
+			size := max(config.MaxBytes/divisor, minEventBytes)
+			atLeast = atLeast && size == minEventBytes
+			probe.MaxBytes += size
+		}
+		_, err := s.js.CreateStream(ctx, probe)
+		if isNoRoom(err) && !atLeast {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%w: the NATS server has no room for streams of %d MiB; raise its max_file_store: %w", errRefused, probe.MaxBytes>>20, err)
+		}
+		if err := s.js.DeleteStream(ctx, probe.Name); err != nil {
+			return err
+		}
+		return s.createSmaller(ctx, missing, divisor)
+	}
+}
+
+func (s *streams) createSmaller(ctx context.Context, missing []jetstream.StreamConfig, divisor int64) error {
+	for _, config := range missing {
+		wanted := config.MaxBytes
+		config.MaxBytes = max(wanted/divisor, minEventBytes)
+		stream, err := s.create(ctx, config)
+		if err == nil {
+			err = s.keep(stream, config)
+		}
+		if err != nil {
+			return fmt.Errorf("create stream %s: %w", config.Name, err)
+		}
+		s.log.Warn("the NATS server has little room: a stream is smaller than usual", "stream", config.Name, "bytes", config.MaxBytes, "usual", wanted)
+	}
+	return nil
+}
+
+// keep takes a stream into use if it can serve.
+func (s *streams) keep(stream jetstream.Stream, want jetstream.StreamConfig) error {
+	if err := s.compare(stream.CachedInfo().Config, want); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handles[want.Name] = stream
+	return nil
 }
 
 // compare warns of what differs from what we would have made, once. Without
 // our subjects or our retention events would be lost, so that is an error.
 func (s *streams) compare(is, want jetstream.StreamConfig) error {
 	if is.Retention != want.Retention || !slices.Contains(is.Subjects, want.Subjects[0]) {
-		return fmt.Errorf("%w: stream %s has subjects %q and %s retention, Enoki needs %q and %s: move its messages away and delete it",
-			errRefused, is.Name, is.Subjects, is.Retention, want.Subjects, want.Retention)
+		return fmt.Errorf("%w: it has subjects %q and %s retention, Enoki needs %q and %s: move its messages away and delete it",
+			errRefused, is.Subjects, is.Retention, want.Subjects, want.Retention)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

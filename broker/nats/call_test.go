@@ -1,0 +1,230 @@
+package nats_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
+)
+
+func serves(fn func(context.Context, string, *broker.Message) *broker.Message) broker.Service {
+	return broker.Service{Instance: broker.Instance{Name: "register", Version: "1.2.3", Methods: []broker.Method{
+		{Name: "check", Args: []string{"u_id", "lang?"}, Types: []string{"string", "string"}, Results: []string{"*Profile"}},
+	}}, Serve: fn}
+}
+
+func TestOddNames(t *testing.T) {
+	link := open(t, nats.Config{InProcess: startEmbedded(t, embedded.Options{})})
+	join(t, link, serves(func(_ context.Context, method string, _ *broker.Message) *broker.Message {
+		return &broker.Message{Body: []byte(method)}
+	}))
+	for _, method := range []string{"", "a.b", "*", ">", "with space", "tab\tand\r\n", "%2E", "größe"} {
+		reply, err := link.Call(t.Context(), "register", method, &broker.Message{})
+		if err != nil || string(reply.Body) != method {
+			t.Errorf("method %q: got %v and error %v", method, reply, err)
+		}
+	}
+	for _, service := range []string{"", "*", ">", "register.check", "reg ister"} {
+		_, err := link.Call(t.Context(), service, "check", &broker.Message{})
+		if !errors.Is(err, broker.ErrUnknownService) {
+			t.Errorf("service %q: got error %v, want ErrUnknownService", service, err)
+		}
+	}
+}
+
+func TestReplyTooLarge(t *testing.T) {
+	link := open(t, nats.Config{InProcess: startEmbedded(t, embedded.Options{})})
+	join(t, link, serves(func(context.Context, string, *broker.Message) *broker.Message {
+		return &broker.Message{Body: make([]byte, tooLarge)}
+	}))
+	_, err := link.Call(t.Context(), "register", "check", &broker.Message{})
+	if !errors.Is(err, broker.ErrUnknownOutcome) || !strings.Contains(err.Error(), "1048576") {
+		t.Errorf("got error %v, want ErrUnknownOutcome and the limit", err)
+	}
+}
+
+func TestBadContext(t *testing.T) {
+	link := open(t, nats.Config{InProcess: startEmbedded(t, embedded.Options{})})
+	_, err := link.Call(t.Context(), "register", "check", &broker.Message{Context: map[string]any{"key": []byte("x")}})
+	if !errors.Is(err, broker.ErrNotDelivered) || !strings.Contains(err.Error(), "key") {
+		t.Errorf("got error %v, want ErrNotDelivered and the key", err)
+	}
+}
+
+// TestCancelledBeforeStart: a call whose caller gives up while it waits for a
+// worker is not started.
+func TestCancelledBeforeStart(t *testing.T) {
+	link := open(t, nats.Config{InProcess: startEmbedded(t, embedded.Options{})})
+	started, release := make(chan string, 10), make(chan struct{})
+	s := serves(func(_ context.Context, method string, req *broker.Message) *broker.Message {
+		started <- method
+		<-release
+		return req
+	})
+	s.Workers = 1
+	join(t, link, s)
+	call := func(ctx context.Context, method string) <-chan error {
+		errs := make(chan error, 1)
+		go func() {
+			_, err := link.Call(ctx, "register", method, &broker.Message{})
+			errs <- err
+		}()
+		return errs
+	}
+	first := call(t.Context(), "first")
+	receive(t, "the first handler", started)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := receive(t, "the second call", call(ctx, "second")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the second call: got error %v, want DeadlineExceeded", err)
+	}
+	eventually(t, func() error {
+		if n := link.CancelledCalls(); n != 1 {
+			return fmt.Errorf("%d calls are known to be cancelled, want 1", n)
+		}
+		return nil
+	})
+	third := call(t.Context(), "third")
+	close(release)
+	for _, errs := range []<-chan error{first, third} {
+		if err := receive(t, "a call", errs); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := receive(t, "the next handler", started); got != "third" {
+		t.Errorf("call %q was started, want %q", got, "third")
+	}
+}
+
+// TestRejectWithoutReply: a request that can't be read, from somebody who
+// waits for no reply, becomes a dead letter.
+func TestRejectWithoutReply(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	join(t, link, serves(func(context.Context, string, *broker.Message) *broker.Message {
+		return &broker.Message{Reject: strings.Repeat("not JSON ", 1000)}
+	}))
+	nc := client(t, server)
+	if err := nc.Publish("enoki.rpc.register.check", []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		letters, err := link.DeadLetters(t.Context(), 10)
+		if err != nil || len(letters) == 0 {
+			return fmt.Errorf("got no dead letter (error %v)", err)
+		}
+		l := letters[0]
+		if l.Service != "register" || l.Handler != "check" || l.Source != "" || !strings.HasPrefix(l.Reason, "not JSON") || string(l.Message.Body) != "{" {
+			t.Errorf("got dead letter %+v with %q", l, l.Message.Body)
+		}
+		return nil
+	})
+}
+
+// TestOverrun: requests that find no room to wait are counted.
+func TestOverrun(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	started, release := make(chan struct{}, 100_000), make(chan struct{})
+	s := serves(func(context.Context, string, *broker.Message) *broker.Message {
+		started <- struct{}{}
+		<-release
+		return &broker.Message{}
+	})
+	s.Workers = 1
+	m := join(t, link, s)
+	nc := client(t, server)
+	for range 66_000 { // 65,536 may wait
+		if err := nc.Publish("enoki.rpc.register.check", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() error {
+		if link.Stats().Dropped == 0 {
+			return errors.New("no dropped request is counted")
+		}
+		return nil
+	})
+	before := link.Stats().Dropped
+	close(release)
+	if err := m.Leave(t.Context()); err != nil { // nobody else is there, so it serves what waits
+		t.Error(err)
+	}
+	if after := link.Stats().Dropped; after < before {
+		t.Errorf("the count fell from %d to %d when the member left", before, after)
+	}
+	if n, want := len(started), 66_000-int(link.Stats().Dropped); n != want {
+		t.Errorf("%d calls were served, want all %d that were not dropped", n, want)
+	}
+}
+
+func TestMicroProtocol(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	join(t, link, serves(echo))
+	for range 3 {
+		if _, err := link.Call(t.Context(), "register", "check", &broker.Message{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nc := client(t, server)
+	ask := func(subject string, answer any) {
+		t.Helper()
+		msg, err := nc.Request(subject, nil, 10*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		if err := json.Unmarshal(msg.Data, answer); err != nil {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+	for _, of := range []string{"", ".register", ".register.1"} {
+		var ping micro.Ping
+		ask("$SRV.PING"+of, &ping)
+		if ping.Type != micro.PingResponseType || ping.Name != "register" || ping.ID != "1" || ping.Version != "1.2.3" {
+			t.Errorf("PING%s: got %+v", of, ping)
+		}
+		var info micro.Info
+		ask("$SRV.INFO"+of, &info)
+		if info.Type != micro.InfoResponseType || len(info.Endpoints) != 1 || info.Endpoints[0].Subject != "enoki.rpc.register.check" ||
+			info.Endpoints[0].Metadata["signature"] != "check(u_id string, lang? string) (*Profile)" {
+			t.Errorf("INFO%s: got %+v", of, info)
+		}
+		var stats micro.Stats
+		ask("$SRV.STATS"+of, &stats)
+		if stats.Type != micro.StatsResponseType || len(stats.Endpoints) != 1 || stats.Endpoints[0].NumRequests != 3 {
+			t.Errorf("STATS%s: got %+v", of, stats)
+		}
+	}
+}
+
+// TestForeignService: a service made with NATS's own package is shown.
+func TestForeignService(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	join(t, link, serves(echo))
+	foreign, err := micro.AddService(client(t, server), micro.Config{Name: "foreign", Version: "0.1.0",
+		Endpoint: &micro.EndpointConfig{Subject: "foreign.add", Handler: micro.HandlerFunc(func(micro.Request) {})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Stop()
+	all, err := link.Services(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(in broker.Instance) bool { return in.Name == "foreign" })
+	if i != 0 || len(all) != 2 || all[0].ID != foreign.Info().ID || all[0].Version != "0.1.0" || len(all[0].Methods) != 1 {
+		t.Errorf("got %+v, want the foreign service with its endpoint, then ours", all)
+	}
+}
