@@ -76,8 +76,16 @@ func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
 			scope.Logger.Error("http stopped listening", "address", listener.Addr().String(), "error", err)
 		}
 	}()
-	scope.Logger.Info("http listening", "address", "http://"+listener.Addr().String())
+	s.report(scope.Logger, "http://"+listener.Addr().String())
 	return nil
+}
+
+// report says where to look, for people.
+func (s *server) report(log *slog.Logger, url string) {
+	if !s.options.NoDocs {
+		log = log.With("docs", url+"/apidocs/")
+	}
+	log.Info("http listening", "address", url)
 }
 
 // newHTTPServer returns a server whose requests have ctx as their root.

@@ -14,38 +14,43 @@ import (
 // it, and starts it again.
 func TestKilledProcess(t *testing.T) {
 	t.Run("rabbitmq and redis", func(t *testing.T) {
-		killEach(t, startThree(t, testserver.RabbitMQ(t).URL(), testserver.Redis(t).URL()))
+		killEach(t, startThree(t, testserver.RabbitMQ(t).URL(), testserver.Redis(t).URL()), services)
 	})
 	t.Run("nats and files", func(t *testing.T) {
-		killEach(t, startThree(t, testserver.NATS(t).URL(), ""))
+		killEach(t, startThree(t, testserver.NATS(t).URL(), ""), services)
+	})
+	t.Run("one process", func(t *testing.T) {
+		killEach(t, startOne(t), []string{"comments"})
 	})
 }
 
-func killEach(t *testing.T, s *site) {
-	for article, victim := range services {
-		t.Run(victim, func(t *testing.T) {
-			people := newCrowd(t, s, article+1)
-			people.await(t, func(c counts) bool { return c.comments >= 20 })
-
-			s.parts[victim].kill()
-			down := people.counts()
-			people.await(t, func(c counts) bool { return c.begun > down.begun })
-			if victim == "push" {
-				// Nobody is told meanwhile, and nothing else is different.
-				people.await(t, func(c counts) bool { return c.comments >= down.comments+people.size })
-			}
-			if c := people.counts(); victim == "push" && c.failed > 0 {
-				t.Errorf("without push %d requests failed: %v", c.failed, people.lastFailure())
-			}
-
-			s.parts[victim].start(t)
-			up := people.counts()
-			people.await(t, func(c counts) bool { return c.comments >= up.comments+20 })
-			people.leave()
-			people.check(t)
-		})
+func killEach(t *testing.T, s *site, victims []string) {
+	for i, victim := range victims {
+		t.Run(victim, func(t *testing.T) { kill(t, s, victim, i+1) })
 	}
 	tellStory(t, s)
+}
+
+// kill kills a process of the site while people comment on an article.
+func kill(t *testing.T, s *site, victim string, article int) {
+	people := newCrowd(t, s, article)
+	people.await(t, func(c counts) bool { return c.comments >= 20 })
+
+	s.parts[victim].kill()
+	down := people.counts()
+	people.await(t, func(c counts) bool { return c.begun > down.begun })
+	if victim == "push" { // nobody is told meanwhile, and nothing else is different
+		people.await(t, func(c counts) bool { return c.comments >= down.comments+people.size })
+		if c := people.counts(); c.failed > 0 {
+			t.Errorf("without push %d requests failed: %v", c.failed, people.lastFailure())
+		}
+	}
+
+	s.parts[victim].start(t)
+	up := people.counts()
+	people.await(t, func(c counts) bool { return c.comments >= up.comments+20 })
+	people.leave()
+	people.check(t)
 }
 
 // crowd is people who register and comment, one after the other and several

@@ -38,7 +38,7 @@ func TestOneProcess(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(p.dir, "state", "enoki", "comments", "comments.db")); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{s.url, "comments.db", "Neuer Kommentar zu Ihrem Artikel"} {
+	for _, want := range []string{s.url + "/apidocs/", "comments.db", "Neuer Kommentar zu Ihrem Artikel"} {
 		if !strings.Contains(p.text(), want) {
 			t.Errorf("the log does not show %s", want)
 		}

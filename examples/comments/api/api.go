@@ -17,6 +17,9 @@ import (
 	"github.com/enoki-go/enoki/web"
 )
 
+// name is the name of the service.
+const name = "api"
+
 // Where the API listens when nothing else is said, and the usage of the flags
 // that say so.
 const (
@@ -46,14 +49,14 @@ type site struct {
 // New returns the service, which keeps the comments in comments and listens
 // on addr.
 func New(comments store.Comments, addr string, log *slog.Logger) *enoki.Service {
-	s := &site{comments: comments, log: log}
+	s := &site{comments: comments, log: log.With("service", name)}
 	o := &web.Options{
 		Addr:  addr,
 		Title: "Comment site",
 		Description: "Register two users, comment on an article of one as the other, and look at what the first one was told. " +
 			"Every answer has status 200 and an envelope; its code is 0 when all went well.",
 	}
-	return enoki.NewService("api",
+	return enoki.NewService(name,
 		enoki.Needs(registerapi.Name, &s.register),
 		enoki.Needs(pushapi.Name, &s.push),
 		web.Serve(o, s.routes()...),

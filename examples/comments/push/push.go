@@ -30,7 +30,7 @@ func New(kept store.Notifications, log *slog.Logger) *enoki.Service {
 }
 
 func newPusher(kept store.Notifications, log *slog.Logger) *pusher {
-	return &pusher{kept: kept, texts: newTexts(), log: log}
+	return &pusher{kept: kept, texts: newTexts(), log: log.With("service", pushapi.Name)}
 }
 
 func (p *pusher) contract() pushapi.Push {

@@ -22,7 +22,7 @@ func New(users store.Users, log *slog.Logger) *enoki.Service {
 }
 
 func contract(users store.Users, log *slog.Logger) registerapi.Register {
-	r := &registration{users: users, log: log}
+	r := &registration{users: users, log: log.With("service", registerapi.Name)}
 	return registerapi.Register{CheckRegistered: r.check, Register: r.register}
 }
 
