@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	return reply, err
 }
 
+var errClosedUnanswered = fmt.Errorf("%w before the reply came: %w", broker.ErrClosed, broker.ErrUnknownOutcome)
+
 // awaitReply waits for the reply to a request that was handed to the
 // publisher. A confirm that is lost changes nothing: the request may have
 // arrived, and then its reply still comes.
@@ -76,7 +79,7 @@ func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broke
 		case <-ctx.Done():
 			return nil, d.unanswered(ctx, o, w, done != nil, lost)
 		case <-d.ctx.Done():
-			return nil, d.publisher.closed(o)
+			return nil, cmp.Or(d.publisher.closed(o), errClosedUnanswered)
 		}
 	}
 }
@@ -87,7 +90,7 @@ func (d *Driver) unanswered(ctx context.Context, o *outgoing, w *waiter, unconfi
 	case lost != nil:
 		return fmt.Errorf("%w: %w", lost, ctx.Err())
 	case unconfirmed:
-		return d.publisher.giveUp(ctx, o)
+		return cmp.Or(d.publisher.giveUp(ctx, o), ctx.Err()) // confirmed just now
 	case w.interrupted.Load(), d.replies.ready() != nil:
 		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
 	default:

@@ -2,7 +2,9 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -35,7 +37,7 @@ func (m *member) bury(d *delivery, l broker.DeadLetter) {
 	msg.Headers[headerHandler] = l.Handler
 	msg.Headers[headerSource] = l.Source
 	msg.Headers[headerEvent] = l.Event
-	msg.Headers[headerReason] = l.Reason[:min(len(l.Reason), maxReason)]
+	msg.Headers[headerReason] = strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxReason)], "")
 	msg.Headers[headerAttempts] = int32(l.Attempt)
 	msg.Headers[headerDied] = time.Now().UTC().Format(time.RFC3339Nano)
 	m.replace(d, dead, &outgoing{key: dead.name, mandatory: true, repeatable: true, msg: msg})
@@ -64,8 +66,11 @@ func (d *Driver) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLette
 	var last uint64
 	for len(letters) < limit && ctx.Err() == nil {
 		got, ok, err := ch.Get(dead.name, false)
-		if err != nil {
+		if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
 			d.undeclare(dead)
+			return nil, nil // somebody has deleted them all
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read dead letters: %w", err)
 		}
 		if !ok {

@@ -189,18 +189,18 @@ func (d *Driver) remove(m *member) {
 func (d *Driver) declare(ctx context.Context, t topology) error {
 	s, err := d.consuming.await(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: declare %s: %w", broker.ErrNotDelivered, t, err)
+		return fmt.Errorf("declare %s: %w", t, err)
 	}
 	if s.declared(t.String()) {
 		return nil
 	}
 	ch, err := s.conn.Channel()
 	if err != nil {
-		return fmt.Errorf("%w: declare %s: %w", broker.ErrNotDelivered, t, err)
+		return fmt.Errorf("declare %s: %w", t, err)
 	}
 	defer ch.Close() // a failed declaration has closed it already
 	if err := t.declare(ch); err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		return err
 	}
 	s.setDeclared(t.String(), true)
 	return nil

@@ -29,7 +29,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	ex := eventsOf(source)
 	for range 2 {
 		if err = d.declare(ctx, ex); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
 		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, msg: msg})
 		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {

@@ -3,6 +3,7 @@ package amqp
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -185,7 +186,7 @@ func (l *link) await(ctx context.Context) (*session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no link to %s: %w", l.address.masked, errors.Join(ctx.Err(), last))
+			return nil, fmt.Errorf("no link to %s (%w): %w", l.address.masked, cmp.Or(last, errLost), ctx.Err())
 		}
 	}
 }
@@ -219,7 +220,7 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 	defer cancel()
 	socket, err := l.address.connect(ctx, l.config.TLS)
 	if err != nil {
-		return nil, err
+		return nil, l.explain(err)
 	}
 	// The library's handshake knows no context.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
@@ -233,8 +234,8 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		Properties: amqp091.Table{"product": "enoki", "platform": "Go",
 			"connection_name": l.config.Owner + " (" + l.role + ")"},
 	})
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() { // the socket was closed under the handshake, whatever that says
+		err = fmt.Errorf("handshake with %s: %w", l.address.host, ctx.Err())
 	}
 	if err != nil {
 		_ = socket.Close()
@@ -243,8 +244,15 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 	return newSession(conn), nil
 }
 
-// explain names user and vhost where the broker refused one of them.
+// explain names user and vhost where the broker refused one of them, and
+// tells what trying again won't change.
 func (l *link) explain(err error) error {
+	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
+		return refusal{err}
+	}
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
+		return refusal{fmt.Errorf("%w: is the port one for TLS?", err)}
+	}
 	refused, ok := errors.AsType[*amqp091.Error](err)
 	if !ok {
 		return err

@@ -3,12 +3,16 @@ package amqp
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,6 +92,8 @@ type proxy struct {
 	mu       sync.Mutex
 	listener net.Listener
 	conns    []net.Conn
+	tls      *tls.Config // of the side of the client; nil without TLS
+	hole     atomic.Bool // swallows what arrives
 }
 
 func newProxy(t testing.TB, s *testserver.Server) *proxy {
@@ -108,6 +114,9 @@ func (p *proxy) open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.listener, p.address = l, l.Addr().String()
+	if p.tls != nil {
+		l = tls.NewListener(l, p.tls)
+	}
 	go p.serve(l)
 }
 
@@ -125,16 +134,16 @@ func (p *proxy) serve(l net.Listener) {
 		p.mu.Lock()
 		p.conns = append(p.conns, in, out)
 		p.mu.Unlock()
-		go pipe(in, out)
-		go pipe(out, in)
+		go p.pipe(in, out)
+		go p.pipe(out, in)
 	}
 }
 
-func pipe(from, to net.Conn) {
+func (p *proxy) pipe(from, to net.Conn) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
-		if n > 0 {
+		if n > 0 && !p.hole.Load() {
 			_, _ = to.Write(b[:n])
 		}
 		if err != nil {
@@ -248,5 +257,59 @@ func TestReplyOutlivesTheLink(t *testing.T) {
 	p.open()
 	if err := next(t, "the reply", errs); err != nil {
 		t.Error(err)
+	}
+}
+
+// A network that swallows everything says nothing; only heartbeats show it.
+func TestBlackHoleIsNoticed(t *testing.T) {
+	p := newProxy(t, rabbit(t))
+	d := dial(t, Config{URL: p.url() + "?heartbeat=2"})
+	m := join(t, d, broker.Service{Instance: broker.Instance{Name: name("svc")}, Serve: echo})
+	p.hole.Store(true)
+	until(t, "Ready says that the link is lost", func() error {
+		if d.Ready() == nil || m.Ready() == nil {
+			return errors.New("still ready")
+		}
+		return nil
+	})
+	p.hole.Store(false)
+	until(t, "Ready is nil again", d.Ready)
+}
+
+func TestTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS() // for its certificate, which is for 127.0.0.1
+	t.Cleanup(server.Close)
+	p := &proxy{t: t, address: "127.0.0.1:0", target: fmt.Sprintf("127.0.0.1:%d", rabbit(t).Port()),
+		tls: &tls.Config{Certificates: server.TLS.Certificates}}
+	p.open()
+	t.Cleanup(p.close)
+	url := strings.Replace(p.url(), "amqp:", "amqps:", 1)
+
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	d := dial(t, Config{URL: url, TLS: &tls.Config{RootCAs: roots}})
+	if err := d.Emit(within(t, patience), name("src"), "e", text("")); err != nil {
+		t.Error(err)
+	}
+
+	for what, c := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"unknown authority":   {Config{URL: url}, "x509"},
+		"wrong host":          {Config{URL: url, TLS: &tls.Config{RootCAs: roots, ServerName: "elsewhere"}}, "elsewhere"},
+		"TLS to a plain port": {Config{URL: strings.Replace(node.URL(), "amqp:", "amqps:", 1)}, "is the port one for TLS?"},
+	} {
+		d, err := Dial(within(t, patience), c.config)
+		if err == nil {
+			_ = d.Close()
+		}
+		if !strings.Contains(fmt.Sprint(err), c.want) {
+			t.Errorf("%s: got error %v, want one that says %q", what, err, c.want)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: the error came at the deadline, not at once", what)
+		}
 	}
 }

@@ -86,3 +86,10 @@ func TestBroker(t *testing.T) {
 		IgnoreLeaks: []goleak.Option{goleak.IgnoreAnyFunction("github.com/enoki-go/enoki/internal/testserver.startProcess.func1")},
 	})
 }
+
+func BenchmarkBroker(b *testing.B) {
+	rabbit(b)
+	brokertest.Benchmark(b, brokertest.Fixture{
+		Dial: func(t testing.TB) broker.Broker { return dial(t, Config{}) },
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,7 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 // work returns the consumers of the service's calls and events.
 func (m *member) work() []*consumer {
 	var work []*consumer
-	workers := max(m.service.Workers, 1)
+	workers := min(max(m.service.Workers, 1), math.MaxUint16) // the most that a prefetch can be
 	if m.service.Serve != nil {
 		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
 	}

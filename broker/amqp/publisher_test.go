@@ -70,6 +70,14 @@ func TestWhatTheWireCantHoldIsRefusedHere(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for what, emit := range map[string]func(ctx context.Context) error{
 		"event type": func(ctx context.Context) error { return d.Emit(ctx, "s", long, text("")) },
+		"source":     func(ctx context.Context) error { return d.Emit(ctx, long, "e", text("")) },
+		"service": func(ctx context.Context) error {
+			_, err := d.Call(ctx, long, "m", text(""))
+			return err
+		},
+		"list": func(ctx context.Context) error {
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": make([]any, maxElements+1)}})
+		},
 		"message id": func(ctx context.Context) error { return d.Emit(ctx, "s", "e", &broker.Message{ID: long}) },
 		"context key": func(ctx context.Context) error {
 			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{long: 1}})

@@ -23,6 +23,9 @@ type exchange struct {
 func (e exchange) String() string { return fmt.Sprintf("exchange %q", e.name) }
 
 func (e exchange) declare(ch *amqp091.Channel) error {
+	if err := checkName("exchange", e.name); err != nil {
+		return err
+	}
 	return explainDeclare(e, ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, nil))
 }
 
@@ -44,7 +47,13 @@ func (q queue) String() string { return fmt.Sprintf("queue %q", q.name) }
 
 // declare keeps Nameko's order: exchange, queue, binding.
 func (q queue) declare(ch *amqp091.Channel) error {
+	if err := checkName("queue", q.name); err != nil {
+		return err
+	}
 	for _, b := range q.bindings {
+		if err := checkName("binding key", b.key); err != nil {
+			return err
+		}
 		if err := b.exchange.declare(ch); err != nil {
 			return err
 		}
@@ -58,6 +67,15 @@ func (q queue) declare(ch *amqp091.Channel) error {
 		}
 	}
 	return nil
+}
+
+// checkName refuses what the client library can't encode; it would end the
+// connection.
+func checkName(kind, name string) error {
+	if len(name) <= maxShortString {
+		return nil
+	}
+	return refusedSetting{fmt.Errorf("the %s %.40q... has %d bytes, more than %d: give shorter names", kind, name, len(name), maxShortString)}
 }
 
 // refusedSetting is a declaration that will be refused again until somebody
