@@ -17,6 +17,7 @@ type Client struct {
 	broker  broker.Broker
 	options Options
 	name    string // the sender in the call ids of work that begins here
+	errors  errorTypes
 
 	// near finds a service of the same process; nil outside Run.
 	near func(service string) *instance
@@ -25,7 +26,8 @@ type Client struct {
 // NewClient returns a client for use outside a service; o may be nil. It
 // needs no closing: the broker is its owner's.
 func NewClient(b broker.Broker, o *Options) *Client {
-	return &Client{broker: b, options: o.withDefaults(), name: "enoki_client"}
+	options := o.withDefaults()
+	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors}
 }
 
 // Bind fills the functions of the contract struct that contract points to
@@ -97,7 +99,7 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
 			if done, err := callee.callNear(ctx, b.method, c); done {
-				return err
+				return b.client.errors.restore(err)
 			}
 		}
 	}
@@ -128,7 +130,8 @@ func (c *Client) request(ctx context.Context, service, method string, body []byt
 	case err != nil:
 		return nil, coded(err, "call %s.%s", service, method)
 	}
-	return parseReply(reply.Body)
+	raw, err := parseReply(reply.Body)
+	return raw, c.errors.restore(err)
 }
 
 // coded gives an error of the broker its code and says what was tried.

@@ -136,7 +136,7 @@ func TestErrorsOverTheWire(t *testing.T) {
 		{&Error{Code: Unknown, Type: "ValueError", Path: "builtins.ValueError", Message: "bad", remote: true},
 			Error{Code: Unknown, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "ValueError bad"}},
 	} {
-		_, err := parseReply(encodeFailure(failure(test.err)))
+		_, err := parseReply(encodeFailure(errorTypes(nil).failure(test.err)))
 		var got *Error
 		if !errors.As(err, &got) {
 			t.Fatalf("%v crossed as %v", test.err, err)
@@ -144,7 +144,7 @@ func TestErrorsOverTheWire(t *testing.T) {
 		if got.Code != test.want.Code || got.Type != test.want.Type || got.Path != test.want.Path || got.Message != test.want.Message {
 			t.Errorf("%v crossed as %+v, want %+v", test.err, *got, test.want)
 		}
-		near := crossed(failure(test.err))
+		near := crossed(errorTypes(nil).failure(test.err))
 		if !reflect.DeepEqual(near, got) {
 			t.Errorf("%v: in one process %+v, over the wire %+v", test.err, near, got)
 		}

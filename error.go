@@ -190,24 +190,6 @@ func CodeOf(err error) Code {
 	return Unknown
 }
 
-// failure is what a caller on the other side sees of a handler's error. The
-// codes of one hop would say something false about the caller's own hop, so
-// they cross it as Nameko's RemoteError.
-func failure(err error) *Error {
-	e := onWire(err)
-	if !e.Code.row().hop && !e.remote {
-		return e
-	}
-	code := e.Code
-	if code.row().hop {
-		code = Unavailable
-	}
-	return &Error{
-		Code: code, Type: "RemoteError", Path: "nameko.exceptions.RemoteError",
-		Args: []any{e.Type, e.Message}, Message: e.Type + " " + e.Message, remote: true,
-	}
-}
-
 // crossed is an error as the other side of a call has it: without its cause,
 // its arguments as text.
 func crossed(e *Error) *Error {
@@ -221,7 +203,7 @@ func crossed(e *Error) *Error {
 // onWire gives an error the form in which it crosses the wire.
 func onWire(err error) *Error {
 	code := CodeOf(err)
-	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: err.Error()}
+	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: textOf(err)}
 	var e *Error
 	if errors.As(err, &e) {
 		out.remote = e.remote
@@ -237,4 +219,15 @@ func onWire(err error) *Error {
 		out.Args = []any{out.Message}
 	}
 	return out
+}
+
+// textOf returns the text of an error that a handler made, and says so when
+// its Error method panics: the net for panics is not around this any more.
+func textOf(err error) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = fmt.Sprintf("[the text of a %T failed: %v]", err, p)
+		}
+	}()
+	return err.Error()
 }

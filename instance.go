@@ -24,6 +24,7 @@ type instance struct {
 	member  broker.Member // nil until joined
 	methods map[string]*served
 	work    Handler // middleware around Call.work
+	errors  errorTypes
 	slots   chan struct{}
 
 	draining chan struct{}      // closed when nothing new is to be started
@@ -38,7 +39,7 @@ func newInstance(s *Service, p *process) *instance {
 	i := &instance{
 		service: s, process: p, log: p.options.Logger.With("service", s.name),
 		methods: map[string]*served{}, slots: make(chan struct{}, p.options.Workers),
-		draining: make(chan struct{}),
+		draining: make(chan struct{}), errors: errorTypes(p.options.Errors).and(s.errors),
 	}
 	for _, m := range s.methods {
 		i.methods[m.name] = &served{method: m.method, handle: i.around(m.handle)}
@@ -58,7 +59,7 @@ func (i *instance) around(h Handler) Handler {
 // brings work from elsewhere.
 func (i *instance) start(ctx context.Context) error {
 	i.life, i.kill = context.WithCancel(context.WithoutCancel(ctx))
-	client := i.process.client(i.service.name)
+	client := i.process.client(i)
 	for _, fill := range i.service.fills {
 		if err := fill(client); err != nil {
 			return err
@@ -192,7 +193,7 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 			Message: "Unserializable value: " + unfit.Error()}
 	}
 	i.logFailure(ctx, c, err)
-	return encodeFailure(failure(err))
+	return encodeFailure(i.errors.failure(err))
 }
 
 // logFailure logs an error at the level it deserves: a caller's mistake is no
@@ -218,7 +219,7 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 	err = s.handle(trailOf(ctx).enter(ctx, i.service.name, m.name, i.process.options.CallsTracked), inner)
 	if err != nil {
 		i.logFailure(ctx, inner, err)
-		return true, crossed(failure(err))
+		return true, crossed(i.errors.failure(err))
 	}
 	c.out = inner.out
 	return true, nil

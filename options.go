@@ -37,6 +37,10 @@ type Options struct {
 	// CallMiddleware is put around every call and emit.
 	CallMiddleware []Middleware
 
+	// Errors are the error types that cross the wire as themselves, for every
+	// service and client. Default: none.
+	Errors []ErrorType
+
 	// OnReady is called once, when every service takes work.
 	OnReady func()
 }

@@ -95,8 +95,8 @@ func (p *process) near(service string) *instance {
 	return p.running[service]
 }
 
-func (p *process) client(service string) *Client {
-	return &Client{broker: p.broker, options: p.options, name: service, near: p.near}
+func (p *process) client(i *instance) *Client {
+	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, near: p.near}
 }
 
 // gate counts what is inside and can be shut: then nothing more enters, and

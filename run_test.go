@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -149,6 +150,43 @@ func TestErrorsAreTheSameEveryWay(t *testing.T) {
 			t.Errorf("after a panic: %v", err)
 		}
 	})
+}
+
+// outOfStock is an error type that crosses the wire as itself.
+type outOfStock struct{ item string }
+
+func (e outOfStock) Error() string { return "no " + e.item + " left" }
+
+func TestErrorTypesCrossAsThemselves(t *testing.T) {
+	types := enoki.ErrorAs("shop.exceptions.OutOfStock",
+		func(e outOfStock) []any { return []any{e.item} },
+		func(args []any, _ string) outOfStock { return outOfStock{args[0].(string)} })
+	var shop struct {
+		Buy func(ctx context.Context, item string) error `args:"item"`
+	}
+	service := enoki.NewService("shop", enoki.Errors(types),
+		enoki.Method("buy", func(_ context.Context, item string) error { return fmt.Errorf("buy: %w", outOfStock{item}) }, "item"))
+	front := enoki.NewService("front", enoki.Errors(types), enoki.Needs("shop", &shop),
+		enoki.Method("order", func(ctx context.Context) error { return shop.Buy(ctx, "tea") }))
+	b := newBroker(t)
+	running(t, b, nil, service, front)
+	knowing := enoki.NewClient(b, &enoki.Options{Errors: []enoki.ErrorType{types}})
+	for _, call := range []func() error{
+		func() error { _, err := knowing.Call(t.Context(), "shop", "buy", []any{"tea"}, nil); return err },
+		func() error { _, err := knowing.Call(t.Context(), "front", "order", nil, nil); return err }, // two hops
+		func() error { return shop.Buy(t.Context(), "tea") },                                         // in one process
+	} {
+		err := call()
+		var got outOfStock
+		if !errors.As(err, &got) || got.item != "tea" {
+			t.Errorf("got %#v, want an outOfStock of tea", err)
+		}
+	}
+	_, err := enoki.NewClient(b, nil).Call(t.Context(), "shop", "buy", []any{"tea"}, nil)
+	var e *enoki.Error
+	if !errors.As(err, &e) || e.Path != "shop.exceptions.OutOfStock" || e.Type != "OutOfStock" || e.Message != "buy: no tea left" || e.Args[0] != "tea" {
+		t.Errorf("a client that does not know the type got %#v", err)
+	}
 }
 
 func TestDeadlines(t *testing.T) {

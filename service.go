@@ -22,6 +22,7 @@ type Service struct {
 	emits         []broker.Event
 	fills         []func(*Client) error // fill what the service needs, at start
 	middleware    []Middleware
+	errors        []ErrorType
 	mistakes      []error
 }
 
