@@ -151,12 +151,12 @@ func TestComment(t *testing.T) {
 	}
 
 	wantAnswer(t, s, http.MethodPost, path,
-		`{"timestamp":5,"u_id":"7000001","content":"one","article_id":1,"article_u_id":7000000}`,
+		`{"timestamp":5,"u_id":"7000001","content":"<one> & \"1\"","article_id":1,"article_u_id":7000000}`,
 		`{"code":0,"message":"","data":{"comment_id":1}}`)
 	wantAnswer(t, s, http.MethodPost, path,
 		`{"timestamp":6,"u_id":"7000000","content":"two","article_id":1,"article_u_id":"9","parent_comment_id":1}`,
 		`{"code":0,"message":"","data":{"comment_id":2}}`)
-	if got := strings.Join(pushed, ", "); got != "7000000 one, 9 two" {
+	if got := strings.Join(pushed, ", "); got != "7000000 <one> & \"1\", 9 two" {
 		t.Errorf("pushed %s", got)
 	}
 	want := store.Comment{ID: 2, ParentID: 1, UserID: "7000000", Content: "two", ArticleID: 1, ArticleUserID: "9", Timestamp: 6}
@@ -164,7 +164,7 @@ func TestComment(t *testing.T) {
 		t.Errorf("kept %+v, want %+v", kept.comments[1], want)
 	}
 	wantAnswer(t, s, http.MethodGet, "/api/v1/articles/1/comments", "", `{"code":0,"message":"","data":{"article_id":1,"comments":[`+
-		`{"comment_id":1,"parent_comment_id":0,"u_id":"7000001","content":"one","timestamp":5,"replies":[`+
+		`{"comment_id":1,"parent_comment_id":0,"u_id":"7000001","content":"<one> & \"1\"","timestamp":5,"replies":[`+
 		`{"comment_id":2,"parent_comment_id":1,"u_id":"7000000","content":"two","timestamp":6,"replies":[]}]}]}}`)
 	wantAnswer(t, s, http.MethodGet, "/api/v1/articles/2/comments", "", `{"code":0,"message":"","data":{"article_id":2,"comments":[]}}`)
 }

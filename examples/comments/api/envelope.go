@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 
@@ -44,7 +45,11 @@ func (d data[T]) MarshalJSON() ([]byte, error) {
 	if d.value == nil {
 		return []byte(`""`), nil
 	}
-	return json.Marshal(d.value)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // comments hold < and &, and this is no HTML
+	err := e.Encode(d.value)
+	return text.Bytes(), err
 }
 
 // Schema describes both.

@@ -35,7 +35,8 @@ func Default(program string) string {
 }
 
 // Open opens the store at url: a URL of Redis, or a path with or without
-// "bolt:" before it. It tells log where the data is.
+// "bolt:" before it. It tells log where the data is. A program may end without
+// closing the store: what was confirmed is there.
 func Open(url string, log *slog.Logger) (store.Store, error) {
 	scheme, rest, hasScheme := strings.Cut(url, ":")
 	switch {
