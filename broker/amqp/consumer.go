@@ -11,13 +11,11 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// consumer takes messages from one queue, over as many connections as it
-// needs. It is ready only while the broker has confirmed it.
-type consumer struct {
-	link     *link
-	log      *slog.Logger
+// work is what a consumer does.
+type work struct {
 	queue    queue
 	prefetch int
 	// before, if not nil, is called each time the consumer is attached again,
@@ -28,7 +26,15 @@ type consumer struct {
 	// block and runs in the goroutine that reads.
 	handle func(*delivery)
 	inline bool
-	slots  chan struct{} // one item for each handler that runs
+}
+
+// consumer takes messages from one queue, over as many connections as it
+// needs. It is ready only while the broker has confirmed it.
+type consumer struct {
+	work
+	link  *link
+	log   *slog.Logger
+	slots chan struct{} // one item for each handler that runs
 
 	taking      context.Context // ends when no more messages are to be taken
 	stop        context.CancelFunc
@@ -57,13 +63,16 @@ type delivery struct {
 	attachment *attachment
 }
 
-var errNotAttached = errors.New("not attached yet")
-
-func (c *consumer) init(ctx context.Context, l *link, log *slog.Logger) {
-	c.link, c.log = l, log.With("queue", c.queue.name)
-	c.state, c.changed = errNotAttached, make(chan struct{})
+// newConsumer returns a consumer that takes messages from when run is called
+// until ctx ends or stop is called.
+func newConsumer(ctx context.Context, l *link, log *slog.Logger, w work) *consumer {
+	c := &consumer{
+		work: w, link: l, log: log.With("queue", w.queue.name),
+		slots: make(chan struct{}, w.prefetch), finished: make(chan struct{}),
+		state: fmt.Errorf("%s has no consumer yet", w.queue), changed: make(chan struct{}),
+	}
 	c.taking, c.stop = context.WithCancel(ctx)
-	c.slots, c.finished = make(chan struct{}, c.prefetch), make(chan struct{})
+	return c
 }
 
 // run attaches again and again until stop is called, and returns when the
@@ -93,7 +102,7 @@ func (c *consumer) run(hard context.Context) {
 		c.wasAttached = true
 		c.set(nil)
 		c.consume(a)
-		c.set(fmt.Errorf("lost its consumer %s", time.Now().Format(time.TimeOnly)))
+		c.set(fmt.Errorf("%s lost its consumer", c.queue))
 		c.attached.Go(func() { a.finish(hard) })
 		if c.taking.Err() != nil {
 			return
@@ -115,16 +124,16 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	}
 	ch, err := s.conn.Channel()
 	if err != nil {
-		return nil, fmt.Errorf("open a channel: %w", err)
+		return nil, fmt.Errorf("%s: open a channel: %w", c.queue, err)
 	}
 	if err := c.queue.declare(ch); err != nil {
 		_ = ch.Close() // the broker has closed it
 		return nil, err
 	}
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {
-		return nil, errors.Join(fmt.Errorf("set the prefetch to %d: %w", c.prefetch, err), ch.Close())
+		return nil, errors.Join(fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err), ch.Close())
 	}
-	a := &attachment{ch: ch, tag: "enoki-" + newUUID(), since: time.Now(), ended: make(chan struct{})}
+	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), ended: make(chan struct{})}
 	a.deliveries, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
 	if err != nil {
 		_ = ch.Close()
@@ -216,9 +225,6 @@ func (a *attachment) finish(hard context.Context) {
 func (c *consumer) set(state error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state != nil {
-		state = fmt.Errorf("%s: %w", c.queue, state)
-	}
 	c.state = state
 	close(c.changed)
 	c.changed = make(chan struct{})

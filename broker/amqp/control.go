@@ -10,6 +10,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // control is the exchange over which Enoki's instances find each other and
@@ -102,7 +103,7 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	if err := d.replies.await(ctx); err != nil {
 		return nil, err
 	}
-	id := newUUID()
+	id := uuid.New()
 	w, err := d.replies.expect(id, maxInstances)
 	if err != nil {
 		return nil, err

@@ -62,33 +62,37 @@ func (d *Driver) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLette
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
+	letters, err := readDead(ctx, ch, limit)
+	// Whatever the channel has got and not acked goes back, in its order.
+	if closeErr := ch.Close(); err == nil {
+		err = closeErr
+	}
+	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
+		d.undeclare(dead)
+		return nil, nil // somebody has deleted them all
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	return letters, nil
+}
+
+func readDead(ctx context.Context, ch *amqp091.Channel, limit int) ([]broker.DeadLetter, error) {
 	var letters []broker.DeadLetter
-	var last uint64
-	for len(letters) < limit && ctx.Err() == nil {
-		got, ok, err := ch.Get(dead.name, false)
-		if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
-			d.undeclare(dead)
-			return nil, nil // somebody has deleted them all
+	for len(letters) < limit {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
+		got, ok, err := ch.Get(dead.name, false)
 		if err != nil {
-			return nil, fmt.Errorf("read dead letters: %w", err)
+			return nil, err
 		}
 		if !ok {
 			break
 		}
-		last = got.DeliveryTag
 		letters = append(letters, deadLetter(&got))
 	}
-	if last > 0 {
-		err = ch.Nack(last, true, true)
-	}
-	if closeErr := ch.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("put back dead letters: %w", err)
-	}
-	return letters, ctx.Err()
+	return letters, nil
 }
 
 func deadLetter(d *amqp091.Delivery) broker.DeadLetter {

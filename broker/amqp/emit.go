@@ -8,6 +8,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // eventsOf returns the exchange of the events of a service.
@@ -69,7 +70,7 @@ func orNew(id string) string {
 	if id != "" {
 		return id
 	}
-	return newUUID()
+	return uuid.New()
 }
 
 // message turns a delivery into a message. id is that of the sender; a Python

@@ -1,7 +1,6 @@
 package amqp
 
 import (
-	"crypto/rand"
 	"fmt"
 	"math"
 	"reflect"
@@ -143,13 +142,4 @@ func valueOf(field any) any {
 		return m
 	}
 	return field // nil, bool, int64, float64, string
-}
-
-// newUUID returns a random UUID (version 4) as text.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, by its documentation
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }

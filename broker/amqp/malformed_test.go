@@ -8,12 +8,13 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // Each of these ends a Nameko service, or is lost without a word.
 func TestMalformedRequestsAreSurvived(t *testing.T) {
 	d, s := dial(t, Config{}), newSniffer(t)
-	service, key := name("svc"), newUUID()
+	service, key := name("svc"), uuid.New()
 	replies := s.bind(rpc, key)
 	served := make(chan *broker.Message, 10)
 	m := join(t, d, broker.Service{Instance: broker.Instance{Name: service}, Serve: func(_ context.Context, method string, req *broker.Message) *broker.Message {
@@ -31,7 +32,7 @@ func TestMalformedRequestsAreSurvived(t *testing.T) {
 	}
 
 	send("no_reply_to", amqp091.Publishing{ContentType: jsonType, CorrelationId: "1"})
-	send("reply_to_nowhere", amqp091.Publishing{ContentType: jsonType, CorrelationId: "2", ReplyTo: newUUID()})
+	send("reply_to_nowhere", amqp091.Publishing{ContentType: jsonType, CorrelationId: "2", ReplyTo: uuid.New()})
 
 	if m := send("no_correlation_id", amqp091.Publishing{ContentType: jsonType, ReplyTo: key}); !uuid4.MatchString(m.ID) {
 		t.Errorf("a request without an id got %q", m.ID)

@@ -79,9 +79,7 @@ func (m *member) work() []*consumer {
 }
 
 func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
-	c := &consumer{queue: q, prefetch: prefetch, handle: handle}
-	c.init(m.hard, m.driver.consuming, m.log)
-	return c
+	return newConsumer(m.hard, m.driver.consuming, m.log, work{queue: q, prefetch: prefetch, handle: handle})
 }
 
 func (m *member) all() []*consumer { return append([]*consumer{m.control}, m.consumers...) }

@@ -175,7 +175,7 @@ func (o *outgoing) check() error {
 		"reply_to": o.msg.ReplyTo, "message id": o.msg.MessageId, "content type": o.msg.ContentType,
 	} {
 		if len(s) > maxShortString {
-			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q...", broker.ErrNotDelivered, name, len(s), maxShortString, s)
+			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q", broker.ErrNotDelivered, name, len(s), maxShortString, s)
 		}
 	}
 	if err := checkHeaders(o.msg.Headers, maxHeaders); err != nil {
@@ -184,6 +184,7 @@ func (o *outgoing) check() error {
 	return nil
 }
 
+// checkHeaders refuses headers that take more bytes than most.
 func checkHeaders(t amqp091.Table, most int) error {
 	size, err := headerSize(t)
 	if err == nil && size > most {

@@ -10,6 +10,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // replies is the one reply queue of a driver and those who wait for what
@@ -32,7 +33,7 @@ type waiter struct {
 }
 
 func newReplies(d *Driver) *replies {
-	return &replies{driver: d, key: newUUID(), waiters: map[string]*waiter{}}
+	return &replies{driver: d, key: uuid.New(), waiters: map[string]*waiter{}}
 }
 
 // await returns when replies can arrive.
@@ -55,8 +56,8 @@ func (r *replies) started() (*consumer, error) {
 	defer r.mu.Unlock()
 	if r.consumer == nil {
 		d := r.driver
-		c := &consumer{queue: r.queue(), prefetch: replyPrefetch, before: r.check, handle: r.take, inline: true}
-		c.init(d.ctx, d.consuming, d.log)
+		c := newConsumer(d.ctx, d.consuming, d.log,
+			work{queue: r.queue(), prefetch: replyPrefetch, before: r.check, handle: r.take, inline: true})
 		if !d.goRun(func() { c.run(d.ctx) }) {
 			return nil, broker.ErrClosed
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 const patience = 20 * time.Second
@@ -92,12 +93,12 @@ func until(t testing.TB, what string, look func() error) {
 }
 
 // name makes s unique to this test run.
-func name(s string) string { return s + "-" + newUUID()[:8] }
+func name(s string) string { return s + "-" + uuid.New()[:8] }
 
 func join(t testing.TB, d *Driver, s broker.Service) broker.Member {
 	t.Helper()
 	if s.ID == "" {
-		s.ID = newUUID()
+		s.ID = uuid.New()
 	}
 	s.Workers = max(s.Workers, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -116,7 +117,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 }
 
 func text(body string) *broker.Message {
-	return &broker.Message{ID: newUUID(), ContentType: jsonType, Body: []byte(body)}
+	return &broker.Message{ID: uuid.New(), ContentType: jsonType, Body: []byte(body)}
 }
 
 // echo replies with what it got.
