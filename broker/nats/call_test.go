@@ -213,12 +213,16 @@ func TestForeignService(t *testing.T) {
 	server := startEmbedded(t, embedded.Options{})
 	link := open(t, nats.Config{InProcess: server})
 	join(t, link, serves(echo))
-	foreign, err := micro.AddService(client(t, server), micro.Config{Name: "foreign", Version: "0.1.0",
+	nc := client(t, server)
+	foreign, err := micro.AddService(nc, micro.Config{Name: "foreign", Version: "0.1.0",
 		Endpoint: &micro.EndpointConfig{Subject: "foreign.add", Handler: micro.HandlerFunc(func(micro.Request) {})}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer foreign.Stop()
+	if err := nc.Flush(); err != nil { // the server has its subscriptions then
+		t.Fatal(err)
+	}
 	all, err := link.Services(t.Context())
 	if err != nil {
 		t.Fatal(err)

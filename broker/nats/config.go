@@ -41,6 +41,9 @@ type Config struct {
 	// instance that has an event, before it gives the event to another one.
 	// Used when a consumer is created. Default 15 s.
 	AckWait time.Duration
+
+	// requestAge is how long a request for events stays open on the broker.
+	requestAge time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -58,6 +61,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AckWait == 0 {
 		c.AckWait = 15 * time.Second
+	}
+	if c.requestAge == 0 {
+		c.requestAge = time.Minute
 	}
 	return c
 }

@@ -30,10 +30,9 @@ const (
 	// workers: 7 of 100.
 	maxRequests = 4096
 
-	// requestAge is how long a request for events stays open, and heartbeat
-	// how often the broker says meanwhile that it still has it.
-	requestAge = time.Minute
-	heartbeat  = 5 * time.Second
+	// beatsPerRequest is how often the broker says that it still has a
+	// request for events, while nothing else is to be said about it.
+	beatsPerRequest = 12
 )
 
 // consumer gets the events of one subscription. It asks the broker for as many
@@ -195,7 +194,8 @@ func (c *consumer) pull() error {
 	if c.leaving || c.inbox == nil || free <= 0 || free < c.outstanding {
 		return nil
 	}
-	request, err := json.Marshal(pullRequest{Batch: free, Expires: requestAge, Heartbeat: heartbeat})
+	age := c.member.driver.config.requestAge
+	request, err := json.Marshal(pullRequest{Batch: free, Expires: age, Heartbeat: age / beatsPerRequest})
 	if err != nil {
 		return err
 	}
@@ -243,8 +243,10 @@ func (c *consumer) receive(msg *natsgo.Msg) {
 func (c *consumer) accept(dv *delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.heard = time.Now()
-	c.outstanding = max(c.outstanding-1, 0)
+	if dv.msg.Sub == c.inbox { // an earlier inbox had requests of its own
+		c.heard = time.Now()
+		c.outstanding = max(c.outstanding-1, 0)
+	}
 	if c.leaving {
 		return false
 	}
@@ -320,7 +322,8 @@ func (c *consumer) beat(now time.Time) {
 		}
 	}
 	// Twice the heartbeat without one is what the protocol calls missing.
-	if c.outstanding > 0 && c.problem == nil && now.Sub(c.heard) > 2*heartbeat+time.Second {
+	missing := 2*c.member.driver.config.requestAge/beatsPerRequest + time.Second
+	if c.outstanding > 0 && c.problem == nil && now.Sub(c.heard) > missing {
 		c.lose(fmt.Errorf("no heartbeat for %s", now.Sub(c.heard).Round(time.Second)))
 	}
 	c.mu.Unlock()

@@ -20,6 +20,10 @@
 // the server forgets five minutes after the instance has died. The plus sign
 // keeps "a-b","c" and "a","b-c" apart, which names with '-' alone would not.
 //
+// A Pool or Singleton exists until its consumer is removed: when no release of
+// a service subscribes any more, remove it (nats consumer rm ENOKI_EVENTS NAME),
+// or its events fill the stream.
+//
 // Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER),
 // which keeps them until somebody purges it and refuses more when it is full:
 // then the event stays in its queue and comes again. Attempts that were

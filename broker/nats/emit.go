@@ -103,8 +103,18 @@ func confirmation(answer *natsgo.Msg) error {
 	if err := json.Unmarshal(answer.Data, &ack); err != nil || ack.Stream == "" && ack.Error == nil {
 		return fmt.Errorf("%w: JetStream's confirmation can't be read: %q", broker.ErrUnknownOutcome, answer.Data)
 	}
-	if ack.Error != nil {
-		return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
+	switch {
+	case ack.Error == nil:
+		return nil
+	case ack.Error.ErrorCode == streamFull || ack.Error.ErrorCode == storeFull:
+		return fmt.Errorf("%w: JetStream has no room for it: see which consumer lags behind or is of no use any more (nats consumer report): %w",
+			broker.ErrNotDelivered, ack.Error)
 	}
-	return nil
+	return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
 }
+
+// JetStream's codes for a stream at its limit and a server at its limit.
+const (
+	streamFull jetstream.ErrorCode = 10077
+	storeFull  jetstream.ErrorCode = 10023
+)

@@ -321,3 +321,37 @@ func TestDeadInstance(t *testing.T) {
 		t.Errorf("got event %q, attempt %d, redelivered %v, want x, 1, true", m.ID, m.Attempt, m.Redelivered)
 	}
 }
+
+// TestRequestsExpire: a consumer that had nothing to do for long still gets
+// the next event, and has not lost its readiness meanwhile.
+func TestRequestsExpire(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.ShortRequests(nats.Config{InProcess: server}))
+	got := make(chan string, 1)
+	m := join(t, link, handles(func(_ context.Context, m *broker.Message) broker.Settlement {
+		got <- m.ID
+		return broker.Settlement{}
+	}))
+	idle := time.NewTimer(4 * time.Second) // three times the age of a request
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-tick.C:
+			if err := m.Ready(); err != nil {
+				t.Fatalf("while nothing happened: %v", err)
+			}
+		case <-idle.C:
+			waiting = false
+		}
+	}
+	consumer, err := jetStream(t, server).Consumer(t.Context(), "ENOKI_EVENTS", "evt+comments+posted+push+on_posted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := consumer.CachedInfo().NumWaiting; n != 1 {
+		t.Errorf("%d requests are open, want 1", n)
+	}
+	emit(t, link, "x")
+	receive(t, "the event", got)
+}

@@ -1,5 +1,7 @@
 package nats
 
+import "time"
+
 // CancelledCalls counts the calls known to be cancelled before they started.
 func (d *Driver) CancelledCalls() (n int) {
 	for _, m := range d.joined() {
@@ -12,3 +14,9 @@ func (d *Driver) CancelledCalls() (n int) {
 
 // Cut ends the connection as the death of the process would.
 func (d *Driver) Cut() { d.link.nc.Close() }
+
+// ShortRequests makes requests for events expire after 1.2 s instead of 1 min.
+func ShortRequests(c Config) Config {
+	c.requestAge = 1200 * time.Millisecond
+	return c
+}

@@ -34,7 +34,7 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 	if id == "" {
 		id = uuid.New()
 	}
-	header := natsgo.Header{idHeader: []string{id}}
+	header := natsgo.Header{idHeader: {id}}
 	if m.ContentType != "" {
 		header[typeHeader] = []string{m.ContentType}
 	}
