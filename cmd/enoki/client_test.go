@@ -1,0 +1,207 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// TestClientCommands calls, emits, listens and lists on every broker.
+func TestClientCommands(t *testing.T) {
+	t.Parallel()
+	for name, startBroker := range brokers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := startBroker(t)
+			serve(t, url)
+			t.Run("services", func(t *testing.T) { testServices(t, url) })
+			t.Run("call", func(t *testing.T) { testCall(t, url) })
+			t.Run("call fails", func(t *testing.T) { testCallFails(t, url) })
+			t.Run("emit and listen", func(t *testing.T) { testEmitAndListen(t, url) })
+			t.Run("completion", func(t *testing.T) { testCompletion(t, url) })
+		})
+	}
+}
+
+func testServices(t *testing.T, url string) {
+	var instances []broker.Instance
+	out := must(t, "services", "register", "push", "--wait", "30s", "--json", "--broker", url)
+	if err := json.Unmarshal([]byte(out), &instances); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if len(instances) != 2 || instances[0].Name != "push" || instances[1].Name != "register" {
+		t.Fatalf("want push and register, got %s", out)
+	}
+	m := instances[0].Methods[0]
+	if m.Name != "push" || !slices.Equal(m.Args, []string{"u_id", "content", "urgent?"}) {
+		t.Errorf("the method is %+v", m)
+	}
+	if instances[0].ID == "" || instances[0].Host == "" {
+		t.Errorf("no instance or host in %s", out)
+	}
+
+	table := must(t, "services", "--broker", url)
+	for _, want := range []string{"SERVICE", "push(u_id, content, urgent?)", "check_registered(u_id)", "handles comments.posted", "emits comments.posted"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("%q is not in\n%s", want, table)
+		}
+	}
+
+	_, stderr, code := run(t, "", "services", "nobody", "--wait", "1ms", "--broker", url)
+	if code != 124 || !strings.Contains(stderr, "nobody did not come") {
+		t.Errorf("waiting for nobody: %d %s", code, stderr)
+	}
+}
+
+func testCall(t *testing.T, url string) {
+	for _, c := range []struct {
+		words []string
+		stdin string
+		want  string
+	}{
+		{words: []string{"register.check_registered", "u_id=7434029"}, want: `{"name":"Ada","country":"GB"}`},
+		{words: []string{"register.check_registered", `u_id:="7434029"`}, want: `{"name":"Ada","country":"GB"}`},
+		{words: []string{"register.check_registered", "u_id=1"}, want: `null`},
+		{words: []string{"register.count"}, want: `9007199254740993`},
+		{words: []string{"push.push", `["7434029","hi"]`}, want: `[true,"push success."]`},
+		{words: []string{"push.push", `{"u_id":"1","content":"hi"}`}, want: `[false,"not registered."]`},
+		{words: []string{"push.push", "u_id=7434029", "content=a=b [c]", "urgent:=true"}, want: `[true,"push success."]`},
+		{words: []string{"push.push", "-"}, stdin: "[\"7434029\",\n\"hi\"]\n", want: `[true,"push success."]`},
+	} {
+		stdout, stderr, code := run(t, c.stdin, append([]string{"call", "--broker", url}, c.words...)...)
+		if code != 0 || stderr != "" {
+			t.Errorf("call %q ends with %d: %s", c.words, code, stderr)
+		}
+		if got := strings.ReplaceAll(strings.TrimSpace(stdout), ", ", ","); got != c.want {
+			t.Errorf("call %q: got %s, want %s", c.words, got, c.want)
+		}
+	}
+}
+
+func testCallFails(t *testing.T, url string) {
+	for _, c := range []struct {
+		words []string
+		code  int
+		want  string // on stderr
+	}{
+		{words: []string{"registr.check_registered", "u_id=1"}, code: 4, want: "Did you mean register.check_registered?"},
+		{words: []string{"register.check_register", "u_id=1"}, code: 4, want: "Did you mean register.check_registered?"},
+		{words: []string{"register.check_registered", "u_id="}, code: 3, want: "u_id is empty"},
+		{words: []string{"register.check_registered", "id=1"}, code: 3, want: "incorrect_signature"},
+		{words: []string{"push.push", "u_id=1", "content=hi", "urgent=true"}, code: 3, want: "for JSON write urgent:=true"},
+		{words: []string{"register"}, code: 2, want: "register.check_registered"},
+		{words: []string{"register.check_registered", "u_id:=x"}, code: 2, want: "for text write u_id=x"},
+	} {
+		stdout, stderr, code := run(t, "", append([]string{"call", "--broker", url}, c.words...)...)
+		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("call %q: want %d and %q, got %d and %q", c.words, c.code, c.want, code, stderr)
+		}
+	}
+	_, stderr, _ := run(t, "", "call", "--json", "--broker", url, "register.check_registered", "u_id=")
+	var failure struct{ Error jsonError }
+	if err := json.Unmarshal([]byte(stderr), &failure); err != nil || failure.Error.Code != "invalid_argument" {
+		t.Errorf("an error with --json is %s (%v)", stderr, err)
+	}
+}
+
+func testEmitAndListen(t *testing.T, url string) {
+	plain := start(t, nil, "listen", "comments.posted", "--count", "2", "--broker", url)
+	asJSON := start(t, nil, "listen", "comments.posted", "--count", "2", "--broker", url, "--json")
+	plain.stderr.await(t, "listening", 1)
+	asJSON.stderr.await(t, "listening", 1)
+	must(t, "emit", "comments.posted", "article_id:=12", "content=so on", "--broker", url)
+	plain.stdout.await(t, "posted", 1)
+	asJSON.stdout.await(t, "posted", 1)
+	must(t, "emit", "comments.posted", `{"article_id": 13, "content": ""}`, "--broker", url)
+	if plain.wait(t) != 0 || asJSON.wait(t) != 0 {
+		t.Fatalf("listen fails: %s %s", plain.stderr, asJSON.stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(plain.stdout.String()), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], ` comments.posted {"article_id":12,"content":"so on"}`) {
+		t.Errorf("listen prints %q", lines)
+	}
+	first, _, _ := strings.Cut(asJSON.stdout.String(), "\n")
+	var h heard
+	if err := json.Unmarshal([]byte(first), &h); err != nil || h.Source != "comments" || h.Event != "posted" || len(h.Context) == 0 {
+		t.Errorf("listen --json prints %s (%v)", first, err)
+	}
+}
+
+func testCompletion(t *testing.T, url string) {
+	for _, c := range []struct {
+		words []string
+		want  string
+	}{
+		{words: []string{"call", "reg"}, want: "register.check_registered\t(u_id)\nregister.count\t()\n:4\n"},
+		{words: []string{"call", "push.push", "u_id=1", ""}, want: "content=\nurgent:=\n:6\n"},
+		{words: []string{"emit", ""}, want: "comments.posted\n:4\n"},
+		{words: []string{"listen", "comments.posted", "co"}, want: "comments.posted\n:4\n"},
+		{words: []string{"services", "p"}, want: "push\n:4\n"},
+	} {
+		words := append([]string{"__complete", "--broker", url}, c.words...)
+		if got := must(t, words...); got != c.want {
+			t.Errorf("completing %q: got %q, want %q", c.words, got, c.want)
+		}
+	}
+}
+
+func TestCompletionScripts(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if script := must(t, "completion", shell); !strings.Contains(script, "enoki") || !strings.Contains(script, "__complete") {
+			t.Errorf("completion %s prints %.100q", shell, script)
+		}
+	}
+}
+
+func TestNoBroker(t *testing.T) {
+	t.Setenv(brokerVariable, "")
+	for _, args := range [][]string{{"services"}, {"call", "a.b"}, {"emit", "a.b"}, {"listen", "a.b"}} {
+		s := start(t, func(c *cli) { c.local = "127.0.0.1:1" }, args...)
+		if code := s.wait(t); code != 7 || !strings.Contains(s.stderr.String(), "start one with `enoki broker`") {
+			t.Errorf("%v without a broker ends with %d: %s", args, code, s.stderr)
+		}
+	}
+	if out := must(t, "__complete", "--broker", "nats://127.0.0.1:1", "call", ""); out != ":4\n" {
+		t.Errorf("completion without a broker prints %q", out)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{args: []string{"serivces"}, want: "services"},
+		{args: []string{"call"}, want: "arguments are missing"},
+		{args: []string{"call", "a.b", "--timout", "1s"}, want: "--timout"},
+		{args: []string{"broker", "--listen", "here"}, want: "write it as 127.0.0.1:4222"},
+		{args: []string{"run", "./nothing-here"}, want: "nothing-here"},
+	} {
+		stdout, stderr, code := run(t, "", c.args...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: want %d and %q, got %d and %q", c.args, exitUsage, c.want, code, stderr)
+		}
+	}
+	if help := must(t, "call", "--help"); strings.Index(help, "Examples:") > strings.Index(help, "Usage:") {
+		t.Error("help shows the usage before the examples")
+	}
+	if out := must(t, "version"); !strings.HasPrefix(out, "enoki ") {
+		t.Errorf("version prints %q", out)
+	}
+}
+
+func TestBrokerCommand(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, "broker", "--listen", "127.0.0.1:0", "--dir", t.TempDir())
+	s.stderr.await(t, "broker runs", 1)
+	url := strings.TrimSpace(s.stdout.String())
+	serve(t, url)
+	if got := must(t, "call", "register.check_registered", "u_id=7434029", "--broker", url); !strings.Contains(got, "Ada") {
+		t.Errorf("a call on it gives %q", got)
+	}
+}
