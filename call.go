@@ -14,10 +14,11 @@ type Kind string
 
 // The kinds of work.
 const (
-	KindRPC   Kind = "rpc"
-	KindEvent Kind = "event"
-	KindTimer Kind = "timer"
-	KindHTTP  Kind = "http"
+	KindRPC       Kind = "rpc"
+	KindEvent     Kind = "event"
+	KindTimer     Kind = "timer"
+	KindHTTP      Kind = "http"
+	KindWebSocket Kind = "websocket"
 )
 
 // Call is one piece of work as middleware sees it: on the way into a handler,

@@ -305,5 +305,8 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 }
 
 func (i *instance) scope() *Scope {
-	return &Scope{Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress, Handle: i.do}
+	return &Scope{
+		Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress,
+		Errors: i.errors, Handle: i.do,
+	}
 }

@@ -146,7 +146,8 @@ func wait(ctx context.Context, group *sync.WaitGroup) error {
 type Scope struct {
 	Service     string
 	Logger      *slog.Logger
-	HTTPAddress string // Options.HTTPAddress
+	HTTPAddress string      // Options.HTTPAddress
+	Errors      []ErrorType // what the service and Options.Errors declare, for Answer
 
 	// Handle runs fn as a handler of the service: with a worker slot, a call
 	// id, the service's middleware and a net for panics. The error is that of

@@ -105,15 +105,11 @@ func RPC(contract any) Part {
 // and the named arguments, and returns results and an error.
 func Method(name string, fn any, args ...string) Part {
 	return partFunc(func(s *Service) error {
-		v := reflect.ValueOf(fn)
-		if !v.IsValid() || v.Kind() == reflect.Func && v.IsNil() {
-			return fmt.Errorf("method %q has no function", name)
-		}
-		m, err := newMethod(name, v.Type(), args)
+		f, err := NewFunction(name, fn, args...)
 		if err != nil {
-			return fmt.Errorf("method %q: %w", name, err)
+			return err
 		}
-		return s.serve(m, v)
+		return s.serve(f.method, f.fn)
 	})
 }
 
