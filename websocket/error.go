@@ -1,0 +1,70 @@
+package websocket
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Error is an error in the form in which it crosses the wire: Nameko's
+// serialized exception.
+type Error struct {
+	Type  string   `json:"exc_type"` // name of the class
+	Path  string   `json:"exc_path"` // module and name of the class
+	Args  []string `json:"exc_args"`
+	Value string   `json:"value"` // the message
+}
+
+// Error returns the class and the message.
+func (e *Error) Error() string {
+	if e.Value == "" {
+		return e.Type
+	}
+	return e.Type + ": " + e.Value
+}
+
+// exception returns an error of one of Nameko's own classes.
+func exception(class string, args ...string) *Error {
+	e := &Error{Type: class, Path: "nameko.exceptions." + class, Args: append([]string{}, args...)}
+	if len(args) > 0 {
+		e.Value = args[0]
+	}
+	return e
+}
+
+// MethodNotFound is the error of a call to a method that there is not. It
+// says no name, as Nameko's.
+func MethodNotFound() *Error { return exception("MethodNotFound") }
+
+func malformed() *Error { return exception("MalformedRequest", "Invalid JSON data") }
+
+func connectionNotFound(socketID string) *Error { return exception("ConnectionNotFound", socketID) }
+
+func unserializable(err error) *Error {
+	return exception("UnserializableValueError", "Unserializable value: "+err.Error())
+}
+
+func stopping() *Error {
+	return &Error{Type: "Unavailable", Path: "enoki.Unavailable", Args: []string{stoppingText}, Value: stoppingText}
+}
+
+const stoppingText = "the service is stopping, the call was not started"
+
+// onWire returns err as a client sees it.
+func onWire(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Type: "Error", Path: "enoki.Error", Args: []string{err.Error()}, Value: err.Error()}
+}
+
+// Reasons for which a socket ends.
+var (
+	errSlow    = errors.New("the client does not read: its queue is full")
+	errSilent  = errors.New("the client did not answer a ping in time")
+	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
+)
+
+func refusal(reason string, status int) error {
+	return fmt.Errorf("websocket: request refused with status %d: %s", status, reason)
+}

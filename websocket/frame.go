@@ -1,0 +1,89 @@
+package websocket
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+var null = json.RawMessage("null")
+
+// request is a call as it comes off the wire.
+type request struct {
+	method      string // empty also for one that is no text, which no method is called
+	data        json.RawMessage
+	correlation json.RawMessage
+}
+
+// parse reads a frame of a client. Names of fields are exact, as in Python and
+// unlike in encoding/json's structs.
+func parse(frame []byte) (*request, *Error) {
+	var fields map[string]json.RawMessage
+	if !utf8.Valid(frame) || json.Unmarshal(frame, &fields) != nil {
+		return nil, malformed()
+	}
+	method, ok := fields["method"]
+	if !ok {
+		return nil, malformed()
+	}
+	r := &request{data: arguments(fields["data"]), correlation: null}
+	if id, ok := fields["correlation_id"]; ok {
+		r.correlation = id
+	}
+	_ = json.Unmarshal(method, &r.method) // what is no text stays empty
+	return r, nil
+}
+
+// arguments returns the data of a call. What is false in Python means none.
+func arguments(data json.RawMessage) json.RawMessage {
+	switch string(data) {
+	case "", "null", "false", "0", `""`, "[]":
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+func resultFrame(data, correlation json.RawMessage) []byte {
+	return join(`{"type":"result","success":true,"data":`, data, `,"correlation_id":`, correlation)
+}
+
+func errorFrame(e *Error, correlation json.RawMessage) []byte {
+	sent := *e
+	if sent.Args == nil {
+		sent.Args = []string{}
+	}
+	body, _ := json.Marshal(&sent) // texts always encode
+	return join(`{"type":"result","success":false,"error":`, body, `,"correlation_id":`, correlation)
+}
+
+func eventFrame(event string, data any) ([]byte, error) {
+	body, err := encode(data)
+	if err != nil {
+		return nil, fmt.Errorf("websocket: event %q can't be sent, its data is no JSON: %w", event, err)
+	}
+	name, _ := json.Marshal(event) // a text always encodes
+	return join(`{"type":"event","event":`, name, `,"data":`, body), nil
+}
+
+func join(before1 string, value1 []byte, before2 string, value2 []byte) []byte {
+	frame := make([]byte, 0, len(before1)+len(value1)+len(before2)+len(value2)+1)
+	frame = append(append(frame, before1...), value1...)
+	frame = append(append(frame, before2...), value2...)
+	return append(frame, '}')
+}
+
+// encode returns v as JSON that may stand in a text frame. A MarshalJSON that
+// panics is an error too: it runs outside of every handler.
+func encode(v any) (raw json.RawMessage, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			raw, err = nil, fmt.Errorf("encoding a %T: panic: %v", v, p)
+		}
+	}()
+	raw, err = json.Marshal(v)
+	if err == nil && !utf8.Valid(raw) { // a RawMessage of the user's; browsers close the socket for it
+		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
+	}
+	return raw, err
+}

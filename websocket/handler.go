@@ -1,0 +1,109 @@
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	coder "github.com/coder/websocket"
+)
+
+// Call is a call that has arrived on a socket.
+type Call struct {
+	SocketID string
+	Method   string
+	Data     json.RawMessage // the arguments; an object unless the client errs, {} when it sent none
+}
+
+// ServeFunc does a call. The result is sent as JSON. An error in whose chain
+// is an *Error is sent as that one, any other with its text. ctx is that of
+// the request that opened the socket, and not of the socket: it does not end
+// when the client leaves. A panic is not caught.
+type ServeFunc func(ctx context.Context, c *Call) (result any, err error)
+
+// Handler accepts sockets for a hub and serves what they call. Its methods may
+// be called concurrently.
+type Handler struct {
+	hub   *Hub
+	serve ServeFunc
+
+	draining chan struct{} // closed by Shutdown
+	mu       sync.Mutex    // guards stopped, and open against an Add while it is waited for
+	stopped  bool
+	open     sync.WaitGroup // sockets
+}
+
+// NewHandler returns a handler. serve may be called concurrently, for
+// different sockets.
+func NewHandler(hub *Hub, serve ServeFunc) *Handler {
+	return &Handler{hub: hub, serve: serve, draining: make(chan struct{})}
+}
+
+// Serve makes a request a socket and serves it until it ends. It returns nil
+// when the client has left, or Shutdown ended it; else the reason. A request
+// that can't become a socket is answered in plain text: with 400 when it asks
+// for none, with 403 for the page of a foreign origin, with 503 after Shutdown.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
+	if !h.enter() {
+		http.Error(w, stoppingText, http.StatusServiceUnavailable)
+		return errStopped
+	}
+	defer h.open.Done()
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		const reason = "this is a WebSocket; open it with a ws:// or wss:// address"
+		http.Error(w, reason, http.StatusBadRequest)
+		return refusal(reason, http.StatusBadRequest)
+	}
+	conn, err := coder.Accept(w, r, &coder.AcceptOptions{OriginPatterns: h.hub.options.Origins})
+	if err != nil {
+		return fmt.Errorf("websocket: %w", err)
+	}
+	return newSocket(h, conn).run(context.WithValue(r.Context(), requestKey{}, r))
+}
+
+type requestKey struct{}
+
+// Request returns the request that opened the socket whose call ctx belongs
+// to, for its cookies and headers; nil elsewhere. It must not be changed.
+func Request(ctx context.Context) *http.Request {
+	r, _ := ctx.Value(requestKey{}).(*http.Request)
+	return r
+}
+
+func (h *Handler) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return false
+	}
+	h.open.Add(1)
+	return true
+}
+
+// Shutdown accepts no more sockets and ends the open ones: the call that runs
+// is finished and answered, those that wait are refused, and the socket is
+// closed with 1001 (going away). A call that has no answer by then was not
+// started. It returns an error when ctx ends first; the sockets go on ending
+// then, at the latest with the context of their requests.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	if !h.stopped {
+		h.stopped = true
+		close(h.draining)
+	}
+	h.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.open.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("websocket: sockets did not end in time: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,134 @@
+package websocket
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Hub knows the open sockets of this process and the channels that they
+// subscribe to. Nothing of it is shared with other processes: to reach the
+// sockets of all instances of a service, emit an event and let each instance
+// broadcast it. Its methods may be called concurrently and never wait for a
+// client.
+type Hub struct {
+	options Options
+
+	mu       sync.RWMutex // guards what follows, and every socket's channels
+	sockets  map[string]*socket
+	channels map[string]map[*socket]struct{}
+}
+
+// NewHub returns a hub without sockets; a Handler brings them.
+func NewHub(o *Options) *Hub {
+	return &Hub{
+		options: o.withDefaults(),
+		sockets: map[string]*socket{}, channels: map[string]map[*socket]struct{}{},
+	}
+}
+
+// Subscribe lets a socket receive what is broadcast to channel. Subscribing
+// again changes nothing. The error for a socket that is not open is an
+// *Error, Nameko's ConnectionNotFound.
+func (h *Hub) Subscribe(socketID, channel string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.sockets[socketID]
+	if !ok {
+		return connectionNotFound(socketID)
+	}
+	members, ok := h.channels[channel]
+	if !ok {
+		members = map[*socket]struct{}{}
+		h.channels[channel] = members
+	}
+	members[s] = struct{}{}
+	s.channels[channel] = struct{}{}
+	return nil
+}
+
+// Unsubscribe undoes Subscribe. It does nothing for a socket that is not open
+// or does not subscribe to channel.
+func (h *Hub) Unsubscribe(socketID, channel string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s, ok := h.sockets[socketID]; ok {
+		delete(s.channels, channel)
+		h.leave(s, channel)
+	}
+}
+
+// Subscriptions returns the channels of a socket, sorted; none for a socket
+// that is not open.
+func (h *Hub) Subscriptions(socketID string) []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	channels := []string{} // and not nil, which is null to a client
+	if s, ok := h.sockets[socketID]; ok {
+		channels = slices.AppendSeq(channels, maps.Keys(s.channels))
+	}
+	slices.Sort(channels)
+	return channels
+}
+
+// Broadcast sends an event to every socket that subscribes to channel. The
+// error is for data that has no JSON; then nothing was sent.
+func (h *Hub) Broadcast(channel, event string, data any) error {
+	frame, err := eventFrame(event, data)
+	if err != nil {
+		return err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for s := range h.channels[channel] {
+		s.offer(frame)
+	}
+	return nil
+}
+
+// Unicast sends an event to one socket. It returns false when the socket is
+// not open here, or too slow and now closed; true does not say that the client
+// has it. The error is for data that has no JSON.
+func (h *Hub) Unicast(socketID, event string, data any) (bool, error) {
+	frame, err := eventFrame(event, data)
+	if err != nil {
+		return false, err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	s, ok := h.sockets[socketID]
+	return ok && s.offer(frame), nil
+}
+
+// Len returns how many sockets are open.
+func (h *Hub) Len() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.sockets)
+}
+
+func (h *Hub) add(s *socket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sockets[s.id] = s
+}
+
+// remove forgets a socket; once it has returned, nothing more is offered.
+func (h *Hub) remove(s *socket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sockets, s.id)
+	for channel := range s.channels {
+		h.leave(s, channel)
+	}
+	clear(s.channels)
+}
+
+// leave takes s off a channel, and the channel off the hub with the last one.
+func (h *Hub) leave(s *socket, channel string) {
+	members := h.channels[channel]
+	delete(members, s)
+	if len(members) == 0 {
+		delete(h.channels, channel)
+	}
+}

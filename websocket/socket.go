@@ -1,0 +1,260 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	coder "github.com/coder/websocket"
+
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// socket is one connection. Three goroutines work for it beside the one that
+// serves its calls: one reads, one writes, one pings.
+type socket struct {
+	id       string
+	handler  *Handler
+	hub      *Hub
+	conn     *coder.Conn
+	channels map[string]struct{} // guarded by the hub
+
+	in     chan []byte   // calls that wait; closed when nothing more comes
+	out    chan []byte   // frames that wait
+	last   chan struct{} // closed when no frame will be added
+	stalls atomic.Int64  // odd while the reader waits for room in in
+
+	over context.Context // ends with the connection, for the reason it has
+	cut  context.CancelCauseFunc
+}
+
+func newSocket(h *Handler, conn *coder.Conn) *socket {
+	o := &h.hub.options
+	conn.SetReadLimit(o.MaxFrame)
+	return &socket{
+		id: uuid.New(), handler: h, hub: h.hub, conn: conn, channels: map[string]struct{}{},
+		in: make(chan []byte, o.Waiting), out: make(chan []byte, o.Queue), last: make(chan struct{}),
+	}
+}
+
+// run serves the socket until it has ended and every goroutine of it too.
+func (s *socket) run(ctx context.Context) error {
+	s.over, s.cut = context.WithCancelCause(ctx)
+	defer s.cut(nil)
+	connected, _ := eventFrame("connected", map[string]string{"socket_id": s.id}) // a text always encodes
+	s.out <- connected                                                            // before others know the socket
+	s.hub.add(s)
+
+	var others, writer sync.WaitGroup
+	others.Go(s.read)
+	others.Go(s.ping)
+	writer.Go(s.write)
+	s.answerCalls(ctx)
+	s.hub.remove(s)
+	close(s.last)
+	writer.Wait()
+	s.sayGoodbye()
+	s.cut(nil)
+	_ = s.conn.CloseNow() // has failed or is closed already
+	others.Wait()
+	return reason(context.Cause(s.over))
+}
+
+// sayGoodbye sends the close frame of an ending that the client can be told,
+// and waits up to 5 s for its own.
+func (s *socket) sayGoodbye() {
+	switch cause := context.Cause(s.over); {
+	case cause == nil:
+		_ = s.conn.Close(coder.StatusGoingAway, "the service is stopping")
+	case errors.Is(cause, coder.ErrMessageTooBig):
+		// The frame was sent when the limit was met. Closing the connection with
+		// the rest of the message unread would reset it and lose the frame.
+		_ = s.conn.Close(coder.StatusMessageTooBig, "")
+	}
+}
+
+// departures are the errors that mean nothing but that the client left.
+var departures = []error{
+	context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE,
+}
+
+// reason tells why a socket ended, unless it is the usual: the client left, or
+// all is done.
+func reason(cause error) error {
+	var closed coder.CloseError
+	if errors.As(cause, &closed) {
+		return nil
+	}
+	for _, departure := range departures {
+		if errors.Is(cause, departure) {
+			return nil
+		}
+	}
+	return fmt.Errorf("websocket: socket closed: %w", cause)
+}
+
+// read takes frames off the connection. It reads on while a call runs, for
+// pings and closes, as long as calls may wait.
+func (s *socket) read() {
+	defer close(s.in)
+	for {
+		_, frame, err := s.conn.Read(s.over)
+		if err != nil {
+			s.hub.remove(s)
+			s.cut(err)
+			return
+		}
+		select {
+		case s.in <- frame:
+			continue
+		default:
+		}
+		s.stalls.Add(1)
+		select {
+		case s.in <- frame:
+		case <-s.over.Done():
+			return
+		}
+		s.stalls.Add(1)
+	}
+}
+
+// write sends what is queued until the connection ends, or until all is sent
+// once no more is to come.
+func (s *socket) write() {
+	for {
+		select {
+		case frame := <-s.out:
+			s.transmit(frame)
+			continue
+		case <-s.over.Done():
+			return
+		case <-s.last:
+		}
+		select {
+		case frame := <-s.out:
+			s.transmit(frame)
+		default:
+			return
+		}
+	}
+}
+
+func (s *socket) transmit(frame []byte) {
+	ctx := s.over
+	if timeout := s.hub.options.WriteTimeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	if err := s.conn.Write(ctx, coder.MessageText, frame); err != nil {
+		s.cut(fmt.Errorf("writing: %w", err))
+	}
+}
+
+// ping keeps the connection from looking idle, and ends it when the client no
+// longer answers. While the reader waits, pongs can't be seen and don't count.
+func (s *socket) ping() {
+	o := &s.hub.options
+	if o.PingInterval < 0 {
+		return
+	}
+	tick := time.NewTicker(o.PingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.over.Done():
+			return
+		case <-tick.C:
+		}
+		before := s.stalls.Load()
+		ctx, cancel := context.WithTimeout(s.over, o.PongTimeout)
+		err := s.conn.Ping(ctx)
+		cancel()
+		if after := s.stalls.Load(); err != nil && after == before && after%2 == 0 {
+			s.cut(errSilent)
+			return
+		}
+	}
+}
+
+// answerCalls serves the calls of the socket in their order, until no more
+// come or the handler is shut down.
+func (s *socket) answerCalls(ctx context.Context) {
+	for {
+		select {
+		case <-s.handler.draining:
+			s.refuseWaiting()
+			return
+		default:
+		}
+		select {
+		case frame, open := <-s.in:
+			if !open {
+				return
+			}
+			s.send(s.answer(ctx, frame))
+		case <-s.handler.draining:
+		}
+	}
+}
+
+// refuseWaiting answers the calls that were not started.
+func (s *socket) refuseWaiting() {
+	for {
+		select {
+		case frame, open := <-s.in:
+			if !open {
+				return
+			}
+			if r, unfit := parse(frame); unfit == nil {
+				s.send(errorFrame(stopping(), r.correlation))
+			}
+		default:
+			return
+		}
+	}
+}
+
+// answer serves one call and returns the frame that answers it.
+func (s *socket) answer(ctx context.Context, frame []byte) []byte {
+	r, unfit := parse(frame)
+	if unfit != nil {
+		return errorFrame(unfit, null)
+	}
+	result, err := s.handler.serve(ctx, &Call{SocketID: s.id, Method: r.method, Data: r.data})
+	if err != nil {
+		return errorFrame(onWire(err), r.correlation)
+	}
+	data, err := encode(result)
+	if err != nil {
+		return errorFrame(unserializable(err), r.correlation)
+	}
+	return resultFrame(data, r.correlation)
+}
+
+// send queues a frame, and waits for room as long as the connection lasts.
+func (s *socket) send(frame []byte) {
+	select {
+	case s.out <- frame:
+	case <-s.over.Done():
+	}
+}
+
+// offer queues a frame without waiting. A socket without room is too slow and
+// closed.
+func (s *socket) offer(frame []byte) bool {
+	select {
+	case s.out <- frame:
+		return true
+	default:
+		s.cut(errSlow)
+		return false
+	}
+}
