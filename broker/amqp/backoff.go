@@ -21,13 +21,16 @@ type backoff struct {
 	most time.Duration // of the next wait
 }
 
-// wait returns false when ctx ends first.
-func (b *backoff) wait(ctx context.Context, atLeast time.Duration) bool {
+// wait returns false when ctx ends first. It waits no longer when early, which
+// may be nil, is closed.
+func (b *backoff) wait(ctx context.Context, atLeast time.Duration, early <-chan struct{}) bool {
 	b.most = min(max(b.most*3/2, backoffLeast), backoffMost)
 	t := time.NewTimer(atLeast + rand.N(b.most))
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-early:
 		return true
 	case <-ctx.Done():
 		return false

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ type attachment struct {
 	since      time.Time
 	handlers   sync.WaitGroup
 	ended      chan struct{} // closed when no more can be settled on ch
+	err        error         // why, if not by us; read it after ended
 }
 
 // delivery is a message to be settled.
@@ -94,7 +96,7 @@ func (c *consumer) run(hard context.Context) {
 			if _, refused := errors.AsType[refusedSetting](err); refused || !s.conn.IsClosed() {
 				c.log.Warn("can't consume, trying again", "error", err)
 			}
-			if !wait.wait(c.taking, 0) {
+			if !wait.wait(c.taking, 0, nil) {
 				return
 			}
 			continue
@@ -102,13 +104,14 @@ func (c *consumer) run(hard context.Context) {
 		c.wasAttached = true
 		c.set(nil)
 		c.consume(a)
-		c.set(fmt.Errorf("%s lost its consumer", c.queue))
+		lost := fmt.Errorf("%s lost its consumer: %w", c.queue, a.lost())
+		c.set(lost)
 		c.attached.Go(func() { a.finish(hard) })
 		if c.taking.Err() != nil {
 			return
 		}
 		if !s.conn.IsClosed() {
-			c.log.Warn("consumer lost, attaching again")
+			c.log.Warn("consumer lost, attaching again", "error", lost)
 		}
 		wait.worked(a.since)
 	}
@@ -142,7 +145,8 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	go func() {
 		defer close(a.ended)
-		for range closes { // closed with the channel
+		if err, ok := <-closes; ok { // closed with the channel
+			a.err = err
 		}
 	}()
 	return a, nil
@@ -204,6 +208,17 @@ func (a *attachment) isOver() bool {
 	default:
 		return false
 	}
+}
+
+var errCancelled = errors.New("the broker has cancelled it, as when the queue is deleted")
+
+// lost returns why the broker has ended the consumer.
+func (a *attachment) lost() error {
+	if a.ch.IsClosed() {
+		<-a.ended
+		return cmp.Or(a.err, error(broker.ErrClosed))
+	}
+	return errCancelled
 }
 
 // finish closes the channel when the handlers have settled their messages, or

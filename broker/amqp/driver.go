@@ -87,8 +87,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	}
 	life, cancel := context.WithCancel(context.Background())
 	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}}
-	d.consuming = newLink("consume", address, c)
-	d.publishing = newLink("publish", address, c)
+	d.consuming, d.publishing = newLinks(address, c)
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)
 	for _, l := range []*link{d.consuming, d.publishing} {

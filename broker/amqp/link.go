@@ -41,11 +41,15 @@ type link struct {
 	address address
 	config  Config
 	log     *slog.Logger
+	twin    *link // the other link to the same broker
+
+	lastLogged string // by unreachable
 
 	mu      sync.Mutex
 	session *session      // nil while down
 	last    error         // why it is down
 	changed chan struct{} // closed when session or closed changes
+	up      chan struct{} // closed when there is a session again
 	closed  bool
 }
 
@@ -62,9 +66,15 @@ type session struct {
 	alarm string          // why it does not
 }
 
-func newLink(role string, a address, c Config) *link {
-	return &link{role: role, address: a, config: c, log: c.Logger.With("link", role, "broker", a.masked),
-		changed: make(chan struct{})}
+// newLinks returns a link that consumes and one that publishes.
+func newLinks(a address, c Config) (consuming, publishing *link) {
+	link := func(role string) *link {
+		return &link{role: role, address: a, config: c, log: c.Logger.With("link", role, "broker", a.masked),
+			changed: make(chan struct{}), up: make(chan struct{})}
+	}
+	consuming, publishing = link("consume"), link("publish")
+	consuming.twin, publishing.twin = publishing, consuming
+	return consuming, publishing
 }
 
 var errLost = errors.New("connection lost")
@@ -85,8 +95,8 @@ func (l *link) connect(ctx context.Context) error {
 		if r, ok := errors.AsType[refusal](err); ok && l.stillRefused(ctx) {
 			return r
 		}
-		l.log.Warn("broker can't be reached, trying again", "error", err)
-		if !wait.wait(ctx, 0) {
+		l.unreachable(err)
+		if !wait.wait(ctx, 0, nil) {
 			return fmt.Errorf("connect to %s: %w: %w", l.address.masked, ctx.Err(), err)
 		}
 	}
@@ -120,6 +130,7 @@ func (l *link) run(ctx context.Context) {
 		l.log.Warn("link lost, connecting again", "error", s.err)
 		s = l.reconnect(ctx, &wait)
 		if s != nil {
+			l.lastLogged = ""
 			l.log.Info("link recovered")
 		}
 	}
@@ -128,12 +139,16 @@ func (l *link) run(ctx context.Context) {
 // reconnect returns nil when ctx or the link has ended.
 func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
 	refusals := 0
-	for wait.wait(ctx, pauseAfter(refusals)) {
+	for wait.wait(ctx, pauseAfter(refusals), l.twin.upAgain()) {
 		s, err := l.dial(ctx)
 		if err == nil && l.set(s, nil) == nil {
 			return s
 		}
-		if ctx.Err() != nil || l.set(nil, err) != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.unreachable(err)
+		if l.set(nil, err) != nil {
 			return nil
 		}
 		if _, refused := errors.AsType[refusal](err); refused {
@@ -141,9 +156,27 @@ func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
 		} else {
 			refusals = 0
 		}
-		l.log.Warn("broker can't be reached, trying again", "error", err)
 	}
 	return nil
+}
+
+// unreachable logs a failure, but the same one again and again only for those
+// who debug.
+func (l *link) unreachable(err error) {
+	level := slog.LevelWarn
+	if l.lastLogged == err.Error() {
+		level = slog.LevelDebug
+	}
+	l.lastLogged = err.Error()
+	l.log.Log(context.Background(), level, "broker can't be reached, trying again", "error", err)
+}
+
+// upAgain returns a channel that is closed when there is a session again: a
+// good moment for the other link to try, too.
+func (l *link) upAgain() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up
 }
 
 // set makes s the session of the moment. It fails, and closes s, when the
@@ -158,6 +191,10 @@ func (l *link) set(s *session, why error) error {
 		return broker.ErrClosed
 	}
 	l.session, l.last = s, why
+	if s != nil {
+		close(l.up)
+		l.up = make(chan struct{})
+	}
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return nil

@@ -63,7 +63,9 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *lines) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
 
 func TestRefusedAtTheDoor(t *testing.T) {
 	url := rabbit(t).URL()
@@ -167,13 +169,13 @@ func (p *proxy) close() {
 func TestDialWaitsForTheBroker(t *testing.T) {
 	p := newProxy(t, rabbit(t))
 	p.close()
-	var log lines
-	_, err := Dial(within(t, 500*time.Millisecond), Config{URL: p.url(), Logger: log.logger()})
+	_, err := Dial(within(t, 500*time.Millisecond), Config{URL: p.url()})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no broker: got %v, want DeadlineExceeded", err)
 	}
 	wantText(t, err, p.address, "refused")
 
+	var log lines
 	result := make(chan error, 1)
 	go func() {
 		d, err := Dial(within(t, patience), Config{URL: p.url(), Logger: log.logger()})
@@ -191,6 +193,9 @@ func TestDialWaitsForTheBroker(t *testing.T) {
 	p.open()
 	if err := next(t, "Dial", result); err != nil {
 		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings of the same failure, want one:\n%s", n, log.String())
 	}
 }
 

@@ -242,7 +242,7 @@ func (p *publisher) run(ctx context.Context) {
 		ch, err := openConfirming(s)
 		if err != nil {
 			p.log.Warn("can't open a channel to publish, trying again", "error", err)
-			if !wait.wait(ctx, 0) {
+			if !wait.wait(ctx, 0, nil) {
 				return
 			}
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // RabbitMQ closes the channel for one publish to an exchange that is not
@@ -209,4 +210,56 @@ func calm(t *testing.T) {
 	if _, err := node.Ctl("set_vm_memory_high_watermark", "absolute", "4GB"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A user that may not write everywhere, and a broker with a smaller limit,
+// refuse by closing the channel too.
+func TestRefusedByRightsAndBySize(t *testing.T) {
+	ctl := func(args ...string) {
+		t.Helper()
+		if _, err := rabbit(t).Ctl(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user := name("limited")
+	ctl("add_user", user, "secret")
+	t.Cleanup(func() { ctl("delete_user", user) })
+	ctl("set_permissions", user, ".*", "^(ok|enoki|nameko|rpc).*", "^(rpc|enoki|nameko).*")
+	ctl("eval", "application:set_env(rabbit, max_message_size, 100000).")
+	t.Cleanup(func() { ctl("eval", "application:set_env(rabbit, max_message_size, 134217728).") })
+
+	d := dial(t, Config{URL: strings.Replace(node.URL(), "guest:guest", user+":secret", 1)})
+	good, bad := name("ok"), name("no")
+	emit := func(source string, size int) error {
+		return d.Emit(within(t, patience), source, "e", &broker.Message{ID: uuid.New(), Body: make([]byte, size)})
+	}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if err := emit(good, 10); err != nil {
+				t.Errorf("an event that is allowed: %v", err)
+			}
+		})
+		wg.Go(func() {
+			err := emit(bad, 10)
+			if !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrUnknownOutcome) {
+				t.Errorf("an event that is not allowed: got %v, want ErrNotDelivered", err)
+			}
+			wantText(t, err, "ACCESS_REFUSED", bad, user)
+		})
+		wg.Go(func() {
+			err := emit(good, 200_000)
+			if !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrUnknownOutcome) {
+				t.Errorf("an event that is too large for this broker: got %v, want ErrNotDelivered", err)
+			}
+			wantText(t, err, "200000", "100000")
+		})
+	}
+	wg.Wait()
+
+	_, err := d.Join(within(t, patience), broker.Service{Instance: broker.Instance{Name: name("svc"), ID: "1"}, Workers: 1,
+		Subscriptions: []broker.Subscription{{Source: bad, Event: "e", Handler: "h", Handle: func(context.Context, *broker.Message) broker.Settlement {
+			return broker.Settlement{}
+		}}}})
+	wantText(t, err, "ACCESS_REFUSED", user, "rabbitmqctl set_permissions")
 }
