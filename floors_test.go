@@ -61,8 +61,8 @@ var onlyImporters = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"broker/nats/embedded"},
 	"github.com/danielgtaylor/huma/v2":  {"web"},
 	"github.com/spf13/cobra":            {"cmd/enoki"},
-	"github.com/redis/go-redis/v9":      {"examples/..."},
-	"go.etcd.io/bbolt":                  {"examples/..."},
+	"github.com/redis/go-redis/v9":      {"examples/...", "test/..."},
+	"go.etcd.io/bbolt":                  {"examples/...", "test/..."},
 }
 
 // noThirdParty are the packages that stand on the standard library and on

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -72,5 +73,12 @@ func (c *cli) startBroker(listen, dir string) (*embedded.Server, error) {
 			return nil, err
 		}
 	}
-	return embedded.Start(embedded.Options{Host: hostname, Port: port, Dir: dir, Logger: c.logger()})
+	server, err := embedded.Start(embedded.Options{Host: hostname, Port: port, Dir: dir, Logger: c.logger()})
+	switch {
+	case errors.Is(err, embedded.ErrPortInUse):
+		err = fmt.Errorf("%w; if that is a broker, there is no need for another, else choose an address with `enoki broker --listen`", err)
+	case errors.Is(err, embedded.ErrLocked):
+		err = fmt.Errorf("%w; use that broker, or choose a directory with `enoki broker --dir`", err)
+	}
+	return server, err
 }

@@ -204,4 +204,17 @@ func TestBrokerCommand(t *testing.T) {
 	if got := must(t, "call", "register.check_registered", "u_id=7434029", "--broker", url); !strings.Contains(got, "Ada") {
 		t.Errorf("a call on it gives %q", got)
 	}
+	address := strings.TrimPrefix(url, "nats://")
+	if _, stderr, code := run(t, "", "broker", "--listen", address, "--dir", t.TempDir()); code != 1 || !strings.Contains(stderr, "port is in use") {
+		t.Errorf("a second one on its address ends with %d: %s", code, stderr)
+	}
+}
+
+func TestBrokerOfOneProcess(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"memory:", "embedded:?port=0"} {
+		if _, stderr, code := run(t, "", "services", "--broker", url); code != exitUsage || !strings.Contains(stderr, "nobody else is on it") {
+			t.Errorf("services on %s ends with %d: %s", url, code, stderr)
+		}
+	}
 }

@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"example.com/shop/motto"
 )
 
 const version = "VERSION"
@@ -25,9 +27,19 @@ func main() {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
 	fmt.Println("version", version, os.Args[1:])
+	fmt.Print(motto.Text)
 	<-asked
 	fmt.Println("ends", version)
 }
+`
+
+// motto is a package that plainMain imports, with an embedded file.
+const motto = `package motto
+
+import _ "embed"
+
+//go:embed motto.txt
+var Text string
 `
 
 // stubbornMain does not end when it is asked to.
@@ -35,15 +47,18 @@ const stubbornMain = `package main
 
 import (
 	"fmt"
+	"os"
 	"os/signal"
 	"syscall"
-	"time"
 )
 
 func main() {
-	signal.Ignore(syscall.SIGTERM)
-	fmt.Println("here to stay")
-	time.Sleep(time.Hour)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	fmt.Println("here to stay, process", os.Getpid())
+	for range asked {
+		fmt.Println("asked to end")
+	}
 }
 `
 
@@ -71,10 +86,12 @@ func hello(_ context.Context, name string) (string, error) { return "VERSION " +
 `
 
 // TestRun builds two packages, one of them without a main, and follows them
-// over a good edit, a mistake and a mended one.
+// over a mistake, a mended one, and a change of what one of them embeds.
 func TestRun(t *testing.T) {
 	dir := newModule(t, map[string]string{
 		"plain/main.go":      strings.ReplaceAll(plainMain, "VERSION", "one"),
+		"motto/motto.go":     motto,
+		"motto/motto.txt":    "slowly\n",
 		"greeter/greeter.go": strings.ReplaceAll(greeter, "VERSION", "Hello"),
 	})
 	url := startEmbedded(t)
@@ -93,6 +110,10 @@ func TestRun(t *testing.T) {
 	write(t, dir, "plain/main.go", strings.ReplaceAll(plainMain, "VERSION", "two"))
 	s.stdout.await(t, "plain   | ends one", 1)
 	s.stdout.await(t, "plain   | version two", 1)
+	s.stdout.await(t, "plain   | slowly", 2)
+
+	write(t, dir, "motto/motto.txt", "steadily\n")
+	s.stdout.await(t, "plain   | steadily", 1)
 
 	write(t, dir, "greeter/greeter.go", strings.ReplaceAll(greeter, "VERSION", "Good day,"))
 	s.stderr.await(t, "greeter | enoki run: started", 2)
@@ -102,7 +123,10 @@ func TestRun(t *testing.T) {
 	if code := s.wait(t); code != 0 {
 		t.Errorf("Ctrl-C ends it with %d:\n%s", code, s.stderr)
 	}
-	if !strings.Contains(s.stdout.String(), "plain   | ends two") {
+	if n := strings.Count(s.stderr.String(), "greeter | enoki run: building"); n != 2 {
+		t.Errorf("greeter was built %d times; only one of its files was changed", n)
+	}
+	if strings.Count(s.stdout.String(), "plain   | ends two") != 2 {
 		t.Errorf("it did not let the process end:\n%s", s.stdout)
 	}
 	if strings.Contains(s.stdout.String()+s.stderr.String(), "\x1b[") {
@@ -129,20 +153,11 @@ func TestRunStartsBroker(t *testing.T) {
 	}
 }
 
-func TestRunSecondInterruptKills(t *testing.T) {
-	newModule(t, map[string]string{"stubborn/main.go": stubbornMain})
-	s := start(t, nil, "run", "--broker", "nats://127.0.0.1:1", "./stubborn")
-	s.stdout.await(t, "stubborn | here to stay", 1)
-	s.interrupt()
-	s.kill()
-	if code := s.wait(t); code != exitInterrupted {
-		t.Errorf("the second Ctrl-C ends it with %d", code)
-	}
-}
-
 func TestRunOnce(t *testing.T) {
 	newModule(t, map[string]string{
 		"plain/main.go":   strings.ReplaceAll(plainMain, "VERSION", "one"),
+		"motto/motto.go":  motto,
+		"motto/motto.txt": "slowly\n",
 		"failing/main.go": failingMain,
 		"broken/main.go":  "package main\n\nfunc main() { undefinedName() }\n",
 		"args/args.go":    strings.ReplaceAll(greeter, "New()", "New(name string)"),
