@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"github.com/enoki-go/enoki/broker"
 )
@@ -115,7 +116,7 @@ type Error struct {
 	Code    Code
 	Type    string // the name of the error's class, Nameko's exc_type
 	Path    string // the class with its module, Nameko's exc_path
-	Args    []any  // Nameko's exc_args; text once it has crossed the wire
+	Args    []any  // Nameko's exc_args; text, lists and maps of text once they have crossed the wire
 	Message string // Nameko's value
 
 	remote bool  // came from the other side of a call
@@ -191,13 +192,46 @@ func CodeOf(err error) Code {
 }
 
 // crossed is an error as the other side of a call has it: without its cause,
-// its arguments as text.
+// its arguments as Nameko sends them.
 func crossed(e *Error) *Error {
 	args := make([]any, len(e.Args))
 	for i, a := range e.Args {
-		args[i] = fmt.Sprint(a)
+		args[i] = safeArg(a)
 	}
 	return &Error{Code: e.Code, Type: e.Type, Path: e.Path, Args: args, Message: e.Message, remote: true}
+}
+
+// safeArg turns an argument of an error into text, or into lists and maps of
+// text, in the words that Python has for it: nothing else crosses the wire.
+func safeArg(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		if v {
+			return "True"
+		}
+		return "False"
+	case []byte:
+		return string(v)
+	case error, fmt.Stringer:
+		return fmt.Sprint(v)
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Slice, reflect.Array:
+		list := make([]any, r.Len())
+		for i := range list {
+			list[i] = safeArg(r.Index(i).Interface())
+		}
+		return list
+	case reflect.Map:
+		table := make(map[string]any, r.Len())
+		for key, value := range r.Seq2() {
+			table[fmt.Sprint(safeArg(key.Interface()))] = safeArg(value.Interface())
+		}
+		return table
+	}
+	return fmt.Sprint(v)
 }
 
 // onWire gives an error the form in which it crosses the wire.
