@@ -1,0 +1,421 @@
+package interop_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// goPeer is what stands for a process with Enoki: a link of its own and what
+// runs on it.
+type goPeer struct {
+	spec  peerSpec
+	tap   *tap
+	url   string
+	log   *slog.Logger
+	book  *notebook
+	gates gates
+
+	mu       sync.Mutex
+	link     *amqp.Driver
+	running  map[string]*running // by instance
+	clients  map[string]*goClient
+	calling  map[string]context.CancelFunc // by client
+	failures map[string]int                // of handlers, so far
+}
+
+// running is an instance of a service.
+type running struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error // read it after done
+}
+
+// goClient is a client on a link of its own.
+type goClient struct {
+	spec   clientSpec
+	link   *amqp.Driver
+	client *enoki.Client
+
+	stop    context.CancelFunc // of the service around it, if there is one
+	stopped chan error
+	inside  sync.Map // calls to be made from inside that service, by number
+	calls   atomic.Int64
+}
+
+func newGoPeer(t testing.TB, broker string, s peerSpec) (*goPeer, error) {
+	t.Helper()
+	p := &goPeer{spec: s, tap: newTap(t, broker), book: newNotebook(), log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		running: map[string]*running{}, clients: map[string]*goClient{}, calling: map[string]context.CancelFunc{}, failures: map[string]int{}}
+	p.url = "amqp://guest:guest@" + p.tap.address() + "/" + s.vhost
+	var err error
+	p.link, err = p.dial("peer")
+	t.Cleanup(p.end)
+	return p, err
+}
+
+func (p *goPeer) dial(owner string) (*amqp.Driver, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return amqp.Dial(ctx, amqp.Config{URL: p.url, Owner: owner, Heartbeat: p.spec.heartbeat, Logger: p.log})
+}
+
+func (p *goPeer) language() string { return "Go" }
+func (p *goPeer) wire() *tap       { return p.tap }
+func (p *goPeer) notes() *notebook { return p.book }
+
+func (p *goPeer) options() *enoki.Options {
+	return &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked, Grace: patience}
+}
+
+func (p *goPeer) serve(s serviceSpec) (string, error) {
+	u := &underTest{peer: p, name: s.Name, instance: uuid.New()}
+	service := enoki.NewService(s.Name, u.parts(s)...)
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{stop: stop, done: make(chan struct{})}
+	ready := make(chan struct{})
+	o := p.options()
+	o.OnReady = func() { close(ready) }
+	go func() {
+		defer close(r.done)
+		r.err = enoki.Run(ctx, p.link, o, service)
+	}()
+	p.mu.Lock()
+	p.running[u.instance] = r
+	p.mu.Unlock()
+	select {
+	case <-ready:
+		return u.instance, nil
+	case <-r.done:
+		return "", fmt.Errorf("service ended: %w", r.err)
+	case <-time.After(patience):
+		stop()
+		return "", fmt.Errorf("service did not start within %v", patience)
+	}
+}
+
+func (p *goPeer) stop(instance string) error {
+	p.mu.Lock()
+	r := p.running[instance]
+	p.mu.Unlock()
+	r.stop()
+	<-r.done
+	return r.err
+}
+
+// abandon ends the whole peer: a Go service has no other way to go at once.
+func (p *goPeer) abandon(string) { p.end() }
+
+func (p *goPeer) open(c clientSpec) error {
+	client := &goClient{spec: c}
+	p.mu.Lock()
+	p.clients[c.Name] = client
+	p.mu.Unlock()
+	return p.connect(client)
+}
+
+func (p *goPeer) connect(c *goClient) error {
+	o := p.options()
+	o.Timeout = patience
+	if c.spec.Timeout > 0 {
+		o.Timeout = time.Duration(c.spec.Timeout * float64(time.Second))
+	}
+	link, err := p.dial(c.spec.Name)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	c.link, c.client = link, enoki.NewClient(link, o)
+	p.mu.Unlock()
+	if c.spec.Kind == inService {
+		return c.surround(o)
+	}
+	return nil
+}
+
+// surround runs a service that makes the client's calls from its handlers.
+func (c *goClient) surround(o *enoki.Options) error {
+	service := enoki.NewService("caller_"+c.spec.Name, enoki.Method("run", func(ctx context.Context, number int64) error {
+		call, _ := c.inside.Load(number)
+		call.(func(context.Context))(ctx)
+		return nil
+	}, "number"))
+	ready := make(chan struct{})
+	o.OnReady = func() { close(ready) }
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop, c.stopped = stop, make(chan error, 1)
+	go func() { c.stopped <- enoki.Run(ctx, c.link, o, service) }()
+	select {
+	case <-ready:
+		return nil
+	case err := <-c.stopped:
+		return err
+	}
+}
+
+func (c *goClient) close() error {
+	if c.stop != nil {
+		c.stop()
+		<-c.stopped
+	}
+	return c.link.Close()
+}
+
+func (p *goPeer) client(name string) *goClient {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clients[name]
+}
+
+func (p *goPeer) call(c callSpec) outcome {
+	client := p.client(c.Client)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for key, value := range client.spec.Context {
+		ctx = enoki.WithContextData(ctx, key, value)
+	}
+	p.mu.Lock()
+	p.calling[c.Client] = cancel
+	p.mu.Unlock()
+	if c.Foreign {
+		c.Args = []any{make(chan int)}
+	}
+	if client.spec.Kind == inService {
+		return client.callInside(ctx, c)
+	}
+	return client.do(ctx, c)
+}
+
+func (c *goClient) do(ctx context.Context, call callSpec) outcome {
+	result, err := c.client.Call(ctx, call.Service, call.Method, call.Args, call.Kwargs)
+	return outcome{result, failureInGo(err)}
+}
+
+// callInside makes the call from a handler of the service around the client.
+func (c *goClient) callInside(ctx context.Context, call callSpec) outcome {
+	var out outcome
+	number := c.calls.Add(1)
+	c.inside.Store(number, func(ctx context.Context) { out = c.do(ctx, call) })
+	defer c.inside.Delete(number)
+	if _, err := c.client.Call(ctx, "caller_"+c.spec.Name, "run", []any{number}, nil); err != nil {
+		return outcome{err: failureInGo(err)}
+	}
+	return out
+}
+
+func (p *goPeer) interrupt(client string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calling[client]()
+}
+
+func (p *goPeer) shut(client string) error { return p.client(client).close() }
+
+func (p *goPeer) reopen(client string) error { return p.connect(p.client(client)) }
+
+func (p *goPeer) emit(e emitSpec) *failure {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	if e.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(context.Background(), time.Duration(e.Timeout*float64(time.Second)))
+	}
+	defer cancel()
+	return failureInGo(enoki.NewClient(p.link, p.options()).Emit(ctx, e.Source, e.Event, e.Payload))
+}
+
+func (p *goPeer) release(gate string) { p.gates.release(gate) }
+
+// end cuts the connections first, so that nobody can say goodbye, and lets go
+// of handlers, which a killed process would not have any more.
+func (p *goPeer) end() {
+	p.tap.close()
+	p.gates.releaseAll()
+	p.mu.Lock()
+	links := []*amqp.Driver{p.link}
+	for _, c := range p.clients {
+		links = append(links, c.link)
+		if c.stop != nil {
+			c.stop()
+		}
+	}
+	runs := p.running
+	p.running = map[string]*running{}
+	p.mu.Unlock()
+	for _, l := range links {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	for _, r := range runs {
+		r.stop()
+		<-r.done
+	}
+}
+
+// failureInGo puts an error of Enoki into the words of both languages.
+func failureInGo(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	f := &failure{kind: other, local: err.Error(), value: err.Error()}
+	var e *enoki.Error
+	if !errors.As(err, &e) {
+		return f
+	}
+	f.typ, f.path, f.args, f.value = e.Type, e.Path, e.Args, e.Message
+	switch {
+	case errors.Is(err, enoki.IncorrectSignature):
+		f.kind = incorrectSignature
+	case errors.Is(err, enoki.MethodNotFound):
+		f.kind = methodNotFound
+	case errors.Is(err, enoki.MalformedRequest):
+		f.kind = malformedRequest
+	case errors.Is(err, enoki.UnknownService):
+		f.kind = unknownService
+	case e.Type != "":
+		f.kind = remoteError
+	case errors.Is(err, context.DeadlineExceeded):
+		f.kind = timedOut
+	case errors.Is(err, context.Canceled):
+		f.kind = interrupted
+	}
+	return f
+}
+
+// underTest is the service that every behaviour is tried on, in Go.
+type underTest struct {
+	peer           *goPeer
+	name, instance string
+	client         *enoki.Client
+}
+
+func (u *underTest) parts(s serviceSpec) []enoki.Part {
+	u.client = enoki.NewClient(u.peer.link, u.peer.options())
+	parts := []enoki.Part{
+		enoki.Method("echo", func(_ context.Context, v json.RawMessage) (json.RawMessage, error) { return v, nil }, "value"),
+		enoki.Method("spread", u.spread, "a", "b", "c?"),
+		enoki.Method("nothing", func(context.Context) error { return nil }),
+		enoki.Method("several", func(context.Context) (string, int, error) { return "one", 2, nil }),
+		enoki.Method("whoami", func(context.Context) (string, error) { return u.instance, nil }),
+		enoki.Method("inspect", u.inspect),
+		enoki.Method("fail", u.fail, "kind"),
+		enoki.Method("unserializable", func(context.Context) (any, error) { return make(chan int), nil }),
+		enoki.Method("hold", u.hold, "gate"),
+		enoki.Method("relay", u.relay, "service", "method", "args"),
+		enoki.Method("emit", u.emit, "event", "payload"),
+	}
+	for _, h := range s.Handlers {
+		parts = append(parts, u.handler(h))
+	}
+	for _, t := range s.Timers {
+		parts = append(parts, u.timer(t)...)
+	}
+	return parts
+}
+
+func (u *underTest) spread(_ context.Context, a, b, c json.RawMessage) (map[string]json.RawMessage, error) {
+	return map[string]json.RawMessage{"a": a, "b": b, "c": c}, nil
+}
+
+func (u *underTest) inspect(ctx context.Context) (map[string]any, error) {
+	return map[string]any{"data": enoki.ContextData(ctx), "stack": enoki.CallStack(ctx)}, nil
+}
+
+func (u *underTest) fail(_ context.Context, kind string) error { return goErrors[kind] }
+
+// goErrors are the errors of the service under test that Python raises too.
+var goErrors = map[string]error{
+	"value": &enoki.Error{Code: enoki.InvalidArgument, Type: "ValueError", Path: "builtins.ValueError",
+		Args: []any{"bad value", 42}, Message: "('bad value', 42)"},
+	"custom": &enoki.Error{Type: "CustomError", Path: "interop.CustomError",
+		Args: []any{"shop", "closed"}, Message: "('shop', 'closed')"},
+	"shared": &enoki.Error{Type: "SharedError", Path: "interop.SharedError",
+		Args: []any{"shop", "closed"}, Message: "('shop', 'closed')"},
+	"args": &enoki.Error{Type: "ValueError", Path: "builtins.ValueError",
+		Args: []any{"text", 42, nil, true, []any{"a", 1}, map[string]any{"k": 2}}, Message: "many"},
+	"unprintable": unprintable{},
+}
+
+// unprintable is an error whose text can't be had.
+type unprintable struct{}
+
+func (unprintable) Error() string { panic("no text") }
+
+func (u *underTest) note(ctx context.Context, what, name string, payload json.RawMessage) {
+	u.peer.book.write(note{Service: u.name, Instance: u.instance, What: what, Name: name, Payload: payload,
+		Data: enoki.ContextData(ctx), Stack: enoki.CallStack(ctx)})
+}
+
+func (u *underTest) hold(ctx context.Context, gate string) (string, error) {
+	payload, err := json.Marshal(gate)
+	if err != nil {
+		return "", err
+	}
+	u.note(ctx, "entered", "hold", payload)
+	<-u.peer.gates.at(gate) // as Python does: it knows no cancelled caller
+	return u.instance, nil
+}
+
+func (u *underTest) relay(ctx context.Context, service, method string, args []any) (json.RawMessage, error) {
+	return u.client.Call(ctx, service, method, args, nil)
+}
+
+func (u *underTest) emit(ctx context.Context, event string, payload any) error {
+	return u.client.Emit(ctx, u.name, event, payload)
+}
+
+func (u *underTest) handler(h handlerSpec) enoki.Part {
+	options := []enoki.SubscribeOption{enoki.Named(h.Name)}
+	switch h.Mode {
+	case "broadcast":
+		options = append(options, enoki.Broadcast())
+	case "singleton":
+		options = append(options, enoki.Singleton())
+	}
+	event := enoki.NewEvent[json.RawMessage](h.Source, h.Event)
+	return enoki.On(event, func(ctx context.Context, payload json.RawMessage) error {
+		u.note(ctx, "event", h.Name, payload)
+		if h.Gate != "" {
+			<-u.peer.gates.at(h.Gate)
+		}
+		return u.peer.failing(u.instance+h.Name, h.Fail)
+	}, options...)
+}
+
+// failing returns an error the first so many times.
+func (p *goPeer) failing(handler string, times int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures[handler] >= times {
+		return nil
+	}
+	p.failures[handler]++
+	return errors.New("not this time")
+}
+
+func (u *underTest) timer(t timerSpec) []enoki.Part {
+	var options []enoki.TimerOption
+	if t.Eager {
+		options = append(options, enoki.Eager())
+	}
+	tick := func(ctx context.Context) error {
+		u.note(ctx, "tick", t.Name, json.RawMessage("null"))
+		if t.Gate != "" {
+			<-u.peer.gates.at(t.Gate)
+		}
+		if t.Fail {
+			return errors.New("not this time")
+		}
+		return nil
+	}
+	return []enoki.Part{enoki.Every(time.Duration(t.Interval*float64(time.Second)), tick, options...)}
+}
