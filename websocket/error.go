@@ -61,6 +61,7 @@ func onWire(err error) *Error {
 // Reasons for which a socket ends.
 var (
 	errSlow    = errors.New("the client does not read: its queue is full")
+	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
 	errSilent  = errors.New("the client did not answer a ping in time")
 	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
 )

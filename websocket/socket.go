@@ -59,10 +59,14 @@ func (s *socket) run(ctx context.Context) error {
 	s.hub.remove(s)
 	close(s.last)
 	writer.Wait()
+	drained := s.over.Err() == nil
 	s.sayGoodbye()
 	s.cut(nil)
 	_ = s.conn.CloseNow() // has failed or is closed already
 	others.Wait()
+	if drained {
+		return nil
+	}
 	return reason(context.Cause(s.over))
 }
 
@@ -81,7 +85,7 @@ func (s *socket) sayGoodbye() {
 
 // departures are the errors that mean nothing but that the client left.
 var departures = []error{
-	context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE,
+	context.Canceled, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE,
 }
 
 // reason tells why a socket ended, unless it is the usual: the client left, or
@@ -107,7 +111,7 @@ func (s *socket) read() {
 		_, frame, err := s.conn.Read(s.over)
 		if err != nil {
 			s.hub.remove(s)
-			s.cut(err)
+			s.cut(blamed(err))
 			return
 		}
 		select {
@@ -154,8 +158,17 @@ func (s *socket) transmit(frame []byte) {
 		defer cancel()
 	}
 	if err := s.conn.Write(ctx, coder.MessageText, frame); err != nil {
-		s.cut(fmt.Errorf("writing: %w", err))
+		s.cut(blamed(err))
 	}
+}
+
+// blamed names the timeout of a write, which closes the connection, so that
+// who reads or writes at that moment sees it closed.
+func blamed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
+		return errStuck
+	}
+	return err
 }
 
 // ping keeps the connection from looking idle, and ends it when the client no
