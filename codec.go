@@ -15,12 +15,12 @@ const jsonType = "application/json"
 // a reply is {"result": v, "error": null} or {"result": null, "error": {..}}.
 // Several results are one array.
 
-// request encodes the arguments of a call: by position as far as they go
+// request encodes the arguments of a call: by position as far as they may and go
 // without a gap, the rest by name. An optional argument that is zero is left
 // out, so that the default of the other side applies.
 func (m *method) request(args []reflect.Value) ([]byte, error) {
 	gap := 0
-	for gap < len(args) && !m.omits(gap, args[gap]) {
+	for gap < m.byPlace && !m.omits(gap, args[gap]) {
 		gap++
 	}
 	var b bytes.Buffer
@@ -93,8 +93,8 @@ func parseRequest(contentType string, body []byte) (*call, *Error) {
 // position, by name or both.
 func (m *method) bind(c *call) ([]reflect.Value, *Error) {
 	positional, named := *c.Args, *c.Kwargs
-	if len(positional) > len(m.params) {
-		return nil, m.misfit("takes %d arguments but %d were given", len(m.params), len(positional))
+	if len(positional) > m.byPlace {
+		return nil, m.misfit("takes %d arguments but %d were given", m.byPlace, len(positional))
 	}
 	args := make([]reflect.Value, len(m.params))
 	used := 0

@@ -84,6 +84,26 @@ func TestBind(t *testing.T) {
 	}
 }
 
+// TestByNameOnly is about what follows a "*": Python takes it by name only.
+func TestByNameOnly(t *testing.T) {
+	m := mustMethod("find", func(ctx context.Context, text string, limit int, sort string) error { return nil }, "text?", "*", "limit", "sort?")
+	body, err := m.request([]reflect.Value{reflect.ValueOf("a"), reflect.ValueOf(5), reflect.ValueOf("up")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"args":["a"],"kwargs":{"limit":5,"sort":"up"}}`; string(body) != want {
+		t.Errorf("request is %s, want %s", body, want)
+	}
+	c, _ := parseRequest(jsonType, body)
+	if args, err := m.bind(c); err != nil || args[1].Int() != 5 {
+		t.Errorf("its own request: %v, %v", args, err)
+	}
+	c, _ = parseRequest(jsonType, []byte(`{"args":["a",5],"kwargs":{}}`))
+	if _, err := m.bind(c); err == nil || err.Message != "find() takes 1 arguments but 2 were given" {
+		t.Errorf("by position: %v", err)
+	}
+}
+
 func TestContentTypes(t *testing.T) {
 	body := []byte(`{"args":[],"kwargs":{}}`)
 	for contentType, accepted := range map[string]bool{

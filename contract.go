@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,7 @@ type method struct {
 	timeout time.Duration // of a call; 0 is the client's own
 	fn      reflect.Type
 	params  []param
+	byPlace int            // how many of params may go by position, the rest by name only
 	results []reflect.Type // without the error
 }
 
@@ -89,7 +91,8 @@ func methodOf(f reflect.StructField) (*method, error) {
 	return m, nil
 }
 
-// newMethod checks a function type against its argument names.
+// newMethod checks a function type against its argument names. As in Python,
+// those that follow the name "*" go by name only.
 func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 	if err := checkName("method", name); err != nil {
 		return nil, err
@@ -97,10 +100,11 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 	if err := checkShape(fn); err != nil {
 		return nil, err
 	}
+	args, byPlace := cutStar(args)
 	if got, want := len(args), fn.NumIn()-1; got != want {
 		return nil, fmt.Errorf("%s has %d arguments after the context and %d names; name each in order, as in args:\"a,b\" (\"b?\" may be left out)", fn, want, got)
 	}
-	m := &method{name: name, fn: fn}
+	m := &method{name: name, fn: fn, byPlace: byPlace}
 	for i, arg := range args {
 		if err := m.addParam(arg, fn.In(i+1)); err != nil {
 			return nil, err
@@ -115,6 +119,16 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 	return m, nil
 }
 
+// cutStar takes the first "*" from the names and returns how many stand before
+// it, or all when there is none.
+func cutStar(args []string) (names []string, before int) {
+	star := slices.IndexFunc(args, func(arg string) bool { return strings.TrimSpace(arg) == "*" })
+	if star < 0 {
+		return args, len(args)
+	}
+	return slices.Concat(args[:star], args[star+1:]), star
+}
+
 func (m *method) addParam(arg string, t reflect.Type) error {
 	p := param{typ: t}
 	p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
@@ -125,7 +139,7 @@ func (m *method) addParam(arg string, t reflect.Type) error {
 		if before.name == p.name {
 			return fmt.Errorf("argument name %q stands twice in its args tag", p.name)
 		}
-		if before.optional && !p.optional {
+		if before.optional && !p.optional && len(m.params) < m.byPlace {
 			return fmt.Errorf("argument %q follows an optional one; put optional ones last or mark it %q", p.name, p.name+"?")
 		}
 	}
