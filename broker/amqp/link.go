@@ -141,16 +141,16 @@ func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
 	refusals := 0
 	for wait.wait(ctx, pauseAfter(refusals), l.twin.upAgain()) {
 		s, err := l.dial(ctx)
-		if err == nil && l.set(s, nil) == nil {
+		if err == nil {
+			if l.set(s, nil) != nil {
+				return nil
+			}
 			return s
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || l.set(nil, err) != nil {
 			return nil
 		}
 		l.unreachable(err)
-		if l.set(nil, err) != nil {
-			return nil
-		}
 		if _, refused := errors.AsType[refusal](err); refused {
 			refusals++
 		} else {
