@@ -13,15 +13,17 @@ func (c *cli) say(format string, a ...any) {
 	fmt.Fprintf(c.stderr, format+"\n", a...)
 }
 
-// printResult writes a JSON value, over several lines when people read it.
+// printResult writes a JSON value: over several lines when people read it, and
+// otherwise on one.
 func (c *cli) printResult(value json.RawMessage) error {
+	text := oneLine(value)
 	if isTerminal(c.stdout) && !c.json {
 		var pretty bytes.Buffer
 		if err := json.Indent(&pretty, value, "", "  "); err == nil {
-			value = pretty.Bytes()
+			text = pretty.String()
 		}
 	}
-	_, err := fmt.Fprintf(c.stdout, "%s\n", value)
+	_, err := fmt.Fprintln(c.stdout, text)
 	return err
 }
 

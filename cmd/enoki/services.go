@@ -115,7 +115,8 @@ func complete(instances []broker.Instance) []broker.Instance {
 // writeTable writes a row for each instance, with more lines below it when it
 // has several methods or events.
 func writeTable(w io.Writer, instances []broker.Instance, now time.Time) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVICE\tVERSION\tINSTANCE\tHOST\tUP\tMETHODS\tEVENTS")
 	for _, i := range instances {
 		methods, events := methodLines(i), eventLines(i)
@@ -125,7 +126,15 @@ func writeTable(w io.Writer, instances []broker.Instance, now time.Time) error {
 			head = "\t\t\t\t"
 		}
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) { // an empty last column leaves blanks
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func methodLines(i broker.Instance) []string {
