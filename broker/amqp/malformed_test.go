@@ -49,8 +49,8 @@ func TestMalformedRequestsAreSurvived(t *testing.T) {
 	}
 
 	send("unreadable", amqp091.Publishing{ContentType: "text/plain", CorrelationId: "4", ReplyTo: key})
-	if r := next(t, "the reply", replies); r.ContentType != "text/plain" || r.CorrelationId != "4" {
-		t.Errorf("got reply of type %q to %q, want text/plain to 4", r.ContentType, r.CorrelationId)
+	if r := next(t, "the reply", replies); r.ContentType != jsonType || r.CorrelationId != "4" {
+		t.Errorf("got reply of type %q to %q, want that of its body, %s, to 4", r.ContentType, r.CorrelationId, jsonType)
 	}
 
 	send("unreadable", amqp091.Publishing{ContentType: "text/plain", CorrelationId: "5"})

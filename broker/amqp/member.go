@@ -181,13 +181,13 @@ func (m *member) serve(d *delivery) {
 	}
 }
 
-// reply publishes the reply as Nameko does: in the request's content type,
+// reply publishes the reply as Nameko does: in the request's content type unless it has its own,
 // without context, to the exchange of the requests.
 func (m *member) reply(d *delivery, reply *broker.Message) {
 	err := m.publish(d, &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
 		msg: amqp091.Publishing{
-			ContentType:     cmp.Or(d.ContentType, reply.ContentType),
+			ContentType:     cmp.Or(reply.ContentType, d.ContentType),
 			ContentEncoding: "utf-8",
 			DeliveryMode:    amqp091.Persistent,
 			CorrelationId:   d.CorrelationId,
