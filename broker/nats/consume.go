@@ -53,6 +53,7 @@ type consumer struct {
 	inbox       *natsgo.Subscription
 	inboxes     sync.WaitGroup // those that may still deliver
 	problem     error          // why it gets no events; nil when the broker has confirmed it
+	lost        time.Time      // when the problem came up
 	leaving     bool
 	outstanding int           // events asked for and not yet come
 	heard       time.Time     // when the inbox got something last
@@ -115,32 +116,47 @@ func (c *consumer) attach(ctx context.Context) error {
 	return err
 }
 
-// create returns the consumer that is there, or makes it.
+// create returns the consumer that is there, or makes it. One that was there
+// and is gone gets some time: see streams.look, it is the same with consumers.
 func (c *consumer) create(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	js := c.member.driver.js
-	want := c.config()
-	made, err := js.CreateConsumer(ctx, eventStream, want)
-	if err == nil {
-		return made.CachedInfo(), nil
-	}
-	if !exists(err) {
-		return nil, err
-	}
 	there, err := js.Consumer(ctx, eventStream, c.name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := sleep(ctx, time.Until(c.lostAt().Add(deletePause))); err != nil {
+			return nil, err
+		}
+		there, err = js.CreateConsumer(ctx, eventStream, c.config())
+	}
+	if exists(err) { // another instance, with other settings, was faster
+		there, err = js.Consumer(ctx, eventStream, c.name)
+	}
 	if err != nil {
 		return nil, err
 	}
 	info := there.CachedInfo()
-	if is := info.Config; is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
-		return nil, fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
+	return info, c.compare(info.Config)
+}
+
+// compare warns of settings that are not as this service would make them, and
+// refuses those it can't work with.
+func (c *consumer) compare(is jetstream.ConsumerConfig) error {
+	want := c.config()
+	if is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
+		return fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
 			errRefused, c.name, eventStream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
 	}
-	if is := info.Config; is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
+	if is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
 		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
 			"ack_wait", is.AckWait, "max_deliver", is.MaxDeliver, "max_ack_pending", is.MaxAckPending,
 			"usual ack_wait", want.AckWait, "usual max_ack_pending", want.MaxAckPending)
 	}
-	return info, nil
+	return nil
+}
+
+func (c *consumer) lostAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 // exists tells whether a consumer of that name is there with other settings.
@@ -294,7 +310,7 @@ func (c *consumer) lose(err error) {
 	if c.leaving {
 		return
 	}
-	c.problem = err
+	c.problem, c.lost = err, time.Now()
 	c.member.driver.link.repair()
 }
 

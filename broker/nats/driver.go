@@ -116,11 +116,18 @@ func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error)
 		if ctx.Err() == nil { // otherwise last tells more
 			last = err
 		}
+		if attempt == toldAfter {
+			d.log.Warn("NATS is not ready for us; trying again until it is", "error", err)
+		}
 		if err := sleep(ctx, min(pause(attempt), time.Second)); err != nil {
 			return endedBy(err, last)
 		}
 	}
 }
+
+// toldAfter is how many attempts may fail before the log says so: a server
+// that is coming up needs a few.
+const toldAfter = 5
 
 // apiTimeout is for one request to JetStream's API, which answers in
 // milliseconds when it is well.
@@ -133,13 +140,14 @@ func endedBy(err, last error) error {
 	return fmt.Errorf("%w (last: %w)", err, last)
 }
 
-// forGood tells whether JetStream would say the same again.
+// forGood tells whether JetStream would say the same again. What it calls an
+// internal error (500, 503) may pass: a stream just being deleted is one.
 func forGood(err error) bool {
 	if errors.Is(err, errRefused) || errors.Is(err, broker.ErrClosed) {
 		return true
 	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code != 503 && !errors.Is(err, jetstream.ErrStreamNotFound)
+	return errors.As(err, &api) && api.Code < 500 && !errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // errRefused marks what an operator has to change before it can work.

@@ -31,6 +31,9 @@ const (
 	// longer than any sensible pause between two attempts.
 	attemptAge = 30 * 24 * time.Hour
 
+	// deletePause is far longer than moving the files of a stream takes.
+	deletePause = time.Second
+
 	// noRoom is JetStream's code for a stream that does not fit into the
 	// server's store beside the others.
 	noRoom jetstream.ErrorCode = 10047
@@ -83,7 +86,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
 func (s *streams) ensure(ctx context.Context) error {
 	var missing []jetstream.StreamConfig
 	for _, config := range s.configs {
-		stream, err := s.js.Stream(ctx, config.Name)
+		stream, err := s.look(ctx, config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			missing = append(missing, config)
 			continue
@@ -108,6 +111,22 @@ func (s *streams) ensure(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// look returns the stream of that name. One that was there and is gone gets
+// some time, because somebody is just deleting it: the server tells before it
+// has moved the files away (nats-server 2.15), and would move away those of a
+// new stream of that name, too.
+func (s *streams) look(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, name)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) || s.handle(name) == nil {
+		return stream, err
+	}
+	s.log.Warn("a stream was deleted; it is made again", "stream", name, "after", deletePause)
+	if err := sleep(ctx, deletePause); err != nil {
+		return nil, err
+	}
+	return s.js.Stream(ctx, name)
 }
 
 func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
