@@ -58,6 +58,9 @@ func (a *answer) WriteHeader(status int) {
 	if a.status != 0 && !informational {
 		return
 	}
+	if status == http.StatusSwitchingProtocols {
+		a.pass() // what follows is no HTTP
+	}
 	if !informational {
 		a.status = status
 	}

@@ -9,11 +9,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/websocket"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -26,6 +28,7 @@ type handler struct {
 	api     huma.API
 	scope   *enoki.Scope
 	routes  []string // names, in the order of declaration
+	sockets []*websocket.Handler
 
 	operations map[string]bool // ids taken in the OpenAPI document
 }
@@ -79,7 +82,7 @@ func (h *handler) add(r Route) (err error) {
 		r.settings.timeout = h.options.Timeout
 	}
 	r.register(h, &r)
-	h.routes = append(h.routes, r.name())
+	h.routes = append(append(h.routes, r.name()), r.lines...)
 	return nil
 }
 
@@ -91,6 +94,17 @@ func (h *handler) bind(scope *enoki.Scope) error {
 		return nil
 	}
 	return h.document(scope.Service)
+}
+
+// closeSockets ends the sockets, which package http does not know any more.
+func (h *handler) closeSockets(ctx context.Context) error {
+	failures := make([]error, len(h.sockets))
+	var all sync.WaitGroup
+	for i, sockets := range h.sockets {
+		all.Go(func() { failures[i] = sockets.Shutdown(ctx) })
+	}
+	all.Wait()
+	return errors.Join(failures...)
 }
 
 // plain registers a handler of package http.
@@ -124,28 +138,38 @@ func (h *handler) plain(r *Route, next http.Handler) {
 // call runs fn as a handler of the service. An error is a refusal, fit for
 // the client; what a client must not see of it is in the log.
 func (h *handler) call(ctx context.Context, fn func(context.Context) error) error {
+	err := h.do(ctx, fn)
+	if err == nil {
+		return nil
+	}
+	p := problemOf(err)
+	p.Instance = exchangeOf(ctx).answer.instance()
+	if p.Status >= http.StatusInternalServerError {
+		h.logFailure(ctx, err)
+	}
+	return &refusal{p}
+}
+
+// do runs fn as a handler of the service.
+func (h *handler) do(ctx context.Context, fn func(context.Context) error) error {
 	e := exchangeOf(ctx)
 	if timeout := e.route.settings.timeout; timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	name := e.route.name()
-	err := h.scope.Handle(ctx, enoki.KindHTTP, name, func(ctx context.Context) error {
+	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.name(), func(ctx context.Context) error {
 		id := enoki.CallID(ctx)
 		e.answer.requestID = id[strings.LastIndexByte(id, '.')+1:]
 		return fn(ctx)
 	})
-	if err == nil {
-		return nil
-	}
-	p := problemOf(err)
-	p.Instance = e.answer.instance()
-	if p.Status >= http.StatusInternalServerError {
-		h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", name,
-			"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
-	}
-	return &refusal{p}
+}
+
+// logFailure logs an error whose text the client may not have got.
+func (h *handler) logFailure(ctx context.Context, err error) {
+	e := exchangeOf(ctx)
+	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", e.route.name(),
+		"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
 }
 
 // ServeHTTP answers a request and logs it.
@@ -186,10 +210,11 @@ func (h *handler) serve(a *answer, r *http.Request) {
 func (h *handler) unrouted(a *answer, r *http.Request) {
 	switch a.status {
 	case http.StatusNotFound:
-		a.problem(newProblem(a.status, fmt.Sprintf("there is nothing at %s", r.URL.Path)))
+		a.problem(newProblem(a.status, notFoundText(r)))
 	case http.StatusMethodNotAllowed:
 		allow := append(strings.Split(a.Header().Get("Allow"), ", "), http.MethodOptions)
 		slices.Sort(allow)
+		allow = slices.Compact(allow)
 		if r.Method == http.MethodOptions {
 			a.discard()
 			a.WriteHeader(http.StatusNoContent)

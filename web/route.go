@@ -9,12 +9,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete or
-// Handle and given to Serve.
+// Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete, Handle,
+// Plain or WebSocket and given to Serve.
 type Route struct {
 	method, path string // Handle has its whole pattern in path
 	settings     settings
 	bodyType     reflect.Type // of the input's field Body, or nil
+	lines        []string     // for people, beside its name
 	register     func(*handler, *Route)
 }
 
@@ -89,7 +90,7 @@ func Delete[In, Out any](path string, fn func(context.Context, *In) (*Out, error
 }
 
 // Handle makes a route of a plain handler, for what the typed ones can't do:
-// files, streams, WebSockets. The pattern is that of http.ServeMux, such as
+// files and streams. The pattern is that of http.ServeMux, such as
 // "GET /files/". The limit of the body, the worker slot, the deadline and the
 // middleware are the same. What it writes is sent at once. The route is not in
 // the documentation.

@@ -35,6 +35,7 @@ type server struct {
 
 	mu     sync.Mutex // guards what follows
 	http   *http.Server
+	handle *handler      // that of http
 	served chan struct{} // closed when http.Serve has returned
 }
 
@@ -69,7 +70,7 @@ func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
 		return err
 	}
 	server, served := newHTTPServer(ctx, h), make(chan struct{})
-	s.http, s.served = server, served
+	s.http, s.handle, s.served = server, h, served
 	go func() {
 		defer close(served)
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -122,10 +123,13 @@ func (s *server) Stop(ctx context.Context) error {
 	if s.http == nil {
 		return nil
 	}
+	sockets := make(chan error, 1)
+	go func() { sockets <- s.handle.closeSockets(ctx) }()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("web: requests were cut off: %w", err), s.http.Close())
 	}
+	err = errors.Join(err, <-sockets)
 	<-s.served
 	s.http = nil
 	return err

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/enoki-go/enoki"
+)
+
+// Text is the answer of a Plain route: UTF-8 text, unless Header has another
+// Content-Type.
+type Text struct {
+	Status int         // Default: 200.
+	Header http.Header // beside, or instead of, the headers that the answer would have. Default: none.
+	Body   string
+}
+
+// Plain makes a route that answers as an HTTP entrypoint of Nameko does, so
+// that its clients keep working when a service moves: with text, and for an
+// error with "Error: <class>: <message>\n", where the status is 400 for an
+// error whose code is the client's fault and 500 for every other. To answer
+// with another status, return a Text that has it.
+//
+// methods are separated by commas ("GET,POST"); GET answers HEAD too. rule is
+// a path whose variable parts are written for http.ServeMux ("/x/{id}") or for
+// werkzeug ("/x/<int:id>"; string, int, float, uuid and path), and found by
+// PathValue. A value that does not match its converter is a 404. A rule that
+// ends in a slash matches that path only, and redirects to it from the path
+// without (308).
+//
+// Worker slot, deadline, middleware, the limit of the body and what clients
+// see of a handler's errors are those of the other routes: the message of an
+// error that is not the client's fault is shown only when the handler gave it
+// a class of its own (Type and Path of enoki.Error, or enoki.ErrorAs). The
+// answers 404 and 405 are problem details, where werkzeug sends HTML, and
+// OPTIONS is answered. The route is not in the documentation.
+func Plain(methods, rule string, fn func(context.Context, *http.Request) (*Text, error), opts ...RouteOption) Route {
+	r := Route{method: methods, path: rule, register: func(site *handler, r *Route) {
+		if fn == nil {
+			panic("its function is nil") // add makes an error of it
+		}
+		rule, err := parseRule(r.path)
+		if err != nil {
+			panic(err)
+		}
+		site.text(r, &rule, fn)
+	}}
+	for _, opt := range opts {
+		opt(&r.settings)
+	}
+	return r
+}
+
+// text registers a Plain route.
+func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Request) (*Text, error)) {
+	serve := func(w http.ResponseWriter, req *http.Request) {
+		a := w.(*answer)
+		if !rule.fits(req) {
+			a.problem(newProblem(http.StatusNotFound, notFoundText(req)))
+			return
+		}
+		if limit := r.settings.maxBody; limit >= 0 {
+			req.Body = http.MaxBytesReader(w, req.Body, limit)
+		}
+		ctx := withExchange(req.Context(), &exchange{answer: a, route: r})
+		a.text(h.callText(ctx, func(ctx context.Context) (*Text, error) { return fn(ctx, req.WithContext(ctx)) }))
+	}
+	for method := range strings.SplitSeq(r.method, ",") {
+		method = strings.TrimSpace(method)
+		if method == "" { // to http.ServeMux that means every method
+			panic("it names no method; name them as in \"GET,POST\"")
+		}
+		h.mux.HandleFunc(method+" "+rule.pattern, serve)
+		if rule.slash {
+			h.mux.HandleFunc(method+" "+strings.TrimSuffix(rule.pattern, "/{$}"), withSlash)
+		}
+	}
+}
+
+func notFoundText(r *http.Request) string { return fmt.Sprintf("there is nothing at %s", r.URL.Path) }
+
+// callText does a request as a handler of the service and returns what to
+// answer, also for an error.
+func (h *handler) callText(ctx context.Context, fn func(context.Context) (*Text, error)) *Text {
+	var out *Text
+	err := h.do(ctx, func(ctx context.Context) (err error) {
+		if out, err = fn(ctx); err != nil {
+			return err
+		}
+		return out.check()
+	})
+	if err == nil {
+		return out
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return &Text{Status: http.StatusRequestEntityTooLarge, Body: fmt.Sprintf("Error: RequestEntityTooLarge: the body has more than %d bytes\n", large.Limit)}
+	}
+	e := h.exception(err)
+	status := http.StatusBadRequest
+	if e.Code.HTTPStatus() >= http.StatusInternalServerError {
+		status = http.StatusInternalServerError
+		h.logFailure(ctx, err)
+	}
+	return &Text{Status: status, Body: fmt.Sprintf("Error: %s: %s\n", e.Type, e.Message)}
+}
+
+// check finds what can't be sent.
+func (t *Text) check() error {
+	switch {
+	case t == nil: // in Nameko's words
+		return &enoki.Error{Code: enoki.Internal, Type: "TypeError", Path: "builtins.TypeError", Message: "Payload must be a string. Got `None`"}
+	case t.Status != 0 && (t.Status < 200 || t.Status > 999):
+		return &enoki.Error{Code: enoki.Internal, Type: "ValueError", Path: "builtins.ValueError", Message: fmt.Sprintf("status %d is none to answer with; have 200 to 999", t.Status)}
+	}
+	return nil
+}
+
+// text answers with t.
+func (a *answer) text(t *Text) {
+	header := a.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	for name, values := range t.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	header.Del("Content-Length") // finish counts
+	if t.Status != 0 {
+		a.WriteHeader(t.Status)
+	}
+	_, _ = a.Write([]byte(t.Body)) // held back in memory
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/websocket"
+)
+
+// SocketFunction is a method that clients call over a WebSocket, made by
+// SocketMethod and given to WebSocket.
+type SocketFunction struct {
+	function *enoki.Function
+	mistake  error
+}
+
+// socketIDArg is Nameko's name of the argument that says who calls. A client
+// can't give it itself.
+const socketIDArg = "socket_id"
+
+// SocketMethod makes a method of fn, which takes a context, the id of the
+// socket that calls, and the named arguments, and returns results and an
+// error, as in
+//
+//	func(ctx context.Context, socketID, channel string, last int) ([]string, error)
+//
+// with the names "channel" and "last?". An argument whose name ends in "?" may
+// be left out.
+func SocketMethod(name string, fn any, args ...string) SocketFunction {
+	if t := reflect.TypeOf(fn); t != nil && t.Kind() == reflect.Func && (t.NumIn() < 2 || t.In(1).Kind() != reflect.String) {
+		return SocketFunction{mistake: fmt.Errorf("method %q: %s takes no socket id; make its second argument a string", name, t)}
+	}
+	f, err := enoki.NewFunction(name, fn, append([]string{socketIDArg}, args...)...)
+	return SocketFunction{function: f, mistake: err}
+}
+
+// WebSocket makes a route on which clients open WebSockets and call methods,
+// in Nameko's frames; see package websocket, which also has the limits: they
+// are options of the hub. The path of Nameko is "/ws", the default.
+//
+// Each call runs as a handler of the service: with a worker slot, a deadline
+// (Timeout of Options), a call id and the middleware, for which its kind is
+// enoki.KindWebSocket and its method that of the client. The request that
+// opened the socket is websocket.Request(ctx).
+//
+// The calls that run when the service stops are finished and answered, then
+// their sockets are closed with 1001.
+func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route {
+	path = cmp.Or(path, "/ws")
+	return Route{method: "WS", path: path, lines: socketLines(path, methods), register: func(site *handler, r *Route) {
+		if hub == nil {
+			panic("its hub is nil; make one with websocket.NewHub") // add makes an error of it
+		}
+		functions, err := socketFunctions(methods)
+		if err != nil {
+			panic(err)
+		}
+		site.socket(r, hub, functions)
+	}}
+}
+
+// socketLines describes the methods for people.
+func socketLines(path string, methods []SocketFunction) []string {
+	var lines []string
+	for _, m := range methods {
+		if m.mistake == nil {
+			lines = append(lines, fmt.Sprintf("WS %s %s(%s)", path, m.function.Name(), strings.Join(m.function.Args()[1:], ", ")))
+		}
+	}
+	return lines
+}
+
+func socketFunctions(methods []SocketFunction) (map[string]*enoki.Function, error) {
+	functions := make(map[string]*enoki.Function, len(methods))
+	var mistakes []error
+	for _, m := range methods {
+		if m.mistake != nil {
+			mistakes = append(mistakes, m.mistake)
+			continue
+		}
+		name := m.function.Name()
+		if functions[name] != nil {
+			mistakes = append(mistakes, fmt.Errorf("method %q is there twice", name))
+		}
+		functions[name] = m.function
+	}
+	return functions, errors.Join(mistakes...)
+}
+
+// socket registers a route of sockets.
+func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*enoki.Function) {
+	sockets := websocket.NewHandler(hub, func(ctx context.Context, c *websocket.Call) (any, error) {
+		result, err := h.callSocket(ctx, r, functions[c.Method], c)
+		if err == nil {
+			return result, nil
+		}
+		e := h.exception(err)
+		if e.Code.HTTPStatus() >= http.StatusInternalServerError {
+			h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindWebSocket), "method", c.Method,
+				"socket", c.SocketID, "code", string(e.Code), "error", err)
+		}
+		return nil, socketError(e)
+	})
+	h.sockets = append(h.sockets, sockets)
+	h.mux.HandleFunc("GET "+r.path, func(w http.ResponseWriter, req *http.Request) {
+		a := w.(*answer)
+		err := sockets.Serve(w, req)
+		switch {
+		case a.status != http.StatusSwitchingProtocols:
+			version := a.Header().Values("Sec-Websocket-Version") // RFC 6455 wants it beside the refusal of another one
+			a.problem(newProblem(a.status, strings.TrimSpace(a.held.String())))
+			a.Header()["Sec-Websocket-Version"] = version
+		case err != nil:
+			h.scope.Logger.WarnContext(req.Context(), "websocket ended", "route", r.path, "request", a.id(), "error", err)
+		}
+	})
+}
+
+// callSocket does a call as a handler of the service.
+func (h *handler) callSocket(ctx context.Context, r *Route, f *enoki.Function, c *websocket.Call) (result any, err error) {
+	if f == nil {
+		return nil, websocket.MethodNotFound()
+	}
+	do, err := bindSocket(f, c)
+	if err != nil {
+		return nil, unfit{err}
+	}
+	if timeout := r.settings.timeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	err = h.scope.Handle(ctx, enoki.KindWebSocket, c.Method, func(ctx context.Context) (err error) {
+		result, err = do(ctx)
+		return err
+	})
+	return result, err
+}
+
+// bindSocket gives the arguments of a call their types.
+func bindSocket(f *enoki.Function, c *websocket.Call) (func(context.Context) (any, error), error) {
+	var named map[string]json.RawMessage
+	if err := json.Unmarshal(c.Data, &named); err != nil {
+		text := f.Name() + "() takes its arguments by name: data must be an object"
+		return nil, &enoki.Error{
+			Code: enoki.IncorrectSignature, Type: "IncorrectSignature", Path: "nameko.exceptions.IncorrectSignature",
+			Args: []any{text}, Message: text,
+		}
+	}
+	id, _ := json.Marshal(c.SocketID) // a text always encodes
+	return f.Bind([]json.RawMessage{id}, named)
+}
