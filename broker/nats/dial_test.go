@@ -124,7 +124,7 @@ func TestJoinDenied(t *testing.T) {
 		user("calls", "enoki.rpc.svc.*"), user("consumers", "$JS.API.CONSUMER.>"), user("events", "enoki.events.>"),
 	}})
 	dial(t, nats.Config{URL: "nats://all:p@" + addr}).Close() // makes the streams
-	for name, subject := range map[string]string{"calls": "enoki.rpc.svc.*", "consumers": "$JS.API.CONSUMER.CREATE"} {
+	for name, subject := range map[string]string{"calls": "enoki.rpc.svc.*", "consumers": "$JS.API.CONSUMER."} {
 		link := dial(t, nats.Config{URL: "nats://" + name + ":p@" + addr})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err := link.Join(ctx, broker.Service{
