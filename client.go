@@ -18,6 +18,7 @@ type Client struct {
 	options Options
 	name    string // the sender in the call ids of work that begins here
 	errors  errorTypes
+	forms   forms
 
 	// near finds a service of the same process; nil outside Run.
 	near func(service string) *instance
@@ -27,7 +28,7 @@ type Client struct {
 // needs no closing: the broker is its owner's.
 func NewClient(b broker.Broker, o *Options) *Client {
 	options := o.withDefaults()
-	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors}
+	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options)}
 }
 
 // Bind fills the functions of the contract struct that contract points to
@@ -118,9 +119,11 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 // request sends an encoded request and returns the raw result.
 func (c *Client) request(ctx context.Context, service, method string, body []byte) (json.RawMessage, error) {
 	begun := time.Now()
-	reply, err := c.broker.Call(ctx, service, method, &broker.Message{
-		ID: uuid.New(), Context: trailOf(ctx).send(ctx, c.name), ContentType: jsonType, Body: body,
-	})
+	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
+	if err != nil {
+		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+	}
+	reply, err := c.broker.Call(ctx, service, method, m)
 	switch {
 	case errors.Is(err, broker.ErrUnknownService):
 		return nil, &Error{Code: UnknownService, cause: err,
@@ -130,8 +133,22 @@ func (c *Client) request(ctx context.Context, service, method string, body []byt
 	case err != nil:
 		return nil, coded(err, "call %s.%s", service, method)
 	}
-	raw, err := parseReply(reply.Body)
+	body, _, err = c.forms.read(reply)
+	if err != nil {
+		return nil, Errorf(Internal, "call %s.%s: reply cannot be read: %w", service, method, err)
+	}
+	raw, err := parseReply(body)
 	return raw, c.errors.restore(err)
+}
+
+// message returns a new message with a JSON body in the form that c sends.
+func (c *Client) message(body []byte, data map[string]any) (*broker.Message, error) {
+	m, err := c.forms.send.message(body)
+	if err != nil {
+		return nil, err
+	}
+	m.ID, m.Context = uuid.New(), data
+	return m, nil
 }
 
 // coded gives an error of the broker its code and says what was tried.

@@ -9,8 +9,6 @@ import (
 	"strings"
 )
 
-const jsonType = "application/json"
-
 // This file holds Nameko's bodies: a request is {"args": [..], "kwargs": {..}},
 // a reply is {"result": v, "error": null} or {"result": null, "error": {..}}.
 // Several results are one array.
@@ -75,10 +73,7 @@ type call struct {
 	Kwargs *map[string]json.RawMessage `json:"kwargs"`
 }
 
-func parseRequest(contentType string, body []byte) (*call, *Error) {
-	if media, _, _ := strings.Cut(contentType, ";"); media != "" && media != jsonType {
-		return nil, Errorf(MalformedRequest, "content type %q is not accepted; send %s", contentType, jsonType)
-	}
+func parseRequest(body []byte) (*call, *Error) {
 	var c call
 	if err := json.Unmarshal(body, &c); err != nil {
 		return nil, Errorf(MalformedRequest, "request is not an object with the list \"args\" and the object \"kwargs\": %v", err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
-	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // Event names an event and the type of its payload. It belongs to one
@@ -173,9 +172,11 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 	defer cancel()
 	// An event is handled long after its emitter's deadline, so it carries none.
 	data := trailOf(ctx).send(context.Background(), c.name)
-	err = c.broker.Emit(ctx, source, event, &broker.Message{
-		ID: uuid.New(), Context: data, ContentType: jsonType, Body: body,
-	})
+	m, err := c.message(body, data)
+	if err != nil {
+		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+	}
+	err = c.broker.Emit(ctx, source, event, m)
 	return coded(err, "emit %s.%s", source, event)
 }
 

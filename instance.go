@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +24,7 @@ type instance struct {
 	methods map[string]*served
 	work    Handler // middleware around Call.work
 	errors  errorTypes
+	forms   forms
 	slots   chan struct{}
 
 	draining chan struct{}      // closed when nothing new is to be started
@@ -40,6 +40,7 @@ func newInstance(s *Service, p *process) *instance {
 		service: s, process: p, log: p.options.Logger.With("service", s.name),
 		methods: map[string]*served{}, slots: make(chan struct{}, p.options.Workers),
 		draining: make(chan struct{}), errors: errorTypes(p.options.Errors).and(s.errors),
+		forms: formsOf(&p.options),
 	}
 	for _, m := range s.methods {
 		i.methods[m.name] = &served{method: m.method, handle: i.around(m.handle)}
@@ -143,35 +144,58 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 		ctx, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
-	c, m, refused := i.read(name, req)
+	body, form, err := i.forms.read(req)
+	if err != nil {
+		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))
+	}
+	c, m, refused := i.read(name, body)
 	if refused != nil {
-		i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
-		out := answer(encodeFailure(refused))
-		out.Reject = refused.Message
-		return out
+		return i.refuse(ctx, name, form, refused)
 	}
 	if !i.acquire(ctx) {
 		if ctx.Err() == nil {
 			return nil // not started: for another instance
 		}
-		return answer(encodeFailure(onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))))
+		return answer(form, encodeFailure(onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))))
 	}
 	defer i.release()
-	err := m.handle(trail.enter(ctx, i.service.name, name, i.process.options.CallsTracked), c)
-	return answer(i.outcome(ctx, c, err))
+	err = m.handle(trail.enter(ctx, i.service.name, name, i.process.options.CallsTracked), c)
+	return answer(form, i.outcome(ctx, c, err))
 }
 
-func answer(body []byte) *broker.Message {
-	return &broker.Message{ContentType: jsonType, Body: body}
+// refuse answers a request that does not get to its handler.
+func (i *instance) refuse(ctx context.Context, name string, form *Serializer, refused *Error) *broker.Message {
+	i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
+	out := answer(form, encodeFailure(refused))
+	out.Reject = refused.Message
+	return out
+}
+
+// answer returns a reply in the form of its request. A result that has no such
+// form is an error.
+func answer(form *Serializer, body []byte) *broker.Message {
+	m, err := form.message(body)
+	if err != nil {
+		m, err = form.message(encodeFailure(unserializable(err)))
+	}
+	if err != nil {
+		m, _ = (*Serializer)(nil).message(encodeFailure(unserializable(err)))
+	}
+	return m
+}
+
+func unserializable(err error) *Error {
+	return &Error{Code: Internal, Type: "UnserializableValueError", Path: "nameko.exceptions.UnserializableValueError",
+		Message: "Unserializable value: " + err.Error()}
 }
 
 // read finds the method of a request and decodes its arguments.
-func (i *instance) read(name string, req *broker.Message) (*Call, *served, *Error) {
+func (i *instance) read(name string, body []byte) (*Call, *served, *Error) {
 	m, ok := i.methods[name]
 	if !ok {
 		return nil, nil, &Error{Code: MethodNotFound, Message: name}
 	}
-	request, refused := parseRequest(req.ContentType, req.Body)
+	request, refused := parseRequest(body)
 	if refused != nil {
 		return nil, nil, refused
 	}
@@ -189,8 +213,7 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 		if unfit == nil {
 			return body
 		}
-		err = &Error{Code: Internal, Type: "UnserializableValueError", Path: "nameko.exceptions.UnserializableValueError",
-			Message: "Unserializable value: " + unfit.Error()}
+		err = unserializable(unfit)
 	}
 	i.logFailure(ctx, c, err)
 	return encodeFailure(i.errors.failure(err))
@@ -229,7 +252,7 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handle := i.around(sub.fn)
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
-		payload, err := sub.read(m)
+		payload, err := i.payload(sub, m)
 		if err != nil {
 			i.log.ErrorContext(ctx, "event cannot be read and is kept as a dead letter",
 				"event", sub.source+"."+sub.event, "id", m.ID, "error", err)
@@ -250,11 +273,13 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	}
 }
 
-func (sub *subscription) read(m *broker.Message) (reflect.Value, error) {
-	if media, _, _ := strings.Cut(m.ContentType, ";"); media != "" && media != jsonType {
-		return reflect.Value{}, fmt.Errorf("content type %q is not accepted; send %s", m.ContentType, jsonType)
+// payload decodes the payload of an event.
+func (i *instance) payload(sub *subscription, m *broker.Message) (reflect.Value, error) {
+	body, _, err := i.forms.read(m)
+	if err != nil {
+		return reflect.Value{}, err
 	}
-	payload, err := sub.decode(m.Body)
+	payload, err := sub.decode(body)
 	if err != nil {
 		return reflect.Value{}, fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
 	}

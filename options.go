@@ -41,6 +41,14 @@ type Options struct {
 	// service and client. Default: none.
 	Errors []ErrorType
 
+	// Serializer is the form of the requests and events that are sent. Replies
+	// have that of their request. Default: JSON.
+	Serializer *Serializer
+
+	// Accept are the forms that are read beside JSON and Serializer.
+	// Default: none.
+	Accept []Serializer
+
 	// OnReady is called once, when every service takes work.
 	OnReady func()
 }

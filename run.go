@@ -96,7 +96,7 @@ func (p *process) near(service string) *instance {
 }
 
 func (p *process) client(i *instance) *Client {
-	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, near: p.near}
+	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, forms: i.forms, near: p.near}
 }
 
 // gate counts what is inside and can be shut: then nothing more enters, and
