@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	coder "github.com/coder/websocket"
+
 	"github.com/enoki-go/enoki/web"
+	"github.com/enoki-go/enoki/websocket"
 )
 
 // benchBody is one request; both sides check that its text is not empty.
@@ -67,6 +70,54 @@ func serveMany(b *testing.B, h http.Handler) {
 		if w.Code != http.StatusOK {
 			b.Fatalf("%d %s", w.Code, w.Body)
 		}
+	}
+}
+
+// BenchmarkSocketEcho is one call over an open WebSocket and its answer, on
+// the loopback network, beside an echo that has no calls.
+func BenchmarkSocketEcho(b *testing.B) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	b.Cleanup(func() { slog.SetDefault(before) })
+
+	b.Run("enoki", func(b *testing.B) {
+		route := web.WebSocket("", websocket.NewHub(nil), web.SocketMethod("echo",
+			func(_ context.Context, _, text string) (string, error) { return text, nil }, "text"))
+		server := httptest.NewServer(web.NewHandler(nil, route))
+		defer server.Close()
+		conn, _ := dial(b, server.URL+"/ws", nil)
+		defer conn.CloseNow()
+		echoMany(b, conn)
+	})
+	b.Run("bare", func(b *testing.B) {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := coder.Accept(w, r, nil)
+			if err != nil {
+				return
+			}
+			defer conn.CloseNow()
+			for {
+				kind, frame, err := conn.Read(r.Context())
+				if err != nil || conn.Write(r.Context(), kind, frame) != nil {
+					return
+				}
+			}
+		}))
+		defer server.Close()
+		conn, _, err := coder.Dial(b.Context(), server.URL, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.CloseNow()
+		echoMany(b, conn)
+	})
+}
+
+func echoMany(b *testing.B, conn *coder.Conn) {
+	b.ReportAllocs()
+	for b.Loop() {
+		send(b, conn, `{"method":"echo","data":{"text":"a line of some length, as people write them"},"correlation_id":1}`)
+		receive(b, conn)
 	}
 }
 

@@ -12,9 +12,12 @@ import (
 	"net/http/httptest"
 	"strings"
 
+	coder "github.com/coder/websocket"
+
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/web"
+	"github.com/enoki-go/enoki/websocket"
 )
 
 type postComment struct {
@@ -161,4 +164,78 @@ func ExampleHandle() {
 	fmt.Printf("%q %v\n", body, err)
 	// Output:
 	// "data: 0\n\ndata: 1\n\n" <nil>
+}
+
+// A chat room: clients call the methods, and hear what others say.
+func ExampleWebSocket() {
+	hub := websocket.NewHub(nil)
+	subscribe := func(_ context.Context, socketID, room string) ([]string, error) {
+		err := hub.Subscribe(socketID, room)
+		return hub.Subscriptions(socketID), err
+	}
+	say := func(_ context.Context, socketID, room, text string) error {
+		if text == "" {
+			return enoki.Errorf(enoki.InvalidArgument, "say something")
+		}
+		return hub.Broadcast(room, "said", text)
+	}
+	server := httptest.NewServer(web.NewHandler(nil, web.WebSocket("/ws", hub,
+		web.SocketMethod("subscribe", subscribe, "room"),
+		web.SocketMethod("say", say, "room", "text"),
+	)))
+	defer server.Close()
+
+	ctx := context.Background()
+	conn, _, err := coder.Dial(ctx, server.URL+"/ws", nil) // a browser: new WebSocket("ws://…/ws")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.CloseNow()
+	_, _, err = conn.Read(ctx) // the event "connected"
+	fmt.Println(err)
+	for _, call := range []string{
+		`{"method":"subscribe","data":{"room":"go"},"correlation_id":1}`,
+		`{"method":"say","data":{"room":"go","text":"hi"},"correlation_id":2}`,
+		`{"method":"say","data":{"room":"go","text":""},"correlation_id":3}`,
+	} {
+		if err := conn.Write(ctx, coder.MessageText, []byte(call)); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	for range 4 {
+		_, frame, err := conn.Read(ctx)
+		fmt.Println(string(frame), err)
+	}
+	// Output:
+	// <nil>
+	// {"type":"result","success":true,"data":["go"],"correlation_id":1} <nil>
+	// {"type":"event","event":"said","data":"hi"} <nil>
+	// {"type":"result","success":true,"data":null,"correlation_id":2} <nil>
+	// {"type":"result","success":false,"error":{"exc_type":"InvalidArgument","exc_path":"enoki.InvalidArgument","exc_args":["say something"],"value":"say something"},"correlation_id":3} <nil>
+}
+
+// An HTTP entrypoint of Nameko, moved: its clients see no difference.
+func ExamplePlain() {
+	h := web.NewHandler(nil, web.Plain("GET,POST", "/orders/<int:id>", func(_ context.Context, r *http.Request) (*web.Text, error) {
+		switch id := r.PathValue("id"); {
+		case id == "0":
+			return nil, enoki.Errorf(enoki.InvalidArgument, "there is no order 0")
+		case r.Method == http.MethodPost:
+			return &web.Text{Status: http.StatusCreated, Body: "made " + id}, nil
+		default:
+			return &web.Text{Body: `{"id": ` + id + `}`, Header: http.Header{"Content-Type": {"application/json"}}}, nil
+		}
+	}))
+	for _, request := range []string{"GET /orders/7", "POST /orders/7", "GET /orders/0"} {
+		method, target, _ := strings.Cut(request, " ")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+		fmt.Printf("%d %s: %q\n", w.Code, w.Header().Get("Content-Type"), w.Body)
+	}
+	// Output:
+	// 200 application/json: "{\"id\": 7}"
+	// 201 text/plain; charset=utf-8: "made 7"
+	// 400 text/plain; charset=utf-8: "Error: InvalidArgument: there is no order 0\n"
 }
