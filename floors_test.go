@@ -26,8 +26,9 @@ var floors = map[string]int{
 	"host":      3,
 	"functions": 3,
 
-	"web":       2,
-	"enokitest": 2,
+	"web":        2,
+	"serializer": 2,
+	"enokitest":  2,
 
 	".":                    1, // package enoki
 	"broker/amqp":          1,

@@ -55,7 +55,7 @@ func publishing(m *broker.Message) (amqp091.Publishing, error) {
 	return amqp091.Publishing{
 		Headers:         headers,
 		ContentType:     m.ContentType,
-		ContentEncoding: "utf-8",
+		ContentEncoding: encodingOf(m.ContentType),
 		DeliveryMode:    amqp091.Persistent,
 		Body:            m.Body,
 	}, nil
@@ -65,6 +65,14 @@ func publishing(m *broker.Message) (amqp091.Publishing, error) {
 // any parameter. A message without a content type kills it: who calls this
 // driver gives one.
 const jsonType = "application/json"
+
+// encodingOf returns the content encoding that Nameko gives a content type.
+func encodingOf(contentType string) string {
+	if contentType == "application/x-msgpack" {
+		return "binary"
+	}
+	return "utf-8"
+}
 
 func orNew(id string) string {
 	if id != "" {

@@ -181,14 +181,15 @@ func (m *member) serve(d *delivery) {
 	}
 }
 
-// reply publishes the reply as Nameko does: in the request's content type unless it has its own,
-// without context, to the exchange of the requests.
+// reply publishes the reply as Nameko does: without context, to the exchange
+// of the requests. It has the request's content type unless it has its own.
 func (m *member) reply(d *delivery, reply *broker.Message) {
+	contentType := cmp.Or(reply.ContentType, d.ContentType)
 	err := m.publish(d, &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
 		msg: amqp091.Publishing{
-			ContentType:     cmp.Or(reply.ContentType, d.ContentType),
-			ContentEncoding: "utf-8",
+			ContentType:     contentType,
+			ContentEncoding: encodingOf(contentType),
 			DeliveryMode:    amqp091.Persistent,
 			CorrelationId:   d.CorrelationId,
 			Body:            reply.Body,
