@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/pysource"
+)
+
+// contractOptions are the flags of enoki contract.
+type contractOptions struct {
+	from    string // Python file
+	pkg     string // name of the Go package; empty means the service's with "api"
+	service string // the only one to write; empty means all
+	output  string // Go file; empty means stdout
+}
+
+func (c *cli) contractCommand() *cobra.Command {
+	var o contractOptions
+	cmd := &cobra.Command{
+		Use:   "contract --from FILE",
+		Short: "Write a Go contract from the Python source of a Nameko service",
+		Long: `Write a Go contract from the Python source of a Nameko service: a struct with a
+function for each @rpc method and a variable for each event that it dispatches.
+Types come from annotations; where there are none, they are any. The file is
+yours to edit: it is written once, and never over one that is there.
+
+It reads one file and runs nothing; Python need not be installed.`,
+		Example: example(
+			`enoki contract --from services/register.py -o registerapi/register.go`,
+			`enoki contract --from services/all.py --service push --package pushapi`),
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return c.contract(o) },
+	}
+	cmd.Flags().StringVar(&o.from, "from", "", "Python file of the service")
+	cmd.Flags().StringVar(&o.pkg, "package", "", `name of the Go package (default: that of the service and "api")`)
+	cmd.Flags().StringVar(&o.service, "service", "", "write this service only (default: all of the file)")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "Go file to write, with its directory (default: stdout)")
+	return cmd
+}
+
+func (c *cli) contract(o contractOptions) error {
+	switch {
+	case o.from == "":
+		return usageError{errors.New("--from is missing; name the Python file of the service")}
+	case o.pkg != "" && (!token.IsIdentifier(o.pkg) || o.pkg == "_"):
+		return usageError{fmt.Errorf("--package %s can't be the name of a Go package; take lower-case letters, such as registerapi", o.pkg)}
+	}
+	module, services, err := readServices(o)
+	if err != nil {
+		return err
+	}
+	if o.pkg == "" {
+		o.pkg = packageName(services, o.from)
+	}
+	file, err := writeContract(o.pkg, filepath.ToSlash(o.from), module, services)
+	if err != nil {
+		return err
+	}
+	if o.output != "" {
+		if err := create(o.output, file.source); err != nil {
+			return err
+		}
+	}
+	return c.printContract(o, file)
+}
+
+// readServices returns the services of the Python file that are wanted, at
+// least one.
+func readServices(o contractOptions) (*pysource.Module, []*namekoService, error) {
+	src, err := os.ReadFile(o.from)
+	if err != nil {
+		return nil, nil, err
+	}
+	module, err := pysource.Parse(o.from, src)
+	if err != nil {
+		return nil, nil, enoki.Errorf(enoki.InvalidArgument, "%w", err)
+	}
+	services, nameless := findServices(module)
+	services, err = chooseServices(o, services, nameless)
+	return module, services, err
+}
+
+// chooseServices returns the service that --service names, or all. One whose
+// name only a run of Python would tell takes that name when it is the only one.
+func chooseServices(o contractOptions, services, nameless []*namekoService) ([]*namekoService, error) {
+	var names []string
+	for _, s := range services {
+		if s.name == o.service {
+			return []*namekoService{s}, nil
+		}
+		names = append(names, s.name)
+	}
+	switch {
+	case o.service == "" && len(services) > 0:
+		return services, nil
+	case o.service != "" && len(nameless) == 1:
+		nameless[0].name = o.service
+		return nameless, nil
+	case o.service != "" && len(services) > 0:
+		return nil, enoki.Errorf(enoki.NotFound, "%s: no service %s; there is %s", o.from, o.service, strings.Join(names, ", "))
+	case len(nameless) > 0:
+		s := nameless[0]
+		return nil, enoki.Errorf(enoki.NotFound, "%s:%d: class %s has @rpc methods, but its name is %s, which this file does not say; give it with --service NAME",
+			o.from, s.class.Line, s.class.Name, s.nameSource)
+	}
+	return nil, enoki.Errorf(enoki.NotFound, `%s: no Nameko service: no class with name = "…" and a method with @rpc`, o.from)
+}
+
+// packageName is registerapi for the service register, and for a file with
+// several services made of the file's name.
+func packageName(services []*namekoService, from string) string {
+	name := services[0].name
+	if len(services) > 1 {
+		name = strings.TrimSuffix(filepath.Base(from), filepath.Ext(from))
+	}
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name))
+	if name == "" || name[0] <= '9' {
+		name = "service" + name
+	}
+	return name + "api"
+}
+
+// create writes a file that must not be there, and the directories above it.
+func create(name string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return enoki.Errorf(enoki.AlreadyExists, "%s is there already and may hold edits of yours; remove it, or name another file", name)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Close())
+}
+
+// jsonContract is what enoki contract --json writes.
+type jsonContract struct {
+	Package  string                `json:"package"`
+	File     string                `json:"file,omitempty"`   // where it was written
+	Source   string                `json:"source,omitempty"` // when it was not written to a file
+	Services []jsonContractService `json:"services"`
+}
+
+type jsonContractService struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Methods []string `json:"methods"`
+}
+
+func (c *cli) printContract(o contractOptions, file *contractFile) error {
+	if c.json {
+		out := jsonContract{Package: o.pkg, File: o.output, Services: file.services}
+		if o.output == "" {
+			out.Source = string(file.source)
+		}
+		return writeJSON(c.stdout, out)
+	}
+	if o.output == "" {
+		_, err := c.stdout.Write(file.source)
+		return err
+	}
+	for _, s := range file.services {
+		c.say("%s: %s.%s with %s", o.output, o.pkg, s.Type, strings.Join(s.Methods, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/pysource"
+)
+
+// contractFile is a Go file with the contracts of services.
+type contractFile struct {
+	source   []byte
+	services []jsonContractService
+}
+
+// contractWriter writes such a file, from above to below.
+type contractWriter struct {
+	types   annotations
+	body    bytes.Buffer
+	hasVars bool // events, which need package enoki
+	file    contractFile
+}
+
+// writeContract returns the file for services of a module, formatted.
+func writeContract(pkg, from string, m *pysource.Module, services []*namekoService) (*contractFile, error) {
+	w := &contractWriter{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}}
+	for _, s := range services {
+		if err := w.service(s); err != nil {
+			return nil, enoki.Errorf(enoki.InvalidArgument, "%s:%d: %w", from, s.class.Line, err)
+		}
+	}
+	w.structs()
+	var out bytes.Buffer
+	out.WriteString(heading(pkg, from, services))
+	if w.hasVars {
+		out.WriteString("import (\n\"context\"\n\n\"" + enokiPath + "\"\n)\n")
+	} else {
+		out.WriteString("import \"context\"\n")
+	}
+	out.Write(w.body.Bytes())
+	var err error
+	if w.file.source, err = format.Source(out.Bytes()); err != nil {
+		return nil, fmt.Errorf("the contract from %s is not Go, please report it: %w", from, err)
+	}
+	return &w.file, nil
+}
+
+func heading(pkg, from string, services []*namekoService) string {
+	var list []string
+	for _, s := range services {
+		list = append(list, s.name)
+	}
+	what := "the contract of the Nameko service "
+	if len(list) > 1 {
+		what = "the contracts of the Nameko services "
+	}
+	text := fmt.Sprintf("Package %s holds %s%s.\n\nWritten by enoki contract from %s, and yours to edit: give each any its type.",
+		pkg, what, strings.Join(list, ", "), from)
+	return commentLines(text) + "package " + pkg + "\n\n"
+}
+
+// gofmtQuotes takes from text what gofmt makes typographic quotes of: Python's
+// empty string, and the code of reStructuredText.
+var gofmtQuotes = strings.NewReplacer("''", `""`, "``", "`")
+
+// commentLines writes text as comment lines, without what Go does not want in its
+// source.
+func commentLines(text string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(gofmtQuotes.Replace(text), "\n") {
+		line = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) || r == '\ufeff' {
+				return ' '
+			}
+			return r
+		}, line)
+		b.WriteString(strings.TrimRight("// "+line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// paragraphs joins those that are not empty.
+func paragraphs(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	return strings.Join(parts, "\n\n")
+}
+
+func (w *contractWriter) service(s *namekoService) error {
+	name := w.types.names.take(exported(s.name), "Service")
+	out := jsonContractService{Name: s.name, Type: name, Methods: []string{}}
+	fields := names{}
+	var body strings.Builder
+	var left []string // methods that Go can't have
+	wide := false     // the field before has a comment
+	for _, f := range s.methods {
+		field, err := w.method(s, f, fields)
+		if err != nil {
+			left = append(left, fmt.Sprintf("%s is not here: %v.", f.Name, err))
+			continue
+		}
+		commented := strings.HasPrefix(field, "//")
+		if len(out.Methods) > 0 && (commented || wide) {
+			body.WriteByte('\n')
+		}
+		wide = commented
+		body.WriteString(field)
+		out.Methods = append(out.Methods, f.Name)
+	}
+	if len(out.Methods) == 0 {
+		return fmt.Errorf("class %s has no method for a contract: %s", s.class.Name, strings.Join(left, " "))
+	}
+	if !isEventName(s.name) {
+		s.notes = append(s.notes, fmt.Sprintf("Enoki calls no service by the name %q: it takes %s.", s.name, enokiNames))
+	}
+	doc := fmt.Sprintf("%s is what the service %s offers, of its class %s.", name, s.name, s.class.Name)
+	w.body.WriteString("\n" + commentLines(paragraphs(doc, s.class.Doc, handled(s), strings.Join(append(s.notes, left...), "\n"))))
+	fmt.Fprintf(&w.body, "type %s struct {\n%s}\n", name, body.String())
+	w.events(s)
+	w.file.services = append(w.file.services, out)
+	return nil
+}
+
+// handled lists the events that a service handles.
+func handled(s *namekoService) string {
+	var lines []string
+	for _, e := range s.handles {
+		event := e.source + "." + e.name
+		if e.name == "" {
+			event = "(" + e.code + ")"
+		}
+		lines = append(lines, fmt.Sprintf("It handles the event %s (%s).", event, e.handler))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// events declares those that a service dispatches.
+func (w *contractWriter) events(s *namekoService) {
+	var vars, others strings.Builder
+	for _, e := range s.emits {
+		switch {
+		case e.name == "":
+			others.WriteString(commentLines(fmt.Sprintf("Line %d: %s dispatches an event whose type only a run tells.", e.line, e.code)))
+		case !isEventName(e.name) || !isEventName(s.name):
+			others.WriteString(commentLines(fmt.Sprintf("Line %d: Enoki knows no event by the name %q of %q: it takes %s.", e.line, e.name, s.name, enokiNames)))
+		default:
+			w.hasVars = true
+			fmt.Fprintf(&vars, "%s = enoki.NewEvent[any](%q, %q)\n", w.types.names.take(exported(e.name), "Event"), s.name, e.name)
+		}
+	}
+	if others.Len() > 0 {
+		w.body.WriteString("\n" + others.String())
+	}
+	if vars.Len() > 0 {
+		fmt.Fprintf(&w.body, "\n%svar (\n%s)\n", commentLines("Events that "+s.name+" emits."), vars.String())
+	}
+}
+
+const enokiNames = "ASCII letters, digits, '_' and '-', a letter first"
+
+// isEventName reports whether Enoki takes a name for an event or a service.
+func isEventName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || (r < '0' || r > '9') && r != '-') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// structs declares the TypedDicts that the contracts use.
+func (w *contractWriter) structs() {
+	for _, s := range w.types.structs {
+		doc := paragraphs(s.name+" is a TypedDict.", s.doc)
+		fmt.Fprintf(&w.body, "\n%stype %s struct {\n", commentLines(doc), s.name)
+		for _, f := range s.fields {
+			note := ""
+			if f.note != "" {
+				note = " // " + f.note
+			}
+			fmt.Fprintf(&w.body, "%s %s `json:%q`%s\n", f.name, f.typ, f.json, note)
+		}
+		w.body.WriteString("}\n")
+	}
+}

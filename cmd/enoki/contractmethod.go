@@ -1,0 +1,208 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/enoki-go/enoki/internal/pysource"
+)
+
+// contractMethod is a field of a contract in the making.
+type contractMethod struct {
+	names    names
+	params   []contractParam
+	defaults []string // "limit=10"
+	notes    []string
+	variable []string // *args and **kwargs
+}
+
+type contractParam struct {
+	name, typ  string // Go
+	python     string
+	optional   bool
+	byNameOnly bool
+}
+
+// method returns the field for a method with its comment, or why there is none.
+func (w *contractWriter) method(s *namekoService, f *pysource.Function, fields names) (string, error) {
+	if !isArgument(f.Name) {
+		return "", fmt.Errorf("its name is not made of ASCII letters, digits and '_'")
+	}
+	m := contractMethod{names: names{"ctx": true}}
+	for i, p := range withoutSelf(f) {
+		if err := w.param(&m, i, p); err != nil {
+			return "", err
+		}
+	}
+	m.requiredFirst()
+	results := w.results(&m, f)
+	if len(m.variable) > 0 {
+		m.notes = append(m.notes, fmt.Sprintf("Python takes %s as well, which are left out here; client.Call(ctx, %q, %q, []any{…}, map[string]any{…}) passes them.",
+			strings.Join(m.variable, " and "), s.name, f.Name))
+	}
+	if len(m.defaults) > 0 {
+		m.notes = slices.Insert(m.notes, 0, "Defaults: "+strings.Join(m.defaults, ", ")+".")
+	}
+	var b strings.Builder
+	if text := paragraphs(f.Doc, strings.Join(m.notes, "\n")); text != "" {
+		b.WriteString(commentLines(text))
+	}
+	fmt.Fprintf(&b, "%s func(%s) %s `rpc:%q%s`\n", fields.take(exported(f.Name), ""), m.signature(), results, f.Name, m.args())
+	return b.String(), nil
+}
+
+// withoutSelf returns the parameters that a caller gives.
+func withoutSelf(f *pysource.Function) []pysource.Param {
+	static := func(d pysource.Expr) bool { return d.Text() == "staticmethod" }
+	if len(f.Params) == 0 || f.Params[0].Kind > pysource.PositionalOnly || slices.ContainsFunc(f.Decorators, static) {
+		return f.Params
+	}
+	return f.Params[1:]
+}
+
+// isArgument reports whether a contract takes a name for a method or an
+// argument.
+func isArgument(s string) bool { return isEventName(s) && !strings.Contains(s, "-") }
+
+func (w *contractWriter) param(m *contractMethod, i int, p pysource.Param) error {
+	switch p.Kind {
+	case pysource.VarPositional:
+		m.variable = append(m.variable, "*"+p.Name)
+		return nil
+	case pysource.VarKeyword:
+		m.variable = append(m.variable, "**"+p.Name)
+		return nil
+	}
+	place := fmt.Sprintf("arg%d", i+1)
+	if p.Name == "" { // Python 2's tuple, which goes by position
+		p.Name = place
+	}
+	if !isArgument(p.Name) {
+		return fmt.Errorf("the name of its parameter %s is not made of ASCII letters, digits and '_'", p.Name)
+	}
+	t := w.types.read(p.Annotation)
+	if t.text == "" { // annotated with None alone
+		t = anyType
+	}
+	if t.note != "" {
+		m.notes = append(m.notes, p.Name+" is "+t.note+".")
+	}
+	c := contractParam{name: cmp.Or(parameter(p.Name), place), typ: t.text, python: p.Name, byNameOnly: p.Kind == pysource.KeywordOnly}
+	c.name = m.names.take(c.name, "_")
+	if p.Default != nil {
+		m.giveDefault(&c, p, t)
+	}
+	m.params = append(m.params, c)
+	return nil
+}
+
+// giveDefault makes a parameter one that may be left out. A contract leaves
+// out what is zero, so where that is not the default, only a pointer tells
+// zero from nothing.
+func (m *contractMethod) giveDefault(c *contractParam, p pysource.Param, t goType) {
+	c.optional = true
+	m.defaults = append(m.defaults, p.Name+"="+defaultText(p.Default))
+	if t.plain && !isZero(t.text, p.Default) {
+		c.typ = "*" + c.typ
+	}
+	if p.Kind == pysource.PositionalOnly {
+		m.notes = append(m.notes, p.Name+" goes by position in Python: give it only with all before it.")
+	}
+}
+
+// defaultText writes a default on one line.
+func defaultText(e pysource.Expr) string {
+	if s, ok := e.(*pysource.String); ok {
+		return strconv.Quote(s.Value)
+	}
+	return strings.Join(strings.Fields(e.Text()), " ")
+}
+
+// isZero reports whether a Python value is the zero value of a Go type.
+func isZero(typ string, python pysource.Expr) bool {
+	switch typ {
+	case "string":
+		s, ok := python.(*pysource.String)
+		return ok && s.Value == ""
+	case "int", "float64":
+		return slices.Contains([]string{"0", "0.0", "0.", "-0"}, python.Text())
+	case "bool":
+		return python.Text() == "False"
+	}
+	return false
+}
+
+// requiredFirst puts, of the parameters that go by name only, the required
+// ones first. Their order is free, and optional ones come last in Go.
+func (m *contractMethod) requiredFirst() {
+	star := slices.IndexFunc(m.params, func(p contractParam) bool { return p.byNameOnly })
+	if star < 0 {
+		return
+	}
+	byName := m.params[star:]
+	required := slices.DeleteFunc(slices.Clone(byName), func(p contractParam) bool { return p.optional })
+	optional := slices.DeleteFunc(slices.Clone(byName), func(p contractParam) bool { return !p.optional })
+	copy(byName, append(required, optional...))
+}
+
+// signature writes the parameters, with one type for those that share it.
+func (m *contractMethod) signature() string {
+	var b strings.Builder
+	b.WriteString("ctx context.Context")
+	for i, p := range m.params {
+		b.WriteString(", " + p.name)
+		if i+1 == len(m.params) || m.params[i+1].typ != p.typ {
+			b.WriteString(" " + p.typ)
+		}
+	}
+	return b.String()
+}
+
+// args writes the args tag.
+func (m *contractMethod) args() string {
+	var list []string
+	star := false
+	for _, p := range m.params {
+		if p.byNameOnly && !star {
+			star = true
+			list = append(list, "*")
+		}
+		name := p.python
+		if p.optional {
+			name += "?"
+		}
+		list = append(list, name)
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" args:%q", strings.Join(list, ","))
+}
+
+// results writes what the function returns.
+func (w *contractWriter) results(m *contractMethod, f *pysource.Function) string {
+	t := anyType
+	if f.Returns != nil {
+		t = w.types.read(f.Returns)
+	}
+	if t.note != "" {
+		m.notes = append(m.notes, "The result is "+t.note+".")
+	}
+	switch {
+	case t.text == "":
+		return "error"
+	case len(t.items) < 2:
+		return "(" + t.text + ", error)"
+	}
+	var list []string
+	for i, item := range t.items {
+		list = append(list, item.text)
+		if item.note != "" {
+			m.notes = append(m.notes, fmt.Sprintf("Result %d is %s.", i+1, item.note))
+		}
+	}
+	return "(" + strings.Join(append(list, "error"), ", ") + ")"
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/enoki-go/enoki/internal/pysource"
+)
+
+// namekoService is a Nameko service as its class declares it.
+type namekoService struct {
+	name       string // "" when only a run of Python would tell
+	nameSource string // what stands for it in the source
+	class      *pysource.Class
+	methods    []*pysource.Function // those with @rpc
+	emits      []namekoEvent
+	handles    []namekoEvent
+	notes      []string // what could not be read
+}
+
+// namekoEvent is an event of a service.
+type namekoEvent struct {
+	source  string // service
+	name    string // type; "" when only a run of Python would tell
+	code    string // what stands for both in the source
+	line    int
+	handler string // method that handles it, with its mode
+}
+
+// findServices returns the classes that have a name and an @rpc method;
+// nameless are those whose name is not a string of the file.
+func findServices(m *pysource.Module) (services, nameless []*namekoService) {
+	for _, class := range m.Classes {
+		lineage, strangers := m.Lineage(class)
+		name := attribute(lineage, "name")
+		if name == nil {
+			continue // a mixin
+		}
+		r := serviceReader{module: m, lineage: lineage, service: &namekoService{class: class, nameSource: name.Value.Text()}}
+		r.read(strangers)
+		if len(r.service.methods) == 0 {
+			continue
+		}
+		var known bool
+		if r.service.name, known = m.String(name.Value, lineage...); known {
+			services = append(services, r.service)
+		} else {
+			nameless = append(nameless, r.service)
+		}
+	}
+	return services, nameless
+}
+
+// attribute returns what a class or those it inherits from assign to a name,
+// or nil.
+func attribute(lineage []*pysource.Class, name string) *pysource.Assign {
+	for _, c := range lineage {
+		if a := c.Assign(name); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// serviceReader reads the class of a service.
+type serviceReader struct {
+	module  *pysource.Module
+	lineage []*pysource.Class
+	service *namekoService
+}
+
+func (r *serviceReader) read(strangers []pysource.Expr) {
+	for _, base := range strangers {
+		r.note("%s is not in this file; what it declares is missing here.", base.Text())
+	}
+	dispatchers := r.dispatchers()
+	for _, f := range methodsOf(r.lineage) {
+		for _, d := range f.Decorators {
+			r.decorator(f, d)
+		}
+		for _, call := range f.Calls {
+			if slices.Contains(dispatchers, call.Callee) {
+				r.dispatch(call)
+			}
+		}
+	}
+}
+
+// methodsOf returns those of a class and the ones it inherits, first its own.
+func methodsOf(lineage []*pysource.Class) []*pysource.Function {
+	var found []*pysource.Function
+	hidden := map[string]bool{}
+	for _, c := range lineage {
+		var own []*pysource.Function
+		for _, f := range slices.Backward(c.Methods) { // a later def replaces an earlier one
+			if !hidden[f.Name] {
+				own = append(own, f)
+			}
+			hidden[f.Name] = true
+		}
+		slices.Reverse(own)
+		found = append(found, own...)
+		for _, a := range c.Assigns {
+			hidden[a.Name] = hidden[a.Name] || a.Value != nil
+		}
+	}
+	return found
+}
+
+// dispatchers are the names by which methods call the event dispatchers of
+// the service.
+func (r *serviceReader) dispatchers() []string {
+	var names []string
+	for _, c := range r.lineage {
+		for _, a := range c.Assigns {
+			if call, ok := a.Value.(*pysource.Call); ok && strings.HasSuffix("."+r.module.Path(call.Func), ".EventDispatcher") {
+				names = append(names, "self."+a.Name)
+			}
+		}
+	}
+	return names
+}
+
+func (r *serviceReader) decorator(f *pysource.Function, d pysource.Expr) {
+	var args []pysource.Arg
+	if call, ok := d.(*pysource.Call); ok {
+		d, args = call.Func, call.Args
+	}
+	switch {
+	case r.isRPC(d):
+		if !slices.Contains(r.service.methods, f) {
+			r.service.methods = append(r.service.methods, f)
+		}
+	case r.module.Means(d, "nameko.events.event_handler"):
+		r.handler(f, args)
+	}
+}
+
+// isRPC reports whether a decorator is Nameko's rpc, by whichever name. One of
+// another package's that is called rpc is taken for it too, since teams extend
+// Nameko's; but not the others of Nameko itself, as that for WebSockets.
+func (r *serviceReader) isRPC(d pysource.Expr) bool {
+	d = r.preset(d)
+	if r.module.Means(d, "nameko.rpc.rpc") || r.module.Means(d, "nameko.rpc.Rpc.decorator") {
+		return true
+	}
+	path := r.module.Path(d)
+	from, ok := strings.CutSuffix(path, ".rpc")
+	if !ok || strings.HasPrefix(path, "nameko.") {
+		return false
+	}
+	r.note("@%s of %s is taken for Nameko's.", d.Text(), strings.TrimRight(from, "."))
+	return true
+}
+
+// preset returns rpc for a name that is partial(rpc, …).
+func (r *serviceReader) preset(d pysource.Expr) pysource.Expr {
+	name, ok := d.(*pysource.Name)
+	if !ok {
+		return d
+	}
+	call, ok := r.module.Value(name.ID).(*pysource.Call)
+	if ok && len(call.Args) > 0 && strings.HasSuffix("."+r.module.Path(call.Func), ".partial") {
+		return call.Args[0].Value
+	}
+	return d
+}
+
+func (r *serviceReader) handler(f *pysource.Function, args []pysource.Arg) {
+	source, name := argument(args, 0, "source_service"), argument(args, 1, "event_type")
+	if source == nil || name == nil {
+		return // Python refuses it as well
+	}
+	e := namekoEvent{code: source.Text() + ", " + name.Text(), line: f.Line, handler: f.Name}
+	mode := argument(args, 2, "handler_type")
+	for path, word := range map[string]string{"nameko.events.BROADCAST": "broadcast", "nameko.events.SINGLETON": "singleton"} {
+		if mode != nil && r.module.Means(mode, path) {
+			e.handler += ", " + word
+		}
+	}
+	var sourceKnown, nameKnown bool
+	e.source, sourceKnown = r.module.String(source, r.lineage...)
+	e.name, nameKnown = r.module.String(name, r.lineage...)
+	if !sourceKnown || !nameKnown {
+		e.name = ""
+	}
+	r.service.handles = append(r.service.handles, e)
+}
+
+// argument returns an argument that goes by position or by name, or nil.
+func argument(args []pysource.Arg, i int, name string) pysource.Expr {
+	for _, a := range args {
+		if a.Name == name {
+			return a.Value
+		}
+	}
+	if i < len(args) && args[i].Name == "" {
+		return args[i].Value
+	}
+	return nil
+}
+
+func (r *serviceReader) dispatch(call pysource.BodyCall) {
+	e := namekoEvent{code: call.Callee + "(…)", line: call.Line}
+	if call.First != nil && (call.First.Name == "" || call.First.Name == "event_type") {
+		e.name, _ = r.module.String(call.First.Value, r.lineage...)
+	}
+	known := func(other namekoEvent) bool { return e.name != "" && other.name == e.name }
+	if !slices.ContainsFunc(r.service.emits, known) {
+		r.service.emits = append(r.service.emits, e)
+	}
+}
+
+func (r *serviceReader) note(format string, a ...any) {
+	note := fmt.Sprintf(format, a...)
+	if !slices.Contains(r.service.notes, note) {
+		r.service.notes = append(r.service.notes, note)
+	}
+}

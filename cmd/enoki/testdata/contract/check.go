@@ -1,0 +1,38 @@
+// The program of TestContractsWork: it binds and serves the contracts that
+// enoki contract has written, and prints the services whose are sound.
+package main
+
+import (
+	"fmt"
+	"log"
+	"reflect"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/articlesapi"
+	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/ordersapi"
+	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/registerapi"
+)
+
+func main() {
+	b := memory.New()
+	client := enoki.NewClient(b, nil)
+	check(client, "register", &registerapi.Register{})
+	check(client, "articles", &articlesapi.Articles{})
+	check(client, "orders", &ordersapi.Orders{})
+	check(client, "stock", &ordersapi.Stock{})
+	if err := b.Close(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func check(client *enoki.Client, service string, contract any) {
+	if err := enoki.Bind(client, service, contract); err != nil {
+		log.Fatal(err)
+	}
+	served := reflect.ValueOf(contract).Elem().Interface() // bound, so that every function is set
+	if err := enoki.NewService(service, enoki.RPC(served)).Check(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(service, " ")
+}
