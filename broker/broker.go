@@ -9,6 +9,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -26,9 +27,9 @@ type Broker interface {
 	Call(ctx context.Context, service, method string, req *Message) (*Message, error)
 
 	// Emit publishes an event of the service source. A nil error means that
-	// the broker has stored it for every Pool and Singleton subscription that
-	// exists, whether or not an instance is there to handle it. An event that
-	// nobody subscribes to is dropped, and that is no error.
+	// the broker has stored it for every subscription that exists and lasts,
+	// whether or not an instance is there to handle it. An event that nobody
+	// subscribes to is dropped, and that is no error.
 	//
 	// The error is ErrNotDelivered, ErrUnknownOutcome, ErrBlocked, ErrClosed
 	// or the error of ctx. After ErrUnknownOutcome the event may be emitted
@@ -135,10 +136,48 @@ type Subscription struct {
 	// stay the same over releases.
 	Handler string
 
+	// Ephemeral has the broker forget the subscription, and the events that
+	// wait for it, when the last instance that has it is gone: at once when
+	// that one leaves with nothing unsettled, and within 5 minutes otherwise.
+	// A Broadcast without BroadcastID is so anyway. Join refuses to make one
+	// of a subscription that is there and lasts, and the other way round.
+	Ephemeral bool
+
+	// BroadcastID keeps a Broadcast over the absence of its instance: the
+	// broker stores the events for whoever joins with the same id next. It is
+	// letters, digits, '_', '-' and '.', and unique among the instances that
+	// are there at one time; those with the same id share its events.
+	BroadcastID string
+
 	// Handle takes one event and says what becomes of it. It runs in a
 	// goroutine of its own for each event. ctx ends when the member has to
 	// leave at once.
 	Handle func(ctx context.Context, m *Message) Settlement
+}
+
+// Lasts tells whether the broker keeps the subscription, and events for it,
+// while no instance is there.
+func (s *Subscription) Lasts() bool {
+	return s.BroadcastID != "" || s.Mode != Broadcast && !s.Ephemeral
+}
+
+// Check returns what can't be meant by a subscription. Every driver refuses it
+// in Join.
+func (s *Subscription) Check() error {
+	var wrong string
+	switch {
+	case s.Handle == nil:
+		wrong = "has no function"
+	case s.Mode != Pool && s.Mode != Broadcast && s.Mode != Singleton:
+		wrong = fmt.Sprintf("has mode %q, want %q, %q or %q", s.Mode, Pool, Broadcast, Singleton)
+	case s.BroadcastID != "" && s.Mode != Broadcast:
+		wrong = fmt.Sprintf("has the broadcast id %q and mode %q; only a broadcast has an id", s.BroadcastID, s.Mode)
+	case s.BroadcastID != "" && s.Ephemeral:
+		wrong = fmt.Sprintf("is ephemeral and has the broadcast id %q, which is for one that lasts; drop one of the two", s.BroadcastID)
+	default:
+		return nil
+	}
+	return fmt.Errorf("handler %q of event %s.%s %s", s.Handler, s.Source, s.Event, wrong)
 }
 
 // Mode says who gets one event.

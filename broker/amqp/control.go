@@ -35,8 +35,8 @@ func cancelKey(service string) string { return "service." + service }
 // controlQueue is this instance's own.
 func (m *member) controlQueue() queue {
 	return queue{
-		name: "enoki.control-" + m.service.Name + "-" + m.service.ID, own: true,
-		bindings: []binding{{control, pingKey}, {control, cancelKey(m.service.Name)}},
+		name: "enoki.control-" + m.service.Name + "-" + m.service.ID, exclusive: true,
+		bindings: []binding{{exchange: control, key: pingKey}, {exchange: control, key: cancelKey(m.service.Name)}},
 	}
 }
 

@@ -41,6 +41,16 @@ type Config struct {
 	// rpc_exchange. Default "nameko-rpc".
 	RPCExchange string
 
+	// AutoDeleteEvents has the exchanges of events go when the last queue is
+	// unbound: Nameko's AUTO_DELETE_EVENT_EXCHANGES, and what Nameko up to 2.12
+	// did. All services of a cluster must agree. Default: they stay.
+	AutoDeleteEvents bool
+
+	// EventsUndeclared leaves the exchanges of events to others, who must have
+	// declared them: Nameko's DECLARE_EVENT_EXCHANGES: false. Default: they are
+	// declared before they are used.
+	EventsUndeclared bool
+
 	// Heartbeat is how often each side shows that it lives; a peer that was
 	// silent for one and a half times as long is taken for dead. Default
 	// 60 s. The URL's parameter heartbeat, in seconds, goes first.

@@ -12,8 +12,9 @@ import (
 )
 
 // eventsOf returns the exchange of the events of a service.
-func eventsOf(source string) exchange {
-	return exchange{name: source + ".events", kind: amqp091.ExchangeTopic}
+func (d *Driver) eventsOf(source string) exchange {
+	return exchange{name: source + ".events", kind: amqp091.ExchangeTopic,
+		autoDelete: d.config.AutoDeleteEvents, undeclared: d.config.EventsUndeclared}
 }
 
 // Emit implements [broker.Broker]. The broker drops an event that no queue is
@@ -27,7 +28,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 		return err
 	}
 	msg.MessageId = orNew(m.ID)
-	ex := eventsOf(source)
+	ex := d.eventsOf(source)
 	for range 2 {
 		if err = d.declare(ctx, ex); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)

@@ -40,6 +40,11 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 	if err := d.open(ctx); err != nil {
 		return nil, err
 	}
+	for _, sub := range s.Subscriptions {
+		if err := sub.Check(); err != nil {
+			return nil, fmt.Errorf("join as %q: %w", s.Name, err)
+		}
+	}
 	m := &member{
 		driver: d, service: s, left: make(chan struct{}), running: map[string]context.CancelFunc{},
 		log: d.log.With("service", s.Name, "instance", s.ID),
@@ -72,7 +77,7 @@ func (m *member) work() []*consumer {
 		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
 	}
 	for _, sub := range m.service.Subscriptions {
-		h := &handler{member: m, Subscription: sub, queue: subscriptionQueue(m.service.Instance, sub)}
+		h := &handler{member: m, Subscription: sub, queue: m.driver.subscriptionQueue(m.service.Instance, sub)}
 		work = append(work, m.newConsumer(h.queue, workers, h.handle))
 	}
 	return work
@@ -87,22 +92,22 @@ func (m *member) all() []*consumer { return append([]*consumer{m.control}, m.con
 // requestsOf returns the queue that all instances of a service take its calls
 // from.
 func (d *Driver) requestsOf(service string) queue {
-	return queue{name: "rpc-" + service, bindings: []binding{{d.rpcExchange(), service + ".*"}}}
+	return queue{name: "rpc-" + service, bindings: []binding{{exchange: d.rpcExchange(), key: service + ".*"}}}
 }
 
 // subscriptionQueue returns Nameko's queue for the events of sub.
-func subscriptionQueue(i broker.Instance, sub broker.Subscription) queue {
+func (d *Driver) subscriptionQueue(i broker.Instance, sub broker.Subscription) queue {
 	q := queue{
-		name:     "evt-" + sub.Source + "-" + sub.Event,
-		bindings: []binding{{eventsOf(sub.Source), sub.Event}},
+		name:       "evt-" + sub.Source + "-" + sub.Event,
+		autoDelete: !sub.Lasts(),
+		exclusive:  sub.Mode == broker.Broadcast && !sub.Lasts(),
+		bindings:   []binding{{exchange: d.eventsOf(sub.Source), key: sub.Event}},
 	}
-	switch sub.Mode {
-	case broker.Singleton:
-	case broker.Broadcast:
-		q.own = true
-		q.name += "--" + i.Name + "." + sub.Handler + "-" + i.ID
-	default:
+	if sub.Mode != broker.Singleton {
 		q.name += "--" + i.Name + "." + sub.Handler
+	}
+	if sub.Mode == broker.Broadcast {
+		q.name += "-" + cmp.Or(sub.BroadcastID, i.ID)
 	}
 	return q
 }

@@ -20,7 +20,7 @@ import (
 // there; the others on it must not notice.
 func TestRefusedPublishHarmsNoOther(t *testing.T) {
 	d, s := dial(t, Config{}), newSniffer(t)
-	good := exchange{name("good"), "fanout"}
+	good := exchange{name: name("good"), kind: "fanout"}
 	arrived := s.bind(good, "")
 	publish := func(exchange, id string) error {
 		return d.publisher.publish(within(t, patience), &outgoing{exchange: exchange, repeatable: true,

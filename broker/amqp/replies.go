@@ -71,7 +71,7 @@ func (r *replies) queue() queue {
 	return queue{
 		name:     "rpc.reply-" + c.Owner + "-" + r.key,
 		args:     amqp091.Table{amqp091.QueueTTLArg: int32(c.replyExpiry.Milliseconds())},
-		bindings: []binding{{r.driver.rpcExchange(), r.key}},
+		bindings: []binding{{exchange: r.driver.rpcExchange(), key: r.key}},
 	}
 }
 

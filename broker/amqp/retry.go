@@ -42,7 +42,7 @@ func rung(delay time.Duration) queue {
 			amqp091.QueueMessageTTLArg: int32(d.Milliseconds()),
 			"x-dead-letter-exchange":   amqp091.DefaultExchange,
 		},
-		bindings: []binding{{exchange{name, amqp091.ExchangeFanout}, ""}},
+		bindings: []binding{{exchange: exchange{name: name, kind: amqp091.ExchangeFanout}}},
 	}
 }
 

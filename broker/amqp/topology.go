@@ -14,10 +14,15 @@ type topology interface {
 	fmt.Stringer
 }
 
-// exchange is a durable exchange that stays when nobody uses it.
+// exchange is a durable exchange that stays when nobody uses it, unless a flag
+// says otherwise.
 type exchange struct {
-	name string
-	kind string // topic or fanout
+	name       string
+	kind       string // topic, fanout, direct, headers or a plugin's
+	transient  bool   // goes when the broker starts again
+	autoDelete bool   // goes when the last queue is unbound
+	undeclared bool   // is there already: somebody else declares it
+	args       amqp091.Table
 }
 
 func (e exchange) String() string { return fmt.Sprintf("exchange %q", e.name) }
@@ -26,28 +31,35 @@ func (e exchange) declare(ch *amqp091.Channel) error {
 	if err := checkName("exchange", e.name); err != nil {
 		return err
 	}
-	return explainDeclare(e, ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, nil))
+	if e.undeclared || e.name == "" { // the default exchange is always there
+		return nil
+	}
+	return explainDeclare(e, ch.ExchangeDeclare(e.name, e.kind, !e.transient, e.autoDelete, false, false, e.args))
 }
 
-// queue is a durable queue and what is bound to it. An own queue is exclusive
-// and goes with its consumer; all others stay.
+// queue is a durable queue that stays, unless a flag says otherwise, and what
+// is bound to it.
 type queue struct {
-	name     string
-	own      bool
-	args     amqp091.Table
-	bindings []binding
+	name       string
+	transient  bool // goes when the broker starts again
+	exclusive  bool // this connection's alone, and goes with its consumer
+	autoDelete bool // goes with its last consumer
+	undeclared bool // is there already: somebody else declares and binds it
+	args       amqp091.Table
+	bindings   []binding
 }
 
 type binding struct {
 	exchange exchange
 	key      string
+	args     amqp091.Table
 }
 
 func (q queue) String() string { return fmt.Sprintf("queue %q", q.name) }
 
 // declare keeps Nameko's order: exchange, queue, binding.
 func (q queue) declare(ch *amqp091.Channel) error {
-	if err := checkName("queue", q.name); err != nil {
+	if err := checkName("queue", q.name); err != nil || q.undeclared {
 		return err
 	}
 	for _, b := range q.bindings {
@@ -58,15 +70,25 @@ func (q queue) declare(ch *amqp091.Channel) error {
 			return err
 		}
 	}
-	if _, err := ch.QueueDeclare(q.name, true, q.own, q.own, false, q.args); err != nil {
+	if _, err := ch.QueueDeclare(q.name, !q.transient, q.autoDelete || q.exclusive, q.exclusive, false, q.args); err != nil {
 		return explainDeclare(q, err)
 	}
 	for _, b := range q.bindings {
-		if err := ch.QueueBind(q.name, b.key, b.exchange.name, false, nil); err != nil {
-			return explainDeclare(q, err)
+		if err := ch.QueueBind(q.name, b.key, b.exchange.name, false, b.args); err != nil {
+			return explainBind(q, b, err)
 		}
 	}
 	return nil
+}
+
+// explainBind says what to do when an exchange is missing that somebody else
+// should have declared.
+func explainBind(q queue, b binding, err error) error {
+	if refused, ok := errors.AsType[*amqp091.Error](err); ok && refused.Code == amqp091.NotFound && b.exchange.undeclared {
+		return refusedSetting{fmt.Errorf("bind %s: there is no %s, and this program is told not to declare it: start who declares it first, or let this program do it (%w)",
+			q, b.exchange, err)}
+	}
+	return explainDeclare(q, err)
 }
 
 // checkName refuses what the client library can't encode; it would end the

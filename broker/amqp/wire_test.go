@@ -20,7 +20,7 @@ import (
 var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // rpc is Nameko's exchange as its services declare it.
-var rpc = exchange{"nameko-rpc", "topic"}
+var rpc = exchange{name: "nameko-rpc", kind: "topic"}
 
 func TestRequestOnTheWire(t *testing.T) {
 	d, s := dial(t, Config{Owner: "front"}), newSniffer(t)
@@ -121,7 +121,7 @@ func TestReplyOnTheWire(t *testing.T) {
 func TestEventOnTheWire(t *testing.T) {
 	d, s := dial(t, Config{}), newSniffer(t)
 	source := name("shop")
-	events := s.bind(exchange{source + ".events", "topic"}, "#")
+	events := s.bind(exchange{name: source + ".events", kind: "topic"}, "#")
 	m := text(`{"p": 1}`)
 	m.Context = map[string]any{"language": "de"}
 	if err := d.Emit(within(t, patience), source, "thing_happened", m); err != nil {
@@ -144,6 +144,9 @@ func TestQueuesAreNamekos(t *testing.T) {
 		{Source: src, Event: "e", Handler: "on_pool", Handle: done},
 		{Source: src, Event: "e", Handler: "on_one", Mode: broker.Singleton, Handle: done},
 		{Source: src, Event: "e", Handler: "on_all", Mode: broker.Broadcast, Handle: done},
+		{Source: src, Event: "e", Handler: "on_pool_while_up", Ephemeral: true, Handle: done},
+		{Source: src, Event: "one", Handler: "on_one_while_up", Mode: broker.Singleton, Ephemeral: true, Handle: done},
+		{Source: src, Event: "e", Handler: "on_host", Mode: broker.Broadcast, BroadcastID: "host-1", Handle: done},
 	}})
 	if _, err := d.Call(within(t, patience), svc, "m", text("")); err != nil {
 		t.Fatal(err)
@@ -169,6 +172,9 @@ func TestQueuesAreNamekos(t *testing.T) {
 		"evt-" + src + "-e true false false []",
 		// RabbitMQ keeps no exclusive queue over its own restart.
 		"evt-" + src + "-e--" + svc + ".on_all-i1 false true true []",
+		"evt-" + src + "-e--" + svc + ".on_pool_while_up true false true []",
+		"evt-" + src + "-one true false true []",
+		"evt-" + src + "-e--" + svc + ".on_host-host-1 true false false []",
 	} {
 		if !slices.Contains(queues, want) {
 			t.Errorf("no queue %q in\n%s", want, strings.Join(queues, "\n"))
@@ -189,6 +195,63 @@ func TestQueuesAreNamekos(t *testing.T) {
 		if !slices.Contains(bindings, want) {
 			t.Errorf("no binding %q in\n%s", want, strings.Join(bindings, "\n"))
 		}
+	}
+}
+
+// Nameko's AUTO_DELETE_EVENT_EXCHANGES and DECLARE_EVENT_EXCHANGES.
+func TestEventExchanges(t *testing.T) {
+	src, done := name("src"), func(context.Context, *broker.Message) broker.Settlement { return broker.Settlement{} }
+	subscribe := func(d *Driver, handle func(context.Context, *broker.Message) broker.Settlement) (broker.Member, error) {
+		sub := broker.Subscription{Source: src, Event: "e", Handler: "h", Mode: broker.Broadcast, Handle: handle}
+		return d.Join(within(t, patience), broker.Service{Instance: broker.Instance{Name: name("svc"), ID: uuid.New()}, Workers: 1,
+			Subscriptions: []broker.Subscription{sub}})
+	}
+	undeclared := dial(t, Config{EventsUndeclared: true})
+	_, err := subscribe(undeclared, done)
+	wantText(t, err, `exchange "`+src+`.events"`, "told not to declare it")
+	err = undeclared.Emit(within(t, patience), src, "e", text(""))
+	wantText(t, err, "not delivered", src+".events")
+
+	d := dial(t, Config{AutoDeleteEvents: true})
+	m, err := subscribe(d, done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 10)
+	if _, err := subscribe(undeclared, func(_ context.Context, m *broker.Message) broker.Settlement {
+		got <- string(m.Body)
+		return broker.Settlement{}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Leave(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	for i, emitter := range []*Driver{d, undeclared} {
+		body := strconv.Itoa(i)
+		if err := emitter.Emit(within(t, patience), src, "e", text(body)); err != nil {
+			t.Fatal(err)
+		}
+		if body != next(t, "the event", got) {
+			t.Errorf("got another event than %s", body)
+		}
+	}
+	exchanges, err := node.Ctl("list_exchanges", "--no-table-headers", "name", "durable", "auto_delete")
+	if err != nil || !strings.Contains(exchanges, src+".events\ttrue\ttrue") {
+		t.Errorf("error %v; %s.events is not durable with auto_delete:\n%s", err, src, exchanges)
+	}
+	if err := undeclared.Close(); err != nil { // with it goes the last binding
+		t.Fatal(err)
+	}
+	until(t, "the exchange is gone", func() error {
+		exchanges, err := node.Ctl("list_exchanges", "--no-table-headers", "name")
+		if err == nil && strings.Contains(exchanges, src) {
+			err = fmt.Errorf("%s.events is still there", src)
+		}
+		return err
+	})
+	if err := d.Emit(within(t, patience), src, "e", text("")); err != nil { // declares it anew
+		t.Error(err)
 	}
 }
 

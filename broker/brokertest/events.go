@@ -23,6 +23,10 @@ func eventCases() []testCase {
 		{"stored for a pool", "a Pool event emitted while no instance is there is handled by the next one", storedForPool},
 		{"stored for a singleton", "a Singleton event emitted while no instance is there is handled by the next one", storedForSingleton},
 		{"not stored for broadcast", "a Broadcast event goes only to instances that are there at that moment", notStoredForBroadcast},
+		{"ephemeral", "an ephemeral subscription is shared like any other while an instance is there, and forgotten with the last one", ephemeral},
+		{"broadcast with an id", "a Broadcast with an id goes to every id, and is stored for one that is not there", broadcastWithID},
+		{"lasting or ephemeral", "a subscription that exists is not made another kind; Join refuses that, and what exists stays", lastingOrEphemeral},
+		{"impossible subscriptions", "Join refuses a subscription that contradicts itself", impossibleSubscriptions},
 		{"concurrent emitters", "every event of concurrent emitters is handled", concurrentEmitters},
 		{"workers bound events", "no more handlers of a subscription run at once than Workers, and no fewer if there is work", workersBoundEvents},
 		{"event too large", "an event over the limit is ErrNotDelivered, and the link lives on", eventTooLarge},
@@ -271,6 +275,104 @@ func notStoredForBroadcast(t *trial) {
 	t.until("the event that comes later is handled", func() error { return box.missing([]string{"later"}) })
 	if err := box.once([]string{"later"}); err != nil {
 		t.Error(err)
+	}
+}
+
+func ephemeral(t *trial) {
+	for _, mode := range []broker.Mode{broker.Pool, broker.Singleton} {
+		source := t.name("source" + string(mode))
+		sub := broker.Subscription{Source: source, Event: "e", Mode: mode, Handler: "h", Ephemeral: true}
+		var box inbox
+		first := t.subscribe(t.dial(), t.name("svc"), sub, box.take)
+		second := t.subscribe(t.dial(), t.name("svc"), sub, box.take)
+		ids := t.emitMany(source, "e", 20)
+		t.until("every event is handled", func() error { return box.missing(ids) })
+		t.leave(first)
+		more := t.emitMany(source, "e", 5)
+		t.until("the instance that stays handles every event", func() error { return box.missing(more) })
+		t.leave(second)
+		if err := box.once(append(ids, more...)); err != nil {
+			t.Errorf("%s: two instances together: %v", mode, err)
+		}
+		t.emit(t.link, source, "e", "while nobody is there")
+
+		var later inbox
+		t.subscribe(t.dial(), t.name("svc"), sub, later.take)
+		t.emit(t.link, source, "e", "later")
+		t.until("the event that comes later is handled", func() error { return later.missing([]string{"later"}) })
+		if err := later.once([]string{"later"}); err != nil {
+			t.Errorf("%s: the next instance: %v", mode, err)
+		}
+	}
+}
+
+func broadcastWithID(t *trial) {
+	source := t.name("source")
+	var boxes [3]inbox
+	subscribe := func(box int, id string) broker.Member {
+		sub := broker.Subscription{Source: source, Event: "e", Mode: broker.Broadcast, BroadcastID: id, Handler: "h"}
+		return t.subscribe(t.dial(), t.name("svc"), sub, boxes[box].take)
+	}
+	subscribe(0, "host-1.example")
+	t.leave(subscribe(1, "host-2.example"))
+	subscribe(2, "")
+	ids := t.emitMany(source, "e", 10)
+	t.until("those who are there handle every event", func() error {
+		return firstError(boxes[0].missing(ids), boxes[2].missing(ids))
+	})
+	if got := boxes[1].counts(); len(got) > 0 {
+		t.Errorf("the instance that has left got %v", got)
+	}
+	subscribe(1, "host-2.example")
+	t.until("the one that comes back handles what was stored", func() error { return boxes[1].missing(ids) })
+	for i := range boxes {
+		if err := boxes[i].once(ids); err != nil {
+			t.Errorf("instance %d: %v", i, err)
+		}
+	}
+}
+
+func lastingOrEphemeral(t *trial) {
+	for _, was := range []bool{false, true} {
+		source := t.name(fmt.Sprint("source", was))
+		sub := broker.Subscription{Source: source, Event: "e", Handler: "h", Ephemeral: was}
+		var box inbox
+		t.subscribe(t.dial(), t.name("svc"), sub, box.take)
+
+		other := service(t.name("svc"))
+		sub.Handle, sub.Ephemeral = done, !was
+		other.Subscriptions = []broker.Subscription{sub}
+		if m, err := t.dial().Join(t.ctx, other); err == nil {
+			t.leave(m)
+			t.Errorf("ephemeral is %v: Join with %v: got no error", was, !was)
+		} else if t.ctx.Err() != nil {
+			t.Errorf("ephemeral is %v: Join with %v: got %v, and not at once", was, !was, err)
+		}
+		t.emit(t.link, source, "e", "x")
+		t.until("the subscription that exists handles the event", func() error { return box.missing([]string{"x"}) })
+	}
+}
+
+func impossibleSubscriptions(t *trial) {
+	for what, change := range map[string]func(*broker.Subscription){
+		"no function":               func(s *broker.Subscription) { s.Handle = nil },
+		"an unknown mode":           func(s *broker.Subscription) { s.Mode = "all" },
+		"an id without a broadcast": func(s *broker.Subscription) { s.BroadcastID = "host-1" },
+		"an id and ephemeral": func(s *broker.Subscription) {
+			s.Mode, s.BroadcastID, s.Ephemeral = broker.Broadcast, "host-1", true
+		},
+	} {
+		s := service(t.name("svc"))
+		sub := broker.Subscription{Source: t.name("source"), Event: "e", Handler: "the_handler", Handle: done}
+		change(&sub)
+		s.Subscriptions = []broker.Subscription{sub}
+		m, err := t.link.Join(t.ctx, s)
+		if err == nil {
+			t.leave(m)
+		}
+		if !strings.Contains(fmt.Sprint(err), "the_handler") {
+			t.Errorf("Join with %s: got error %v, want one that names the handler", what, err)
+		}
 	}
 }
 

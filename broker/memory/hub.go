@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -10,18 +12,29 @@ import (
 // topic is what subscriptions bind to.
 type topic struct{ source, event string }
 
-// stored names a queue that stays when nobody reads it. The queue of a
-// Singleton subscription has neither service nor handler.
-type stored struct {
+// subscribed names a queue that a subscription has. The queue of a Singleton
+// has neither service nor handler, only that of a Broadcast has an id.
+type subscribed struct {
 	topic
-	service, handler string
+	service, handler, id string
+}
+
+func subscribedBy(i *broker.Instance, sub *broker.Subscription) subscribed {
+	key := subscribed{topic: topic{sub.Source, sub.Event}}
+	if sub.Mode != broker.Singleton {
+		key.service, key.handler = i.Name, sub.Handler
+	}
+	if sub.Mode == broker.Broadcast {
+		key.id = cmp.Or(sub.BroadcastID, i.ID)
+	}
+	return key
 }
 
 // hub is the broker that links share.
 type hub struct {
 	mu      sync.Mutex // guards all below, and all of queue, consumer and member
 	calls   map[string]*queue
-	stored  map[stored]*queue
+	events  map[subscribed]*queue
 	bound   map[topic][]*queue
 	members map[*member]struct{}
 	dead    []broker.DeadLetter // oldest first
@@ -30,7 +43,7 @@ type hub struct {
 func newHub() *hub {
 	return &hub{
 		calls:   make(map[string]*queue),
-		stored:  make(map[stored]*queue),
+		events:  make(map[subscribed]*queue),
 		bound:   make(map[topic][]*queue),
 		members: make(map[*member]struct{}),
 	}
@@ -46,35 +59,41 @@ func (h *hub) callsTo(service string) *queue {
 	return q
 }
 
-// eventsFor returns the queue of a subscription of service.
-func (h *hub) eventsFor(service string, sub *broker.Subscription) *queue {
-	key := stored{topic: topic{sub.Source, sub.Event}}
-	switch sub.Mode {
-	case broker.Broadcast:
-		return h.bind(key.topic)
-	case broker.Pool:
-		key.service, key.handler = service, sub.Handler
+// check refuses a subscription that is there and is kept in another way.
+func (h *hub) check(s *broker.Service) error {
+	for _, sub := range s.Subscriptions {
+		q := h.events[subscribedBy(&s.Instance, &sub)]
+		if q != nil && q.lasts != sub.Lasts() {
+			return fmt.Errorf("handler %q of event %s.%s: the subscription exists and is ephemeral: %v, want %v; stop the instances that have it so, or rename the handler",
+				sub.Handler, sub.Source, sub.Event, !q.lasts, !sub.Lasts())
+		}
 	}
-	q := h.stored[key]
+	return nil
+}
+
+// eventsFor returns the queue of a subscription of i.
+func (h *hub) eventsFor(i *broker.Instance, sub *broker.Subscription) *queue {
+	key := subscribedBy(i, sub)
+	q := h.events[key]
 	if q == nil {
-		q = h.bind(key.topic)
-		h.stored[key] = q
+		q = &queue{hub: h, lasts: sub.Lasts()}
+		h.events[key] = q
+		h.bound[key.topic] = append(h.bound[key.topic], q)
 	}
 	return q
 }
 
-// bind returns a new queue that gets the events of t.
-func (h *hub) bind(t topic) *queue {
-	q := &queue{hub: h}
-	h.bound[t] = append(h.bound[t], q)
-	return q
-}
-
-// unbind ends what bind began.
-func (h *hub) unbind(t topic, q *queue) {
-	h.bound[t] = slices.DeleteFunc(h.bound[t], func(other *queue) bool { return other == q })
-	if len(h.bound[t]) == 0 {
-		delete(h.bound, t)
+// forget drops the queue of a subscription that does not last when nobody
+// reads it any more.
+func (h *hub) forget(i *broker.Instance, sub *broker.Subscription, q *queue) {
+	if q.lasts || len(q.consumers) > 0 {
+		return
+	}
+	key := subscribedBy(i, sub)
+	delete(h.events, key)
+	h.bound[key.topic] = slices.DeleteFunc(h.bound[key.topic], func(other *queue) bool { return other == q })
+	if len(h.bound[key.topic]) == 0 {
+		delete(h.bound, key.topic)
 	}
 }
 

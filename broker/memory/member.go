@@ -45,7 +45,7 @@ func newMember(link *Broker, s broker.Service) *member {
 		m.consume(h.callsTo(s.Name), nil)
 	}
 	for _, sub := range s.Subscriptions {
-		m.consume(h.eventsFor(s.Name, &sub), &sub)
+		m.consume(h.eventsFor(&s.Instance, &sub), &sub)
 	}
 	return m
 }
@@ -93,8 +93,8 @@ func (m *member) stop() {
 	delete(h.members, m)
 	for _, c := range m.consumers {
 		c.queue.remove(c)
-		if c.sub != nil && c.sub.Mode == broker.Broadcast {
-			h.unbind(topic{c.sub.Source, c.sub.Event}, c.queue)
+		if c.sub != nil {
+			h.forget(&m.service.Instance, c.sub, c.queue)
 		}
 	}
 	m.finish()

@@ -110,6 +110,9 @@ func (b *Broker) Join(ctx context.Context, s broker.Service) (broker.Member, err
 		return nil, err
 	}
 	defer b.hub.mu.Unlock()
+	if err := b.hub.check(&s); err != nil {
+		return nil, fmt.Errorf("join %s: %w", s.Name, err)
+	}
 	return newMember(b, s), nil
 }
 
@@ -119,12 +122,8 @@ func check(s *broker.Service) error {
 		return fmt.Errorf("workers is %d, must be at least 1", s.Workers)
 	}
 	for _, sub := range s.Subscriptions {
-		switch {
-		case sub.Handle == nil:
-			return fmt.Errorf("handler %q of event %s.%s has no function", sub.Handler, sub.Source, sub.Event)
-		case sub.Mode != broker.Pool && sub.Mode != broker.Broadcast && sub.Mode != broker.Singleton:
-			return fmt.Errorf("handler %q of event %s.%s has mode %q, want %q, %q or %q",
-				sub.Handler, sub.Source, sub.Event, sub.Mode, broker.Pool, broker.Broadcast, broker.Singleton)
+		if err := sub.Check(); err != nil {
+			return err
 		}
 	}
 	return nil

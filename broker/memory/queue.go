@@ -58,6 +58,7 @@ func (w *work) delivery() *broker.Message {
 // held.
 type queue struct {
 	hub       *hub
+	lasts     bool // of events: stays when nobody reads it
 	waiting   []*work
 	consumers []*consumer
 	turn      int // index of the consumer that was asked last

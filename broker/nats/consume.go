@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// broadcastAge is how long the broker keeps the consumer of a Broadcast
-	// whose instance has died.
-	broadcastAge = 5 * time.Minute
+	// ephemeralAge is how long the broker keeps a consumer that does not last
+	// and whose instances have died.
+	ephemeralAge = 5 * time.Minute
 
 	// maxUnsettled is how many events of one consumer all its instances
 	// together may have unsettled. Events that wait for their next attempt
@@ -95,8 +95,8 @@ func (c *consumer) config() jetstream.ConsumerConfig {
 	if c.sub.Mode == broker.Singleton { // of any service
 		config.Description = "Enoki: one handler of " + c.sub.Source + "." + c.sub.Event
 	}
-	if c.sub.Mode == broker.Broadcast {
-		config.Durable, config.InactiveThreshold = "", broadcastAge
+	if !c.sub.Lasts() {
+		config.Durable, config.InactiveThreshold = "", ephemeralAge
 	}
 	return config
 }
@@ -144,6 +144,10 @@ func (c *consumer) compare(is jetstream.ConsumerConfig) error {
 	if is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
 		return fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
 			errRefused, c.name, eventStream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
+	}
+	if (is.InactiveThreshold > 0) != (want.InactiveThreshold > 0) {
+		return fmt.Errorf("%w: consumer %s of stream %s exists and is ephemeral: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
+			errRefused, c.name, eventStream, is.InactiveThreshold > 0, want.InactiveThreshold > 0)
 	}
 	if is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
 		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
@@ -367,22 +371,55 @@ func (c *consumer) stop() <-chan struct{} {
 	return c.gone
 }
 
-// end gives back what is not settled and, of a Broadcast, removes the consumer.
+// end gives back what is not settled, and removes a consumer that does not
+// last and that nobody else has.
 func (c *consumer) end() {
 	for _, dv := range c.unsettled() {
 		dv.giveBack()
 	}
-	if c.sub.Mode != broker.Broadcast {
+	if c.sub.Lasts() {
 		return
 	}
 	d := c.member.driver
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
-	err := d.js.DeleteConsumer(ctx, eventStream, c.name)
+	err := c.remove(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		d.log.Info("a broadcast consumer was not removed; the broker will do it", "consumer", c.name, "after", broadcastAge, "error", err)
+		d.log.Info("an ephemeral consumer was not removed; the broker will do it", "consumer", c.name, "after", ephemeralAge, "error", err)
 	}
 }
+
+// remove deletes the consumer unless others ask it for events, or handle some:
+// then the last of them does, or the broker by the consumer's age.
+func (c *consumer) remove(ctx context.Context) error {
+	js := c.member.driver.js
+	for look := 0; ; look++ {
+		there, err := js.Consumer(ctx, eventStream, c.name)
+		if err != nil {
+			return err
+		}
+		info := there.CachedInfo()
+		if info.Config.InactiveThreshold == 0 || info.NumWaiting > 0 {
+			return nil // one that lasts kept us from joining; or it has others
+		}
+		if info.NumAckPending == 0 || c.sub.Mode == broker.Broadcast {
+			return js.DeleteConsumer(ctx, eventStream, c.name)
+		}
+		// Our own last acknowledgements may still be on their way.
+		if look == removeLooks {
+			return nil
+		}
+		if err := sleep(ctx, removePause); err != nil {
+			return err
+		}
+	}
+}
+
+// How often, and how far apart, it is looked whether a consumer can go.
+const (
+	removeLooks = 5
+	removePause = 20 * time.Millisecond
+)
 
 func (c *consumer) unsettled() []*delivery {
 	c.mu.Lock()

@@ -16,11 +16,13 @@
 // One stream, ENOKI_EVENTS, keeps enoki.events.SOURCE.EVENT until every
 // consumer that wants an event has acknowledged it, and refuses new ones when
 // it is full. A Pool is a durable consumer evt+SOURCE+EVENT+SERVICE+HANDLER, a
-// Singleton evt+SOURCE+EVENT, a Broadcast one consumer for each instance that
-// the server forgets five minutes after the instance has died. The plus sign
-// keeps "a-b","c" and "a","b-c" apart, which names with '-' alone would not.
+// Singleton evt+SOURCE+EVENT, a Broadcast one consumer for each instance or
+// broadcast id, evt+SOURCE+EVENT+SERVICE+HANDLER+ID. One that does not last is
+// removed by its last instance, or by the server five minutes after that has
+// died. The plus sign keeps "a-b","c" and "a","b-c" apart, which names with '-'
+// alone would not.
 //
-// A Pool or Singleton exists until its consumer is removed: when no release of
+// A subscription that lasts exists until its consumer is removed: when no release of
 // a service subscribes any more, remove it (nats consumer rm ENOKI_EVENTS NAME),
 // or its events fill the stream.
 //

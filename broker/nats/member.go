@@ -58,6 +58,11 @@ func (d *Driver) newMember(s broker.Service) (*member, error) {
 	if s.Name == "" || s.ID == "" || s.Workers < 1 {
 		return nil, fmt.Errorf("%w: it needs a name, an id and at least one worker, and has %q, %q and %d", errRefused, s.Name, s.ID, s.Workers)
 	}
+	for _, sub := range s.Subscriptions {
+		if err := sub.Check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", errRefused, err)
+		}
+	}
 	m := &member{driver: d, service: s, left: make(chan struct{})}
 	presence, err := newPresence(m)
 	if err != nil {

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -54,7 +55,7 @@ func consumerName(s broker.Instance, sub broker.Subscription) string {
 		parts = append(parts, token(s.Name), token(sub.Handler))
 	}
 	if sub.Mode == broker.Broadcast {
-		parts = append(parts, token(s.ID))
+		parts = append(parts, token(cmp.Or(sub.BroadcastID, s.ID)))
 	}
 	return strings.Join(parts, "+")
 }
