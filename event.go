@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/enoki-go/enoki/broker"
 )
@@ -38,54 +37,11 @@ func (ev Event[T]) check() error {
 	return nil
 }
 
-// subscription is an event handler of a service.
-type subscription struct {
-	source, event string
-	handler       string
-	mode          broker.Mode
-	attempts      int
-	decode        func(body []byte) (reflect.Value, error)
-	fn            Handler
-}
-
-// SubscribeOption changes a subscription made by On.
-type SubscribeOption func(*subscription)
-
-// Broadcast delivers each event to every instance of the service that is
-// there at that moment, instead of to one of them.
-func Broadcast() SubscribeOption {
-	return func(s *subscription) { s.mode = broker.Broadcast }
-}
-
-// Singleton delivers each event to one handler in the whole cluster, of
-// whichever service.
-func Singleton() SubscribeOption {
-	return func(s *subscription) { s.mode = broker.Singleton }
-}
-
-// Retry sets how often one event is tried at most, the first time included;
-// 1 is never again. The default is 5. Between attempts lies a delay that
-// doubles from 1 s to 5 min, with full jitter. An event whose last attempt
-// fails is kept as a dead letter.
-func Retry(attempts int) SubscribeOption {
-	return func(s *subscription) { s.attempts = attempts }
-}
-
-// Named gives the handler a name, which the broker knows the subscription by
-// and which should stay the same over releases. The default is "on_" and the
-// event's name.
-func Named(handler string) SubscribeOption {
-	return func(s *subscription) { s.handler = handler }
-}
-
-// defaultAttempts is how often an event is tried unless Retry says otherwise.
-const defaultAttempts = 5
-
 // On declares a handler for an event: each event goes to one instance of the
-// service, and is kept for it while none is there, unless an option says
-// otherwise. The event is done when fn returns nil; an error has it tried
-// again, see Retry; an event that cannot be decoded, and one whose handler
-// panics, is kept as a dead letter at once.
+// service, and is kept for it while none is there. The event is done when fn
+// returns nil; an error has it tried again, see Retry; an event that cannot be
+// decoded, and one whose handler panics, is kept as a dead letter at once.
+// Options change each of these.
 func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, options ...SubscribeOption) Part {
 	sub := &subscription{
 		source: ev.Source, event: ev.Name, handler: "on_" + ev.Name, attempts: defaultAttempts,
@@ -111,22 +67,6 @@ func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, optio
 		}
 		return s.subscribe(sub)
 	})
-}
-
-func (s *Service) subscribe(sub *subscription) error {
-	if err := checkName("handler", sub.handler); err != nil {
-		return fmt.Errorf("event %s.%s: %w", sub.source, sub.event, err)
-	}
-	if sub.attempts < 1 {
-		return fmt.Errorf("event %s.%s: Retry(%d) would never handle it; give it at least 1", sub.source, sub.event, sub.attempts)
-	}
-	for _, other := range s.subscriptions {
-		if other.source == sub.source && other.event == sub.event && other.handler == sub.handler {
-			return fmt.Errorf("event %s.%s has two handlers named %q; name one with enoki.Named", sub.source, sub.event, sub.handler)
-		}
-	}
-	s.subscriptions = append(s.subscriptions, sub)
-	return nil
 }
 
 // Emits declares that the service emits ev, and fills *emit at start. A call
@@ -179,9 +119,3 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 	err = c.broker.Emit(ctx, source, event, m)
 	return coded(err, "emit %s.%s", source, event)
 }
-
-// Delays of events that are tried again.
-const (
-	firstDelay = time.Second
-	lastDelay  = 5 * time.Minute
-)

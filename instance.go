@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"reflect"
 	"sync"
@@ -93,9 +92,7 @@ func (i *instance) joining() broker.Service {
 		s.Serve = i.serve
 	}
 	for _, sub := range i.service.subscriptions {
-		s.Subscriptions = append(s.Subscriptions, broker.Subscription{
-			Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler, Handle: i.handler(sub),
-		})
+		s.Subscriptions = append(s.Subscriptions, sub.joining(i.handler(sub)))
 	}
 	return s
 }
@@ -254,9 +251,10 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
 		payload, err := i.payload(sub, m)
 		if err != nil {
-			i.log.ErrorContext(ctx, "event cannot be read and is kept as a dead letter",
-				"event", sub.source+"."+sub.event, "id", m.ID, "error", err)
-			return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+			outcome := sub.unread(err)
+			i.log.ErrorContext(ctx, "event cannot be read", "event", sub.source+"."+sub.event, "id", m.ID,
+				"kept as a dead letter", outcome.Verdict == broker.Reject, "error", err)
+			return outcome
 		}
 		if !i.acquire(ctx) {
 			return broker.Settlement{Verdict: broker.HandBack}
@@ -269,7 +267,11 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 			return broker.Settlement{}
 		}
 		i.logFailure(ctx, c, err)
-		return sub.settle(ctx, m.Attempt, err)
+		outcome := sub.settle(ctx, m.Attempt, err)
+		if outcome.Verdict == broker.Done {
+			i.log.ErrorContext(ctx, "event dropped after its handler failed", "event", sub.source+"."+sub.event, "id", m.ID)
+		}
+		return outcome
 	}
 }
 
@@ -284,29 +286,6 @@ func (i *instance) payload(sub *subscription, m *broker.Message) (reflect.Value,
 		return reflect.Value{}, fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
 	}
 	return payload, nil
-}
-
-// settle says what becomes of an event whose handler failed.
-func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
-	switch {
-	case errors.Is(err, errPanic):
-		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
-	case ctx.Err() != nil: // stopped at once: no fault of the event
-		return broker.Settlement{Verdict: broker.HandBack}
-	case attempt >= sub.attempts:
-		return broker.Settlement{Verdict: broker.Reject, Reason: fmt.Sprintf("attempt %d of %d: %v", attempt, sub.attempts, err)}
-	}
-	return broker.Settlement{Verdict: broker.Retry, Delay: backoff(attempt)}
-}
-
-// backoff returns the delay after an attempt, with full jitter, so that what
-// failed together does not come back together.
-func backoff(attempt int) time.Duration {
-	delay := lastDelay
-	if shift := attempt - 1; shift < 10 {
-		delay = min(lastDelay, firstDelay<<shift)
-	}
-	return rand.N(delay) + 1
 }
 
 // tick runs a timer once.

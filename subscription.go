@@ -1,0 +1,202 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// subscription is an event handler of a service.
+type subscription struct {
+	source, event string
+	handler       string
+	mode          broker.Mode
+	broadcastID   string
+	ephemeral     bool
+	attempts      int
+	onError       errorPolicy
+	decode        func(body []byte) (reflect.Value, error)
+	fn            Handler
+
+	modes, policies []string // the options given that say mode and onError
+	mistakes        []error
+}
+
+// errorPolicy says what becomes of an event whose handler fails.
+type errorPolicy int
+
+const (
+	retryOnError errorPolicy = iota
+	requeueOnError
+	dropOnError
+)
+
+// defaultAttempts is how often an event is tried unless Retry says otherwise.
+const defaultAttempts = 5
+
+// Delays of events that are tried again.
+const (
+	firstDelay = time.Second
+	lastDelay  = 5 * time.Minute
+)
+
+// SubscribeOption changes a subscription made by On.
+type SubscribeOption func(*subscription)
+
+// Broadcast delivers each event to every instance of the service that is
+// there at that moment, instead of to one of them.
+func Broadcast() SubscribeOption {
+	return func(s *subscription) { s.mode, s.modes = broker.Broadcast, append(s.modes, "Broadcast") }
+}
+
+// BroadcastID is Broadcast that lasts: events are kept for the instance while
+// it is not there, under an id that stays its own over restarts, such as the
+// name of its host. Instances with the same id share its events. An id that
+// never comes back leaves events behind that somebody has to delete on the
+// broker.
+func BroadcastID(id string) SubscribeOption {
+	return func(s *subscription) {
+		Broadcast()(s)
+		s.broadcastID = id
+		if !isBroadcastID(id) {
+			s.mistakes = append(s.mistakes, fmt.Errorf("broadcast id %q: give 1 to 100 ASCII letters, digits, '_', '-' and '.'", id))
+		}
+	}
+}
+
+// Singleton delivers each event to one handler in the whole cluster, of
+// whichever service.
+func Singleton() SubscribeOption {
+	return func(s *subscription) { s.mode, s.modes = broker.Singleton, append(s.modes, "Singleton") }
+}
+
+// Ephemeral loses the events that come while no instance is there: the broker
+// forgets the subscription, with what waits for it, when the last instance that
+// has it is gone. It is Nameko's reliable_delivery=False. A Broadcast is so
+// anyway unless it has a BroadcastID.
+func Ephemeral() SubscribeOption {
+	return func(s *subscription) { s.ephemeral = true }
+}
+
+// Retry sets how often one event is tried at most, the first time included;
+// 1 is never again. The default is 5. Between attempts lies a delay that
+// doubles from 1 s to 5 min, with full jitter. An event whose last attempt
+// fails is kept as a dead letter.
+func Retry(attempts int) SubscribeOption {
+	return func(s *subscription) {
+		s.onError, s.policies = retryOnError, append(s.policies, "Retry")
+		s.attempts = attempts
+	}
+}
+
+// RequeueOnError has an event whose handler fails or panics delivered again at
+// once, to any instance, without limit: Nameko's requeue_on_error=True. One
+// that always fails keeps the service busy for ever; prefer Retry. An event
+// that cannot be decoded is kept as a dead letter all the same.
+func RequeueOnError() SubscribeOption {
+	return func(s *subscription) { s.onError, s.policies = requeueOnError, append(s.policies, "RequeueOnError") }
+}
+
+// DropOnError forgets an event whose handler fails or panics, and one that
+// cannot be decoded, and logs it as an error: Nameko's default.
+func DropOnError() SubscribeOption {
+	return func(s *subscription) { s.onError, s.policies = dropOnError, append(s.policies, "DropOnError") }
+}
+
+// Named gives the handler a name, which the broker knows the subscription by
+// and which should stay the same over releases. The default is "on_" and the
+// event's name.
+func Named(handler string) SubscribeOption {
+	return func(s *subscription) { s.handler = handler }
+}
+
+func (s *Service) subscribe(sub *subscription) error {
+	if err := sub.check(); err != nil {
+		return fmt.Errorf("event %s.%s: %w", sub.source, sub.event, err)
+	}
+	for _, other := range s.subscriptions {
+		if other.source == sub.source && other.event == sub.event && other.handler == sub.handler {
+			return fmt.Errorf("event %s.%s has two handlers named %q; name one with enoki.Named", sub.source, sub.event, sub.handler)
+		}
+	}
+	s.subscriptions = append(s.subscriptions, sub)
+	return nil
+}
+
+// check finds options that can't be meant.
+func (sub *subscription) check() error {
+	mistakes := append(sub.mistakes, checkName("handler", sub.handler))
+	for _, given := range [][]string{sub.modes, sub.policies} {
+		slices.Sort(given)
+		if names := slices.Compact(given); len(names) > 1 {
+			mistakes = append(mistakes, fmt.Errorf("enoki.%s exclude each other; give one of them", strings.Join(names, " and enoki.")))
+		}
+	}
+	if sub.attempts < 1 {
+		mistakes = append(mistakes, fmt.Errorf("Retry(%d) would never handle it; give it at least 1", sub.attempts))
+	}
+	if sub.ephemeral && sub.broadcastID != "" {
+		mistakes = append(mistakes, errors.New("enoki.BroadcastID keeps events while the instance is away, enoki.Ephemeral loses them; give one of them"))
+	}
+	return errors.Join(mistakes...)
+}
+
+func isBroadcastID(id string) bool {
+	odd := func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
+	}
+	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, odd)
+}
+
+// joining is the subscription in the broker's words.
+func (sub *subscription) joining(handle func(context.Context, *broker.Message) broker.Settlement) broker.Subscription {
+	return broker.Subscription{
+		Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler,
+		Ephemeral: sub.ephemeral, BroadcastID: sub.broadcastID, Handle: handle,
+	}
+}
+
+// unread says what becomes of an event that can't be decoded: another try
+// would find the same.
+func (sub *subscription) unread(err error) broker.Settlement {
+	if sub.onError == dropOnError {
+		return broker.Settlement{}
+	}
+	return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+}
+
+// settle says what becomes of an event whose handler failed.
+func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
+	panicked := errors.Is(err, errPanic)
+	switch {
+	case !panicked && ctx.Err() != nil: // stopped at once: no fault of the event
+		return broker.Settlement{Verdict: broker.HandBack}
+	case sub.onError == requeueOnError:
+		return broker.Settlement{Verdict: broker.HandBack}
+	case sub.onError == dropOnError:
+		return broker.Settlement{}
+	case panicked:
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+	case attempt >= sub.attempts:
+		return broker.Settlement{Verdict: broker.Reject, Reason: fmt.Sprintf("attempt %d of %d: %v", attempt, sub.attempts, err)}
+	}
+	return broker.Settlement{Verdict: broker.Retry, Delay: backoff(attempt)}
+}
+
+// backoff returns the delay after an attempt, with full jitter, so that what
+// failed together does not come back together.
+func backoff(attempt int) time.Duration {
+	delay := lastDelay
+	if shift := attempt - 1; shift < 10 {
+		delay = min(lastDelay, firstDelay<<shift)
+	}
+	return rand.N(delay) + 1
+}
