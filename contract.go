@@ -165,17 +165,24 @@ func checkShape(fn reflect.Type) error {
 }
 
 // checkName keeps names free of what routing keys and subjects give a meaning
-// to.
+// to. Names of services and events may have dots between their words, as some
+// of Nameko's do; those of methods and arguments are identifiers.
 func checkName(what, name string) error {
+	identifier := what == "method" || what == "argument"
+	before := '.'
 	for i, r := range name {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
-		later := r >= '0' && r <= '9' || r == '-' && what != "method" && what != "argument"
-		if !letter && (i == 0 || !later) {
+		later := i > 0 && (r >= '0' && r <= '9' || !identifier && (r == '-' || r == '.' && before != '.'))
+		if !letter && !later {
 			return fmt.Errorf("%s name %q has %q at position %d; use ASCII letters, digits and '_', a letter first", what, name, r, i+1)
 		}
+		before = r
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		return fmt.Errorf("%s name is empty; give it one", what)
+	case before == '.':
+		return fmt.Errorf("%s name %q ends in a dot; leave it out", what, name)
 	}
 	return nil
 }

@@ -114,7 +114,9 @@ func TestServiceIsRefused(t *testing.T) {
 		service *Service
 		want    string
 	}{
-		"name":             {NewService("my.svc"), `'.' at position 3`},
+		"name":             {NewService("my..svc"), `'.' at position 4`},
+		"name with a star": {NewService("my.*"), `'*' at position 4`},
+		"name with an end": {NewService("my."), "ends in a dot"},
 		"no name":          {NewService(""), "name is empty"},
 		"nil function":     {NewService("svc", RPC(contract{})), "Hello is nil; set it"},
 		"nil contract":     {NewService("svc", RPC(nil)), "contract is nil"},

@@ -303,7 +303,8 @@ func TestRefusedRequests(t *testing.T) {
 		{"greeter", "hello", nil, map[string]any{"nam": "x"}, enoki.IncorrectSignature},
 		{"greeter", "hello", []any{7}, nil, enoki.InvalidArgument},
 		{"nobody", "hello", nil, nil, enoki.UnknownService},
-		{"no.body", "hello", nil, nil, enoki.InvalidArgument},
+		{"no body", "hello", nil, nil, enoki.InvalidArgument},
+		{"no.body", "hello", nil, nil, enoki.UnknownService},
 	} {
 		_, err := c.Call(t.Context(), test.service, test.method, test.args, test.kwargs)
 		if !errors.Is(err, test.want) {

@@ -109,13 +109,27 @@ func parsePairs(words []string) (map[string]any, error) {
 	return values, nil
 }
 
-// splitName takes a word like register.check_registered apart.
-func splitName(word, want string) (first, second string, err error) {
-	first, second, found := strings.Cut(word, ".")
-	if !found || first == "" || second == "" {
+// splitMethod takes a word like register.check_registered apart. The name of a
+// service may have dots, that of a method has none.
+func splitMethod(word string) (service, method string, err error) {
+	return splitAt(word, strings.LastIndexByte(word, '.'), "SERVICE.METHOD, such as register.check_registered")
+}
+
+// splitEvent takes a word like comments.posted apart, at its first dot, or at
+// a colon, which is for services whose names have dots.
+func splitEvent(word string) (source, event string, err error) {
+	at := strings.IndexByte(word, ':')
+	if at < 0 {
+		at = strings.IndexByte(word, '.')
+	}
+	return splitAt(word, at, "SOURCE.EVENT, such as comments.posted (SOURCE:EVENT where the source has dots)")
+}
+
+func splitAt(word string, at int, want string) (first, second string, err error) {
+	if at < 1 || at == len(word)-1 {
 		return "", "", usageError{fmt.Errorf("%q is no %s", word, want)}
 	}
-	return first, second, nil
+	return word[:at], word[at+1:], nil
 }
 
 // asUsage marks an error as one of the command line.

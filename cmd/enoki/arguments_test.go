@@ -90,3 +90,29 @@ func TestClosest(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOnTheCommandLine(t *testing.T) {
+	for word, want := range map[string][2]string{
+		"register.check_registered": {"register", "check_registered"},
+		"my.register.check":         {"my.register", "check"},
+		"register":                  {}, ".check": {}, "register.": {},
+	} {
+		service, method, err := splitMethod(word)
+		if service != want[0] || method != want[1] || (err != nil) != (want[0] == "") {
+			t.Errorf("method %q: %q, %q, %v", word, service, method, err)
+		}
+	}
+	for word, want := range map[string][2]string{
+		"comments.posted":     {"comments", "posted"},
+		"shop.stock.low":      {"shop", "stock.low"},
+		"my.shop:stock.low":   {"my.shop", "stock.low"},
+		"comments":            {},
+		":posted":             {},
+		"comments.posted/all": {"comments", "posted/all"}, // the client refuses it
+	} {
+		source, event, err := splitEvent(word)
+		if source != want[0] || event != want[1] || (err != nil) != (want[0] == "") {
+			t.Errorf("event %q: %q, %q, %v", word, source, event, err)
+		}
+	}
+}

@@ -41,7 +41,7 @@ One JSON array gives all arguments by position, one JSON object by name, and
 }
 
 func (c *cli) call(ctx context.Context, words []string) error {
-	service, method, err := splitName(words[0], "SERVICE.METHOD, such as register.check_registered")
+	service, method, err := splitMethod(words[0])
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ name=text and name:=JSON. Without any of these it is null.`,
 }
 
 func (c *cli) emit(ctx context.Context, words []string) error {
-	source, event, err := splitName(words[0], "SOURCE.EVENT, such as comments.posted")
+	source, event, err := splitEvent(words[0])
 	if err != nil {
 		return err
 	}

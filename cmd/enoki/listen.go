@@ -84,7 +84,7 @@ func (l *listener) service(words []string) (broker.Service, error) {
 		Workers:  1,
 	}
 	for i, word := range words {
-		source, event, err := splitName(word, "SOURCE.EVENT, such as comments.posted")
+		source, event, err := splitEvent(word)
 		if err != nil {
 			return s, err
 		}
