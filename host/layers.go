@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/enoki-go/enoki/internal/closest"
 )
 
 // layers brings together what was set where: flags count over the
@@ -205,4 +207,12 @@ func (l *layers) reserved() map[string]bool {
 		taken[key] = true
 	}
 	return taken
+}
+
+// didYouMean is the end of a message about an unknown word.
+func didYouMean(word string, candidates []string) string {
+	if best := closest.To(word, candidates); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
 }

@@ -276,12 +276,3 @@ func TestShortDurationsInHelp(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	words := []string{"broker", "workers", "grace"}
-	for word, want := range map[string]string{"brokr": "broker", "Workers": "workers", "max_workers": "workers", "zzz": "", "": ""} {
-		if got := nearest(word, words); got != want {
-			t.Errorf("nearest to %q is %q, want %q", word, got, want)
-		}
-	}
-}

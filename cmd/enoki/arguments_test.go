@@ -67,30 +67,6 @@ func TestParsePayload(t *testing.T) {
 	}
 }
 
-func TestClosest(t *testing.T) {
-	t.Parallel()
-	names := []string{"register.register", "register.check_registered", "push.push"}
-	for word, want := range map[string]string{
-		"registr.check_registered": "register.check_registered",
-		"push.psuh":                "push.push",
-		"register.registre":        "register.register",
-		"cart.add":                 "",
-		"":                         "",
-	} {
-		if got := closest(word, names); got != want {
-			t.Errorf("closest to %q is %q, want %q", word, got, want)
-		}
-	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "abc", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 2}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) is %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestNamesOnTheCommandLine(t *testing.T) {
 	for word, want := range map[string][2]string{
 		"register.check_registered": {"register", "check_registered"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/closest"
 )
 
 func (c *cli) callCommand() *cobra.Command {
@@ -83,7 +84,7 @@ func hintName(ctx context.Context, b broker.Broker, called string) string {
 	for name := range methods(ctx, b) {
 		names = append(names, name)
 	}
-	if meant := closest(called, names); meant != "" {
+	if meant := closest.To(called, names); meant != "" {
 		return "Did you mean " + meant + "?"
 	}
 	return ""

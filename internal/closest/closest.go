@@ -1,26 +1,22 @@
-package host
+// Package closest finds the word that was meant, for "did you mean" in
+// messages.
+package closest
 
-// nearest returns the candidate that looks most like word, or "" when none is
-// near enough to be what was meant.
-func nearest(word string, candidates []string) string {
+// To returns the candidate that is most like word, or "" when none is near
+// enough to have been meant: when more than about a third of its letters
+// would have to change.
+func To(word string, candidates []string) string {
 	best, least := "", len(word)/3+2
 	for _, c := range candidates {
-		if d := distance(word, c); d < least {
+		if d := distance(word, c); d < least && d < len(word) {
 			best, least = c, d
 		}
 	}
 	return best
 }
 
-// didYouMean is the end of a message about an unknown word.
-func didYouMean(word string, candidates []string) string {
-	if best := nearest(word, candidates); best != "" {
-		return "; did you mean " + best + "?"
-	}
-	return ""
-}
-
-// distance counts the letters to add, drop, change or swap with the next one.
+// distance counts the bytes to add, drop, change or swap with the next one,
+// to turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1) // rows[i][j] is the distance of a[:i] and b[:j]
 	for i := range rows {
