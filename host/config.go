@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/serializer"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
@@ -20,6 +22,7 @@ type config struct {
 	logLevel, logFormat string
 	storeDir            string
 
+	serializer, accept     string
 	natsCreds              string
 	rpcExchange            string
 	heartbeat              time.Duration
@@ -43,7 +46,7 @@ func defaultConfig() *config {
 		http: "127.0.0.1:8000", admin: defaultAdmin, workers: 100, tracked: 10,
 		timeout: 10 * time.Second, grace: 25 * time.Second,
 		logLevel: "info", logFormat: string(telemetry.Auto),
-		storeDir: defaultStoreDir(), rpcExchange: "nameko-rpc", heartbeat: time.Minute,
+		storeDir: defaultStoreDir(), serializer: "json", rpcExchange: "nameko-rpc", heartbeat: time.Minute,
 	}
 }
 
@@ -72,6 +75,10 @@ func (c *config) settings() []*setting {
 			usage: "`directory` of the embedded broker's files"},
 		{name: "calls-tracked", value: intValue{&c.tracked}, check: func() error { return atLeast(c.tracked, 1) },
 			usage: "how many callers the call stack of a handler shows"},
+		{name: "serializer", value: textValue{&c.serializer}, check: func() error { _, err := form(c.serializer); return err },
+			usage: "`form` of the bodies that are sent: json, msgpack or yaml"},
+		{name: "accept", value: wordsValue{textValue{&c.accept}}, check: func() error { _, err := c.accepted(); return err },
+			usage: "`forms` of bodies that are read beside json and serializer, with commas between"},
 		{name: "nats-creds", value: textValue{&c.natsCreds},
 			usage: "NATS: `file` with the token and key of a user"},
 		{name: "rpc-exchange", value: textValue{&c.rpcExchange},
@@ -95,6 +102,34 @@ func (c *config) checkBroker() error {
 		_, err = (&Dialer{StoreDir: c.storeDir}).embeddedOptions(c.broker)
 	}
 	return err
+}
+
+// form returns the serializer of a name, which its error does not repeat: in
+// a file a variable may have put a secret there.
+func form(name string) (*enoki.Serializer, error) {
+	s, err := serializer.ByName(name)
+	if err != nil && name != "pickle" {
+		return nil, errors.New("want json, msgpack or yaml")
+	}
+	return s, err
+}
+
+// accepted returns the serializers that accept names.
+func (c *config) accepted() ([]enoki.Serializer, error) {
+	var list []enoki.Serializer
+	for name := range strings.SplitSeq(c.accept, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		s, err := form(name)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil { // json is read always
+			list = append(list, *s)
+		}
+	}
+	return list, nil
 }
 
 // brokerName is the broker as people are told of it.

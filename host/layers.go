@@ -185,7 +185,7 @@ func (l *layers) applyPairs(pairs []pair) error {
 
 // keys returns the keys that a file may have, in order.
 func (l *layers) keys() []string {
-	keys := slices.Concat(keysOf(namekoNames), keysOf(namekoIgnored), []string{"serializer", "AMQP_SSL"})
+	keys := slices.Concat(keysOf(namekoNames), keysOf(namekoIgnored), []string{"AMQP_SSL"})
 	for _, s := range l.settings {
 		if s != l.file {
 			keys = append(keys, s.name)

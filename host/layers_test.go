@@ -128,7 +128,8 @@ rpc_exchange: 'other-rpc'
 max_workers: 20
 parent_calls_tracked: 3
 HEARTBEAT: 30
-serializer: json
+serializer: msgpack
+ACCEPT: [json, yaml]
 PREFETCH_COUNT: 20
 AMQP_SSL:
   ca_certs: /ca.pem
@@ -145,6 +146,7 @@ LOGGING:
 	want := defaultConfig()
 	want.broker, want.tls = "amqps://guest:hush@localhost:5672/shop", true
 	want.http, want.rpcExchange, want.workers, want.tracked = "0.0.0.0:8080", "other-rpc", 20, 3
+	want.serializer, want.accept = "msgpack", "json,yaml"
 	want.heartbeat, want.tlsCA, want.tlsCert, want.tlsKey = 30*time.Second, "/ca.pem", "/cert.pem", "/key.pem"
 	want.ignored = []string{
 		"PREFETCH_COUNT: a service takes as many messages as it has workers",
@@ -210,7 +212,8 @@ func TestMistakesInAFileSayWhere(t *testing.T) {
 		"heartbeat: 0.1":                   "file:1:12: heartbeat: want 1s or more, have 100ms",
 		"tls-cert: a":                      "file:1:11: tls-cert: tls-cert and tls-key go together; give both",
 		"AMQP_URI: amqp://h\nbroker: x":    "file:2:1: broker says the same as AMQP_URI above; keep one of them",
-		"serializer: pickle":               "file:1:13: serializer: only json is spoken here, so far",
+		"serializer: pickle":               "file:1:13: serializer: serializer pickle is refused: a pickle runs code of whoever sent it; set json, msgpack or yaml on both sides",
+		"ACCEPT: [json, xml]":              "file:1:9: ACCEPT: want json, msgpack or yaml",
 		"AMQP_SSL: 1":                      "file:1:11: AMQP_SSL: want true, false or a mapping, have a whole number",
 		"AMQP_SSL: {cert_reqs: CERT_NONE}": "file:1:23: AMQP_SSL.cert_reqs: the broker's certificate is always verified; leave this out and give ca_certs",
 		"AMQP_SSL: {cafile: x}":            "file:1:12: unknown key AMQP_SSL.cafile; did you mean certfile?",

@@ -13,6 +13,7 @@ var namekoNames = map[string]string{
 	"parent_calls_tracked": "calls-tracked",
 	"rpc_exchange":         "rpc-exchange",
 	"HEARTBEAT":            "heartbeat",
+	"ACCEPT":               "accept",
 }
 
 // namekoIgnored are keys of Nameko that ask for nothing here, and why.
@@ -20,8 +21,7 @@ var namekoIgnored = map[string]string{
 	"LOGGING":                     "the log is set by log-level and log-format",
 	"TRANSPORT_OPTIONS":           "a lost connection is always made again",
 	"LOGIN_METHOD":                "the method follows from the URL and the certificate",
-	"SERIALIZERS":                 "bodies are JSON",
-	"ACCEPT":                      "bodies are JSON",
+	"SERIALIZERS":                 "a serializer of your own goes into enoki.Options, in Go",
 	"PREFETCH_COUNT":              "a service takes as many messages as it has workers",
 	"AUTO_DELETE_EVENT_EXCHANGES": "exchanges stay",
 	"DECLARE_EVENT_EXCHANGES":     "exchanges are declared",
@@ -44,13 +44,7 @@ func (l *layers) takeNameko(p pair) (bool, error) {
 		l.config.ignored = append(l.config.ignored, key+": "+why)
 		return true, nil
 	}
-	switch key {
-	case "serializer":
-		if s, ok := p.value.value.(string); p.value.value != nil && (!ok || s != "json") {
-			return true, p.value.place.errorf("serializer: only json is spoken here, so far")
-		}
-		return true, nil
-	case "AMQP_SSL":
+	if key == "AMQP_SSL" {
 		return true, l.takeTLS(p.value)
 	}
 	return false, nil

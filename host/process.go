@@ -152,7 +152,10 @@ func (p *process) drainAfter(ctx context.Context) (working context.Context, stop
 
 func (p *process) options(services []*enoki.Service) *enoki.Options {
 	c := p.config
+	send, _ := form(c.serializer) // checked
+	accept, _ := c.accepted()
 	return &enoki.Options{
+		Serializer: send, Accept: accept,
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
 		HTTPAddress: c.http, CallsTracked: c.tracked,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},

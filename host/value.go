@@ -17,6 +17,7 @@ type value interface {
 
 type (
 	textValue     struct{ p *string }
+	wordsValue    struct{ textValue } // words with commas between
 	intValue      struct{ p *int }
 	boolValue     struct{ p *bool }
 	durationValue struct{ p *time.Duration }
@@ -45,6 +46,22 @@ func (v textValue) take(n node) error {
 		return nil
 	}
 	return wants(wantsText, n)
+}
+
+// take accepts a list too.
+func (v wordsValue) take(n node) error {
+	list, ok := n.value.([]node)
+	if !ok {
+		return v.textValue.take(n)
+	}
+	words := make([]string, len(list))
+	for i, item := range list {
+		if err := (textValue{&words[i]}).take(item); err != nil {
+			return err
+		}
+	}
+	*v.p = strings.Join(words, ",")
+	return nil
 }
 
 func (v intValue) String() string { return strconv.Itoa(*v.p) }
