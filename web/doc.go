@@ -48,6 +48,11 @@
 // middleware, as an RPC does. Whatever the handler returns or panics with, the
 // answer is sent whole or replaced by a problem; nothing is sent by halves.
 //
+// # Other routes
+//
+// [Handle] takes a handler of net/http, [WebSocket] serves methods to browsers
+// that stay connected, and [Plain] answers as an HTTP entrypoint of Nameko does.
+//
 // The package hides the library that it is built on, danielgtaylor/huma,
 // but for its names of struct tags and the two aliases [Schema] and [Registry].
 package web

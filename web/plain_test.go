@@ -97,7 +97,7 @@ func TestPlainAnswersAsNameko(t *testing.T) {
 
 func TestPlainHeaders(t *testing.T) {
 	t.Parallel()
-	h := web.NewHandler(nil, plainRoutes()...)
+	h := web.NewHandler(nil, append(plainRoutes(), web.Plain("GET,OPTIONS", "/own", answers(&web.Text{}, nil)))...)
 	for _, test := range []struct{ request, header, want string }{
 		{"GET /three", "X-Foo", "bar"},
 		{"GET /three", "Content-Length", "2"},
@@ -105,6 +105,7 @@ func TestPlainHeaders(t *testing.T) {
 		{"GET /redirect", "Location", "https://example.invalid/x"},
 		{"GET /slash?a=%2F", "Location", "/slash/?a=%2F"},
 		{"DELETE /multi", "Allow", "GET, HEAD, OPTIONS, POST, PUT"},
+		{"DELETE /own", "Allow", "GET, HEAD, OPTIONS"},
 		{"OPTIONS /get/5", "Allow", "GET, HEAD, OPTIONS"},
 	} {
 		method, target, _ := strings.Cut(test.request, " ")

@@ -24,7 +24,7 @@ func (e *Error) Error() string {
 
 // exception returns an error of one of Nameko's own classes.
 func exception(class string, args ...string) *Error {
-	e := &Error{Type: class, Path: "nameko.exceptions." + class, Args: append([]string{}, args...)}
+	e := &Error{Type: class, Path: "nameko.exceptions." + class, Args: args}
 	if len(args) > 0 {
 		e.Value = args[0]
 	}

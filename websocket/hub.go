@@ -121,7 +121,6 @@ func (h *Hub) remove(s *socket) {
 	for channel := range s.channels {
 		h.leave(s, channel)
 	}
-	clear(s.channels)
 }
 
 // leave takes s off a channel, and the channel off the hub with the last one.

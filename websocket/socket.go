@@ -78,7 +78,7 @@ func (s *socket) sayGoodbye() {
 		_ = s.conn.Close(coder.StatusGoingAway, "the service is stopping")
 	case errors.Is(cause, coder.ErrMessageTooBig):
 		// The frame was sent when the limit was met. Closing the connection with
-		// the rest of the message unread would reset it and lose the frame.
+		// the rest of the message unread resets it, and the frame may be lost.
 		_ = s.conn.Close(coder.StatusMessageTooBig, "")
 	}
 }

@@ -124,6 +124,7 @@ func TestCallOutlivesItsSocket(t *testing.T) {
 	c.send(`{"method":"second"}`)
 	<-started
 	c.conn.Close(coder.StatusNormalClosure, "")
+	eventually(t, "the hub forgets the socket", func() bool { return s.hub.Len() == 0 })
 	close(release)
 	for range 2 {
 		if err := <-done; err != nil {
@@ -213,4 +214,14 @@ func TestShutdownGivesUp(t *testing.T) {
 		t.Errorf("shutdown returned %v", err)
 	}
 	close(release)
+}
+
+// eventually polls until ok, for what gives no event to wait for.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
 }
