@@ -61,7 +61,7 @@ func (c *cli) command() *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
 	root.AddCommand(c.runCommand(), c.brokerCommand(), c.servicesCommand(), c.callCommand(),
-		c.emitCommand(), c.listenCommand(), c.contractCommand(), c.versionCommand())
+		c.emitCommand(), c.listenCommand(), c.contractCommand(), c.shadowCommand(), c.versionCommand())
 	return root
 }
 
