@@ -89,7 +89,7 @@ func parseRequest(body []byte) (*call, *Error) {
 func (m *method) bind(c *call) ([]reflect.Value, *Error) {
 	positional, named := *c.Args, *c.Kwargs
 	if len(positional) > m.byPlace {
-		return nil, m.misfit("takes %d arguments but %d were given", m.byPlace, len(positional))
+		return nil, m.misfit("takes %s but %d were given", count(m.byPlace, "positional argument"), len(positional))
 	}
 	args := make([]reflect.Value, len(m.params))
 	used := 0
@@ -117,11 +117,31 @@ func (m *method) bind(c *call) ([]reflect.Value, *Error) {
 		return nil, m.misfit("got an unexpected keyword argument '%s'", m.unexpected(named))
 	}
 	if len(missing) > 0 {
-		return nil, m.misfit("missing %d required arguments: %s", len(missing), strings.Join(missing, ", "))
+		return nil, m.misfit("missing %s: %s", count(len(missing), "required positional argument"), enumerate(missing))
 	}
 	return args, nil
 }
 
+// count and enumerate speak as Python does in its messages.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprint(n, " ", what)
+}
+
+func enumerate(words []string) string {
+	last := len(words) - 1
+	switch last {
+	case 0:
+		return words[0]
+	case 1:
+		return words[0] + " and " + words[1]
+	}
+	return strings.Join(words[:last], ", ") + ", and " + words[last]
+}
+
+// misfit is an error in the words of Python, whose users know them.
 func (m *method) misfit(format string, a ...any) *Error {
 	text := m.name + "() " + fmt.Sprintf(format, a...)
 	return &Error{Code: IncorrectSignature, Message: text}

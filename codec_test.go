@@ -55,8 +55,9 @@ func TestBind(t *testing.T) {
 		`{"args":["a"],"kwargs":{"age":1,"note":"n"}}`:     `["a",1,null,"n"]`,
 		`{"args":["a",1,["x"],"n"],"kwargs":{},"extra":1}`: `["a",1,["x"],"n"]`,
 		`{"args":["a",1,null,"n"],"kwargs":{}}`:            `["a",1,null,"n"]`,
-		`{"args":["a"],"kwargs":{}}`:                       "incorrect_signature: register() missing 1 required arguments: 'age'",
-		`{"args":["a",1,[],"n",5],"kwargs":{}}`:            "incorrect_signature: register() takes 4 arguments but 5 were given",
+		`{"args":["a"],"kwargs":{}}`:                       "incorrect_signature: register() missing 1 required positional argument: 'age'",
+		`{"args":[],"kwargs":{}}`:                          "incorrect_signature: register() missing 2 required positional arguments: 'email' and 'age'",
+		`{"args":["a",1,[],"n",5],"kwargs":{}}`:            "incorrect_signature: register() takes 4 positional arguments but 5 were given",
 		`{"args":["a",1],"kwargs":{"email":"b"}}`:          "incorrect_signature: register() got multiple values for argument 'email'",
 		`{"args":["a",1],"kwargs":{"zz":1,"b":1}}`:         "incorrect_signature: register() got an unexpected keyword argument 'b'",
 		`{"args":["a","one"],"kwargs":{}}`:                 "invalid_argument: argument age: want int, got string",
@@ -99,7 +100,7 @@ func TestByNameOnly(t *testing.T) {
 		t.Errorf("its own request: %v, %v", args, err)
 	}
 	c, _ = parseRequest([]byte(`{"args":["a",5],"kwargs":{}}`))
-	if _, err := m.bind(c); err == nil || err.Message != "find() takes 1 arguments but 2 were given" {
+	if _, err := m.bind(c); err == nil || err.Message != "find() takes 1 positional argument but 2 were given" {
 		t.Errorf("by position: %v", err)
 	}
 }

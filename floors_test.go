@@ -61,6 +61,8 @@ var onlyImporters = map[string][]string{
 	"github.com/nats-io/nats.go":        {"broker/nats"},
 	"github.com/nats-io/nats-server/v2": {"broker/nats/embedded"},
 	"github.com/danielgtaylor/huma/v2":  {"web"},
+	"github.com/coder/websocket":        {"websocket", "web", "test/..."}, // in web, its tests are clients
+	"github.com/tinylib/msgp":           {"serializer"},
 	"github.com/spf13/cobra":            {"cmd/enoki"},
 	"github.com/redis/go-redis/v9":      {"examples/...", "test/..."},
 	"go.etcd.io/bbolt":                  {"examples/...", "test/..."},
