@@ -89,11 +89,12 @@ func message(d *amqp091.Delivery) *broker.Message {
 	if id == "" {
 		id = d.MessageId
 	}
+	contentType, body := inflated(d)
 	return &broker.Message{
 		ID:          orNew(id),
 		Context:     contextOf(d.Headers),
-		ContentType: d.ContentType,
-		Body:        d.Body,
+		ContentType: contentType,
+		Body:        body,
 		Attempt:     attemptOf(d.Headers),
 		Redelivered: d.Redelivered,
 	}

@@ -81,13 +81,14 @@ func intField(n int64) any {
 }
 
 // contextOf turns headers into context data: Nameko's prefix goes, headers of
-// others stay under their own names, this driver's own are left out.
+// others stay under their own names, those that are about the message and not
+// about the work are left out.
 func contextOf(headers amqp091.Table) map[string]any {
 	context := make(map[string]any, len(headers))
 	_, retried := headers[headerAttempt]
 	for k, v := range headers {
 		bare, prefixed := strings.CutPrefix(k, contextPrefix)
-		if v == nil || strings.HasPrefix(k, ownPrefix) || retried && isDeathHeader(k) {
+		if v == nil || k == headerCompression || strings.HasPrefix(k, ownPrefix) || retried && isDeathHeader(k) {
 			continue
 		}
 		if _, taken := context[bare]; taken && !prefixed {

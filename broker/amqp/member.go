@@ -23,7 +23,7 @@ type member struct {
 	service   broker.Service
 	log       *slog.Logger
 	consumers []*consumer // of the service's work
-	control   *consumer
+	control   *consumer   // nil when it is only about a queue
 
 	hard    context.Context // of the handlers; ends when they are to leave at once
 	abort   context.CancelFunc
@@ -45,28 +45,42 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 			return nil, fmt.Errorf("join as %q: %w", s.Name, err)
 		}
 	}
+	m := d.newMember(s)
+	m.consumers = m.work()
+	m.control = m.newConsumer(m.controlQueue(), controlPrefetch, m.controlled)
+	if err := m.attach(ctx); err != nil {
+		return nil, fmt.Errorf("join as %q: %w", s.Name, err)
+	}
+	return m, nil
+}
+
+// newMember returns a member without any consumer.
+func (d *Driver) newMember(s broker.Service) *member {
 	m := &member{
 		driver: d, service: s, left: make(chan struct{}), running: map[string]context.CancelFunc{},
 		log: d.log.With("service", s.Name, "instance", s.ID),
 	}
 	m.hard, m.abort = context.WithCancel(d.ctx)
-	m.consumers = m.work()
-	m.control = m.newConsumer(m.controlQueue(), controlPrefetch, m.controlled)
+	return m
+}
+
+// attach starts the consumers and returns when the broker has confirmed them.
+func (m *member) attach(ctx context.Context) error {
 	for _, c := range m.all() {
-		if !d.goRun(func() { c.run(m.hard) }) {
+		if !m.driver.goRun(func() { c.run(m.hard) }) {
 			m.abort()
-			return nil, broker.ErrClosed
+			return broker.ErrClosed
 		}
 	}
 	for _, c := range m.all() {
 		if err := c.await(ctx); err != nil {
 			m.abort()
 			_ = m.Leave(ctx) // what matters is why it could not join
-			return nil, fmt.Errorf("join as %q: %w", s.Name, err)
+			return err
 		}
 	}
-	d.add(m)
-	return m, nil
+	m.driver.add(m)
+	return nil
 }
 
 // work returns the consumers of the service's calls and events.
@@ -87,7 +101,12 @@ func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *con
 	return newConsumer(m.hard, m.driver.consuming, m.log, work{queue: q, prefetch: prefetch, handle: handle})
 }
 
-func (m *member) all() []*consumer { return append([]*consumer{m.control}, m.consumers...) }
+func (m *member) all() []*consumer {
+	if m.control == nil {
+		return m.consumers
+	}
+	return append([]*consumer{m.control}, m.consumers...)
+}
 
 // requestsOf returns the queue that all instances of a service take its calls
 // from.
@@ -154,8 +173,10 @@ func (m *member) detach() {
 	for _, c := range m.consumers {
 		<-c.finished
 	}
-	m.control.stop()
-	<-m.control.finished
+	if m.control != nil {
+		m.control.stop()
+		<-m.control.finished
+	}
 	m.abort()
 	m.driver.remove(m)
 	close(m.left)

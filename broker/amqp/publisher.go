@@ -173,6 +173,7 @@ func (o *outgoing) check() error {
 	for name, s := range map[string]string{
 		"exchange": o.exchange, "routing key": o.key, "correlation id": o.msg.CorrelationId,
 		"reply_to": o.msg.ReplyTo, "message id": o.msg.MessageId, "content type": o.msg.ContentType,
+		"content encoding": o.msg.ContentEncoding, "type": o.msg.Type, "app id": o.msg.AppId,
 	} {
 		if len(s) > maxShortString {
 			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q", broker.ErrNotDelivered, name, len(s), maxShortString, s)

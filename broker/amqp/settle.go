@@ -35,21 +35,25 @@ func (h *handler) handle(d *delivery) {
 	ctx, cancel := context.WithCancel(h.member.hard)
 	defer cancel()
 	s := h.Handle(ctx, message(d.Delivery))
-	if h.member.hard.Err() != nil {
-		return // the event is another instance's by now
+	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
+}
+
+// settle does with a message of a queue what s says; letter says what it is
+// about.
+func (m *member) settle(d *delivery, queueName string, s broker.Settlement, letter broker.DeadLetter) {
+	if m.hard.Err() != nil {
+		return // the message is another instance's by now
 	}
 	switch s.Verdict {
 	case broker.Retry:
-		h.member.retry(d, h.queue.name, s.Delay)
+		m.retry(d, queueName, s.Delay)
 	case broker.Reject:
-		h.member.bury(d, broker.DeadLetter{
-			Service: h.member.service.Name, Handler: h.Handler, Source: h.Source, Event: h.Event,
-			Reason: s.Reason, Attempt: attemptOf(d.Headers),
-		})
+		letter.Service, letter.Reason, letter.Attempt = m.service.Name, s.Reason, attemptOf(d.Headers)
+		m.bury(d, letter)
 	case broker.HandBack:
 		_ = d.Nack(false, true) // on a closed channel it has gone back already
 	default:
-		_ = d.Ack(false) // on a closed channel the event comes again
+		_ = d.Ack(false) // on a closed channel it comes again
 	}
 }
 

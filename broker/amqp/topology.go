@@ -126,6 +126,10 @@ func explainDeclare(t topology, err error) error {
 		arg, kind, name, vhost, want, have := found[1], found[2], found[3], found[4], found[5], found[6]
 		return refusedSetting{fmt.Errorf("%s %q exists on vhost %q with %s %s, but %s is needed: %s (%w)",
 			kind, name, vhost, arg, have, want, remedy(kind, name, vhost), err)}
+	case amqp091.NotFound:
+		if q, ok := t.(queue); ok && q.undeclared {
+			return refusedSetting{fmt.Errorf("there is no %s, and this program is told not to declare it: start who declares it first, or let this program do it (%w)", q, err)}
+		}
 	case amqp091.AccessRefused:
 		return refusedSetting{fmt.Errorf("declare %s: %w: give the user permission with rabbitmqctl set_permissions", t, err)}
 	}

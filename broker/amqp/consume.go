@@ -1,0 +1,86 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// Consumption says which queue to read and what to do with its messages.
+type Consumption struct {
+	Service string // whose: for the log and for dead letters
+	Queue   Queue
+
+	// Prefetch is how many messages are taken before the first of them is
+	// settled, and so how many handlers run at once. Default: 10.
+	Prefetch int
+
+	// Handle takes one message and says what becomes of it. It runs in a
+	// goroutine of its own for each message. HandBack rejects it, which a
+	// quorum queue counts towards its delivery limit. ctx ends when the member
+	// has to leave at once.
+	Handle func(ctx context.Context, m *Received) broker.Settlement
+}
+
+// Received is a message from a queue.
+type Received struct {
+	broker.Message
+	Exchange   string // where it was published
+	RoutingKey string // and under which key
+	ReplyTo    string // where its sender wants an answer, if it does
+}
+
+// defaultPrefetch is Nameko's.
+const defaultPrefetch = 10
+
+// Consume declares a queue, takes messages from it, and returns when the broker
+// has confirmed the consumer, or when ctx ends. A queue that exists with other
+// flags is an error that says what to do. Leave ends it.
+func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, error) {
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	if c.Handle == nil {
+		return nil, errors.New("consume: there is no function to handle messages")
+	}
+	if c.Prefetch <= 0 {
+		c.Prefetch = defaultPrefetch
+	}
+	q, err := c.Queue.queue()
+	if err != nil {
+		return nil, fmt.Errorf("consume: %w", err)
+	}
+	m := d.newMember(broker.Service{Instance: broker.Instance{Name: c.Service, ID: uuid.New()}})
+	handle := func(dv *delivery) { m.consume(dv, q.name, c.Handle) }
+	m.consumers = []*consumer{m.newConsumer(q, min(c.Prefetch, math.MaxUint16), handle)}
+	if err := m.attach(ctx); err != nil {
+		return nil, fmt.Errorf("consume: %w", err)
+	}
+	return m, nil
+}
+
+// consume handles one message of a queue and settles it.
+func (m *member) consume(d *delivery, queueName string, handle func(context.Context, *Received) broker.Settlement) {
+	ctx, cancel := context.WithCancel(m.hard)
+	defer cancel()
+	s := handle(ctx, received(d))
+	if s.Verdict == broker.HandBack && m.hard.Err() == nil {
+		_ = d.Reject(true) // on a closed channel it has gone back already
+		return
+	}
+	m.settle(d, queueName, s, broker.DeadLetter{Handler: queueName})
+}
+
+// received is the message as its sender published it, also after a retry.
+func received(d *delivery) *Received {
+	r := &Received{Message: *message(d.Delivery), Exchange: d.Exchange, RoutingKey: d.RoutingKey, ReplyTo: d.ReplyTo}
+	if exchange, retried := d.Headers[headerExchange].(string); retried {
+		r.Exchange = exchange
+		r.RoutingKey, _ = d.Headers[headerRoutingKey].(string)
+	}
+	return r
+}
