@@ -19,6 +19,7 @@ const (
 	KindTimer     Kind = "timer"
 	KindHTTP      Kind = "http"
 	KindWebSocket Kind = "websocket"
+	KindMessage   Kind = "message" // of a queue or to an exchange, see package nameko
 )
 
 // Call is one piece of work as middleware sees it: on the way into a handler,

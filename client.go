@@ -151,6 +151,31 @@ func (c *Client) message(body []byte, data map[string]any) (*broker.Message, err
 	return m, nil
 }
 
+// Message returns a message that carries payload as an event would: in the
+// client's form, with a new id and the context data of ctx. It is for
+// extensions that send in their own way.
+func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, error) {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever handles it does so long after its sender's deadline, so it
+	// carries none.
+	return c.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), c.name))
+}
+
+// Send runs fn as something that the client sends: with the call middleware
+// and, if ctx has no deadline, the client's timeout. It is for extensions that
+// send in their own way.
+func (c *Client) Send(ctx context.Context, kind Kind, service, method string, payload any, fn func(ctx context.Context) error) error {
+	send := chain(func(ctx context.Context, _ *Call) error {
+		ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
+		defer cancel()
+		return fn(ctx)
+	}, c.options.CallMiddleware)
+	return send(ctx, &Call{Kind: kind, Service: service, Method: method, Outgoing: true, in: reflected([]any{payload})})
+}
+
 // coded gives an error of the broker its code and says what was tried.
 func coded(err error, format string, a ...any) error {
 	if err == nil {

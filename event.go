@@ -104,18 +104,12 @@ func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T)
 
 // emit encodes an event and hands it to the broker.
 func (c *Client) emit(ctx context.Context, source, event string, payload any) error {
-	body, err := json.Marshal(payload)
+	m, err := c.Message(ctx, payload)
 	if err != nil {
 		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 	}
 	ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
 	defer cancel()
-	// An event is handled long after its emitter's deadline, so it carries none.
-	data := trailOf(ctx).send(context.Background(), c.name)
-	m, err := c.message(body, data)
-	if err != nil {
-		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
-	}
 	err = c.broker.Emit(ctx, source, event, m)
 	return coded(err, "emit %s.%s", source, event)
 }

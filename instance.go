@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,9 @@ func (i *instance) start(ctx context.Context) error {
 		if err := fill(client); err != nil {
 			return err
 		}
+	}
+	if err := i.prepare(ctx); err != nil {
+		return err
 	}
 	member, err := i.process.broker.Join(ctx, i.joining())
 	if err != nil {
@@ -311,6 +315,29 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 func (i *instance) scope() *Scope {
 	return &Scope{
 		Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress,
-		Errors: i.errors, Handle: i.do,
+		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode,
 	}
+}
+
+func (i *instance) decode(m *broker.Message, v any) error {
+	body, _, err := i.forms.read(m)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
+	}
+	return nil
+}
+
+// prepare has the extensions fill what handlers use.
+func (i *instance) prepare(ctx context.Context) error {
+	for _, x := range i.service.extensions {
+		if p, ok := x.(Preparer); ok {
+			if err := p.Prepare(ctx, i.scope()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -146,11 +146,17 @@ func wait(ctx context.Context, group *sync.WaitGroup) error {
 type Scope struct {
 	Service     string
 	Logger      *slog.Logger
-	HTTPAddress string      // Options.HTTPAddress
-	Errors      []ErrorType // what the service and Options.Errors declare, for Answer
+	HTTPAddress string        // Options.HTTPAddress
+	Errors      []ErrorType   // what the service and Options.Errors declare, for Answer
+	Broker      broker.Broker // for what only one kind of broker can do
+	Client      *Client       // calls and emits as the service
 
 	// Handle runs fn as a handler of the service: with a worker slot, a call
 	// id, the service's middleware and a net for panics. The error is that of
 	// fn, or of ctx when it ended before there was a free worker.
 	Handle func(ctx context.Context, kind Kind, name string, fn func(ctx context.Context) error) error
+
+	// Decode decodes the body of a message into what v points to, in any of
+	// the forms that the service accepts.
+	Decode func(m *broker.Message, v any) error
 }

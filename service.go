@@ -173,6 +173,14 @@ type Extension interface {
 	Describe() []string
 }
 
+// Preparer is an Extension that gives handlers something to use.
+type Preparer interface {
+	Extension
+
+	// Prepare is called once at each start, before the service takes work.
+	Prepare(ctx context.Context, scope *Scope) error
+}
+
 // Describe returns a line for each thing that the service serves, handles or
 // emits, for people.
 func (s *Service) Describe() []string {
