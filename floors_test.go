@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"functions": 3,
 
 	"web":        2,
+	"nameko":     2,
 	"serializer": 2,
 	"enokitest":  2,
 
