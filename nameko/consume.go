@@ -1,0 +1,140 @@
+package nameko
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp"
+)
+
+// Consume declares an entrypoint for the messages of a queue. The queue and
+// what it is bound to are declared at start. A message is done when fn returns
+// nil; one whose handler fails or panics is logged and dropped, see
+// RequeueOnError; one that can't be decoded is kept as a dead letter.
+//
+// T says what fn gets: []byte is the body as it is, string a body of text,
+// Message everything that came, and any other type is decoded from JSON or
+// what else the service accepts. Compressed bodies have been decompressed.
+func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, options ...ConsumeOption) enoki.Part {
+	s := settings{name: queue.Name}
+	for _, option := range options {
+		option(&s)
+	}
+	c := &consumer{queue: queue, settings: s}
+	if fn != nil {
+		c.handler = func(scope *enoki.Scope, m *Message) (func(context.Context) error, error) {
+			payload, err := decode[T](scope, m)
+			return func(ctx context.Context) error { return fn(ctx, payload) }, err
+		}
+	}
+	return enoki.Extend(c)
+}
+
+// consumer is the extension of one Consume.
+type consumer struct {
+	queue Queue
+	settings
+	// handler returns what handles m, or why m can't be read.
+	handler func(scope *enoki.Scope, m *Message) (func(context.Context) error, error)
+	member  broker.Member // nil until started
+}
+
+var _ enoki.Preparer = (*consumer)(nil)
+
+// Check implements [enoki.Extension].
+func (c *consumer) Check() error {
+	var mistakes []error
+	if c.handler == nil {
+		mistakes = append(mistakes, fmt.Errorf("%s has no handler function", c))
+	}
+	if c.prefetch < 0 || c.prefetch > math.MaxUint16 {
+		mistakes = append(mistakes, fmt.Errorf("%s: prefetch is %d; give 1 to %d", c, c.prefetch, math.MaxUint16))
+	}
+	if err := c.queue.Check(); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("%s: %w", c, err))
+	}
+	return errors.Join(mistakes...)
+}
+
+// Prepare implements [enoki.Preparer].
+func (c *consumer) Prepare(_ context.Context, scope *enoki.Scope) error {
+	_, err := driverOf(scope, c.String())
+	return err
+}
+
+// Start implements [enoki.Extension].
+func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
+	driver, err := driverOf(scope, c.String())
+	if err != nil {
+		return err
+	}
+	c.member, err = driver.Consume(ctx, amqp.Consumption{
+		Service: scope.Service, Queue: c.queue, Prefetch: c.prefetch,
+		Handle: func(ctx context.Context, m *Message) broker.Settlement { return c.handle(ctx, scope, m) },
+	})
+	return err
+}
+
+// Stop implements [enoki.Extension].
+func (c *consumer) Stop(ctx context.Context) error { return c.member.Leave(ctx) }
+
+// Describe implements [enoki.Extension].
+func (c *consumer) Describe() []string { return []string{c.String()} }
+
+// String names the consumer for people.
+func (c *consumer) String() string { return fmt.Sprintf("consumer of queue %q", c.queue.Name) }
+
+// handle handles one message and says what becomes of it.
+func (c *consumer) handle(ctx context.Context, scope *enoki.Scope, m *Message) broker.Settlement {
+	log := scope.Logger.With(slog.String("kind", string(enoki.KindMessage)), slog.String("method", c.name), slog.String("id", m.ID))
+	fn, err := c.handler(scope, m)
+	if err != nil {
+		log.ErrorContext(ctx, "message cannot be read and is kept as a dead letter", "error", err)
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+	}
+	started := false
+	err = scope.Handle(enoki.WithMessage(ctx, &m.Message), enoki.KindMessage, c.name, func(ctx context.Context) error {
+		started = true
+		return fn(ctx)
+	})
+	stopping := ctx.Err() != nil || !started && errors.Is(err, enoki.Unavailable)
+	switch {
+	case err == nil:
+		return broker.Settlement{}
+	case stopping: // no fault of the message
+		return broker.Settlement{Verdict: broker.HandBack}
+	}
+	log.ErrorContext(ctx, "handler failed", "requeued", c.requeue, "error", err)
+	if c.requeue {
+		return broker.Settlement{Verdict: broker.HandBack}
+	}
+	return broker.Settlement{}
+}
+
+// decode returns the payload of a message in the form that its handler wants.
+func decode[T any](scope *enoki.Scope, m *Message) (payload T, err error) {
+	media, _, _ := strings.Cut(m.ContentType, ";")
+	switch p := any(&payload).(type) {
+	case *Message:
+		*p = *m
+	case **Message:
+		*p = m
+	case *[]byte:
+		*p = m.Body
+	case *string:
+		if media == textType || media == rawType || strings.HasPrefix(media, "text/") {
+			*p = string(m.Body)
+			return payload, nil
+		}
+		err = scope.Decode(&m.Message, p)
+	default:
+		err = scope.Decode(&m.Message, p)
+	}
+	return payload, err
+}

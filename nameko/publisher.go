@@ -1,0 +1,138 @@
+package nameko
+
+import (
+	"context"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/amqp"
+)
+
+// Publisher publishes payloads to one exchange. It returns when the broker has
+// stored the message for every queue that takes it; one that no queue takes is
+// dropped unless it is Mandatory. The options of a call go before those of
+// Publishes; headers are merged.
+//
+// The payload becomes JSON, or what the service sends its events as. A []byte
+// is sent as it is, and so is a string with a ContentType. The message carries
+// the context data of ctx. Errors are of type *enoki.Error: NotDelivered,
+// UnknownOutcome, Blocked, InvalidArgument for a payload that can't be encoded,
+// DeadlineExceeded or Canceled.
+type Publisher[T any] func(ctx context.Context, payload T, options ...PublishOption) error
+
+// Publishes declares that the service publishes to an exchange, and fills
+// *publish at start, when it also makes sure that the exchange exists. A test
+// fills it with a function of its own.
+func Publishes[T any](exchange Exchange, publish *Publisher[T], options ...PublishOption) enoki.Part {
+	return enoki.Extend(&publisher[T]{exchange: exchange, publish: publish, options: options})
+}
+
+// publisher is the extension that fills one Publisher.
+type publisher[T any] struct {
+	exchange Exchange
+	publish  *Publisher[T]
+	options  []PublishOption
+}
+
+var _ enoki.Preparer = (*publisher[int])(nil)
+
+// outgoing returns the message that the options describe, still without a
+// payload.
+func (p *publisher[T]) outgoing(options ...PublishOption) *outgoing {
+	out := &outgoing{Publishing: amqp.Publishing{Exchange: p.exchange.Name, Declare: []Declaration{p.exchange}}}
+	for _, list := range [][]PublishOption{p.options, options} {
+		for _, option := range list {
+			option(out)
+		}
+	}
+	return out
+}
+
+// Check implements [enoki.Extension].
+func (p *publisher[T]) Check() error {
+	if p.publish == nil {
+		return fmt.Errorf("%s: give a pointer to the Publisher that is to be filled", p)
+	}
+	if err := p.outgoing().Check(); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	return nil
+}
+
+// Prepare implements [enoki.Preparer].
+func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
+	driver, err := driverOf(scope, p.String())
+	if err != nil {
+		return err
+	}
+	if err := driver.Declare(ctx, p.outgoing().Declare...); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	*p.publish = func(ctx context.Context, payload T, options ...PublishOption) error {
+		out := p.outgoing(options...)
+		return scope.Client.Send(ctx, enoki.KindMessage, scope.Service, p.exchange.Name, payload, func(ctx context.Context) error {
+			if err := out.carry(ctx, scope.Client, payload); err != nil {
+				return enoki.Errorf(enoki.InvalidArgument, "%s: %w", p, err)
+			}
+			if err := driver.Publish(ctx, &out.Publishing); err != nil {
+				return enoki.Errorf(enoki.CodeOf(err), "%s, routing key %q: %w", p, out.RoutingKey, err)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+// Start implements [enoki.Extension]. All is done by Prepare.
+func (p *publisher[T]) Start(context.Context, *enoki.Scope) error { return nil }
+
+// Stop implements [enoki.Extension]. Handlers publish until they have returned.
+func (p *publisher[T]) Stop(context.Context) error { return nil }
+
+// Describe implements [enoki.Extension].
+func (p *publisher[T]) Describe() []string { return []string{p.String()} }
+
+// String names the publisher for people.
+func (p *publisher[T]) String() string {
+	return fmt.Sprintf("publisher to exchange %q", p.exchange.Name)
+}
+
+// outgoing is one message to be.
+type outgoing struct {
+	amqp.Publishing
+	contentType string // of a body that is sent as it is; empty for others
+}
+
+// carry takes the payload on board.
+func (o *outgoing) carry(ctx context.Context, client *enoki.Client, payload any) (err error) {
+	body, raw := payload.([]byte)
+	if text, ok := payload.(string); ok && o.contentType != "" {
+		body, raw = []byte(text), true
+	}
+	switch {
+	case !raw && o.contentType != "":
+		return fmt.Errorf("a payload with the content type %q is sent as it is and must be a string or []byte, not a %T", o.contentType, payload)
+	case !raw:
+		o.Message, err = client.Message(ctx, payload)
+		return err
+	}
+	if o.Message, err = client.Message(ctx, nil); err != nil { // for its context data
+		return err
+	}
+	o.Message.Body, o.Message.ContentType = body, o.contentType
+	if o.contentType == "" {
+		o.Message.ContentType = rawType
+	}
+	if o.Message.ContentType == rawType || !utf8.Valid(body) {
+		o.ContentEncoding = "binary"
+	}
+	return nil
+}
+
+// kombu's names of bodies that are no payloads of a serializer. Its text/plain
+// is on no list of what Nameko accepts.
+const (
+	rawType  = "application/data"
+	textType = "application/text"
+)
