@@ -125,7 +125,7 @@ func TestSocketSession(t *testing.T) {
 		`> {"method": "add", "data": {"a": 5, "b": 3}}`,
 		`< {"type": "result", "success": true, "data": [8, 2], "correlation_id": null}`,
 		`> {"method": "add", "data": {"a": 5}}`,
-		`< ` + exception("IncorrectSignature", "nameko.exceptions.IncorrectSignature", "add() missing 1 required arguments: 'b'"),
+		`< ` + exception("IncorrectSignature", "nameko.exceptions.IncorrectSignature", "add() missing 1 required positional argument: 'b'"),
 		`> {"method": "add", "data": {"a": 5, "b": "x"}}`,
 		`< ` + exception("InvalidArgument", "enoki.InvalidArgument", "argument b: want int, got string"),
 		`> {"method": "add", "data": {"a": 5, "b": 3, "socket_id": "another"}}`,
