@@ -3,8 +3,10 @@ package enoki
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
 )
@@ -71,7 +73,8 @@ func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, optio
 
 // Emits declares that the service emits ev, and fills *emit at start. A call
 // of it returns when the broker has stored the event; its errors are those of
-// [broker.Broker.Emit]. A test fills it with a function of its own.
+// [broker.Broker.Emit]. When the link is lost meanwhile, it emits again until
+// its deadline. A test fills it with a function of its own.
 func Emits[T any](ev Event[T], emit *func(ctx context.Context, payload T) error) Part {
 	return partFunc(func(s *Service) error {
 		if err := ev.check(); err != nil {
@@ -110,6 +113,25 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 	}
 	ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
 	defer cancel()
-	err = c.broker.Emit(ctx, source, event, m)
-	return coded(err, "emit %s.%s", source, event)
+	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
 }
+
+// insist emits again what may not have arrived because the link was lost, for
+// as long as ctx lasts. The message keeps its id; that an event may come twice
+// is what its handlers have to bear anyway.
+func (c *Client) insist(ctx context.Context, source, event string, m *broker.Message) error {
+	for {
+		err := c.broker.Emit(ctx, source, event, m)
+		if !errors.Is(err, broker.ErrUnknownOutcome) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(insistence):
+		}
+	}
+}
+
+// insistence is the time between two tries to emit an event.
+const insistence = 100 * time.Millisecond

@@ -462,6 +462,41 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// shaky loses its link in the middle of an emit, as often as it is told.
+type shaky struct {
+	*memory.Broker
+	losses int
+	ids    []string
+}
+
+func (s *shaky) Emit(ctx context.Context, source, event string, m *broker.Message) error {
+	s.ids = append(s.ids, m.ID)
+	if s.losses > 0 {
+		s.losses--
+		return fmt.Errorf("shaky: %w", broker.ErrUnknownOutcome)
+	}
+	return s.Broker.Emit(ctx, source, event, m)
+}
+
+func TestEmitInsistsWhenTheLinkIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &shaky{Broker: memory.New(), losses: 2}
+		defer b.Close()
+		if err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi"); err != nil {
+			t.Errorf("Emit: %v", err)
+		}
+		if len(b.ids) != 3 || b.ids[0] != b.ids[2] || b.ids[0] == "" {
+			t.Errorf("emitted with the ids %v, want one id three times", b.ids)
+		}
+		b.losses = 1 << 30
+		begun := time.Now()
+		err := enoki.NewClient(b, &enoki.Options{Timeout: time.Minute}).Emit(t.Context(), "comments", "posted", "hi")
+		if !errors.Is(err, enoki.UnknownOutcome) || time.Since(begun) != time.Minute {
+			t.Errorf("Emit: %v after %v, want %s at the deadline of a minute", err, time.Since(begun), enoki.UnknownOutcome)
+		}
+	})
+}
+
 func TestFailedEventsAreTriedAgainAndThenKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New()
