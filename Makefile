@@ -24,6 +24,11 @@ e2e: ## run only the tests in test/: whole processes, real brokers, a browser
 	@scripts/install-test-servers
 	@scripts/test ./test/...
 
+.PHONY: rolling
+rolling: ## move a service between Python and Go under load for ten minutes
+	@scripts/install-test-servers
+	ENOKI_ROLLING=10m go test ./test/migration/ -run TestRollingMove -count 1 -timeout 20m -v
+
 .PHONY: bench
 bench: ## run the micro-benchmarks that stand beside their code
 	go test -run '^$$' -bench . -benchmem ./...
