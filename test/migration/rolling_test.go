@@ -82,6 +82,7 @@ type move struct {
 	kinds   []string   // of instances
 	pool    []instance // one of each kind
 	ledger  *ledger
+	spell   int // answers between two changes
 	started int
 	drained int
 	killed  int
