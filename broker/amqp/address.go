@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,7 +21,7 @@ import (
 type address struct {
 	masked    string // the URL without the password, for people
 	host      string // with the port
-	user      string
+	who       string // as whom, for people
 	vhost     string
 	sasl      []amqp091.Authentication
 	heartbeat time.Duration // 0 when the URL does not say
@@ -28,10 +29,11 @@ type address struct {
 	tls       *tls.Config   // nil without TLS
 }
 
-// parseAddress reads the URL. Its query parameters are RabbitMQ's: heartbeat,
-// channel_max, auth_mechanism, cacertfile, certfile, keyfile and
-// server_name_indication.
-func parseAddress(raw string) (address, error) {
+// address reads the URL and what belongs to it. The URL's query parameters are
+// RabbitMQ's: heartbeat, channel_max, auth_mechanism, cacertfile, certfile,
+// keyfile and server_name_indication.
+func (c Config) address() (address, error) {
+	raw := c.URL
 	if rest, ok := strings.CutPrefix(raw, "pyamqp://"); ok {
 		raw = "amqp://" + rest
 	}
@@ -51,14 +53,17 @@ func parseAddress(raw string) (address, error) {
 		return address{}, fmt.Errorf("broker URL %s: %w", u.Redacted(), err)
 	}
 	a := address{
-		masked: u.Redacted(), user: uri.Username, vhost: uri.Vhost, channels: uri.ChannelMax,
+		masked: u.Redacted(), vhost: uri.Vhost, channels: uri.ChannelMax,
 		host: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)),
 	}
 	if s, err := strconv.Atoi(u.Query().Get("heartbeat")); err == nil { // ParseURI has refused what is no number
 		a.heartbeat = time.Duration(s) * time.Second
 	}
-	if a.sasl, err = mechanisms(uri); err == nil && u.Scheme == "amqps" {
-		a.tls, err = tlsOf(uri)
+	if u.Scheme == "amqps" {
+		a.tls, err = c.tlsFor(uri)
+	}
+	if err == nil {
+		err = a.logIn(uri, c.LoginMethod)
 	}
 	if err != nil {
 		return address{}, fmt.Errorf("broker URL %s: %w", a.masked, err)
@@ -66,25 +71,49 @@ func parseAddress(raw string) (address, error) {
 	return a, nil
 }
 
-// mechanisms returns how to log in, the preferred first.
-func mechanisms(uri amqp091.URI) ([]amqp091.Authentication, error) {
-	if len(uri.AuthMechanism) == 0 {
-		return []amqp091.Authentication{uri.PlainAuth()}, nil
+// logIn sets how to log in: as the URL says, the preferred first, or else by
+// method.
+func (a *address) logIn(uri amqp091.URI, method string) error {
+	methods := uri.AuthMechanism
+	if len(methods) == 0 {
+		methods = []string{cmp.Or(method, "PLAIN")}
 	}
-	var all []amqp091.Authentication
-	for _, m := range uri.AuthMechanism {
+	a.who = fmt.Sprintf("user %q", uri.Username)
+	for _, m := range methods {
 		switch strings.ToUpper(m) {
 		case "PLAIN":
-			all = append(all, uri.PlainAuth())
+			a.sasl = append(a.sasl, uri.PlainAuth())
 		case "AMQPLAIN":
-			all = append(all, uri.AMQPlainAuth())
+			a.sasl = append(a.sasl, uri.AMQPlainAuth())
 		case "EXTERNAL":
-			all = append(all, &amqp091.ExternalAuth{})
+			a.sasl = append(a.sasl, &amqp091.ExternalAuth{})
 		default:
-			return nil, fmt.Errorf("auth_mechanism is %q, want PLAIN, AMQPLAIN or EXTERNAL", m)
+			return fmt.Errorf("login method is %q, want PLAIN, AMQPLAIN or EXTERNAL", m)
 		}
 	}
-	return all, nil
+	if strings.EqualFold(methods[0], "EXTERNAL") {
+		if a.tls == nil || len(a.tls.Certificates) == 0 && a.tls.GetClientCertificate == nil {
+			return errors.New("login method EXTERNAL shows a certificate: use the scheme amqps and give a certificate with its key")
+		}
+		a.who = "the user of the certificate"
+	}
+	return nil
+}
+
+// tlsFor returns the TLS settings: those given, or else those of the URL.
+func (c Config) tlsFor(uri amqp091.URI) (*tls.Config, error) {
+	config := c.TLS
+	if config == nil {
+		var err error
+		if config, err = tlsOf(uri); err != nil {
+			return nil, err
+		}
+	}
+	config = config.Clone()
+	if config.ServerName == "" {
+		config.ServerName = uri.Host
+	}
+	return config, nil
 }
 
 // tlsOf returns the TLS settings of the URL.
@@ -110,23 +139,14 @@ func tlsOf(uri amqp091.URI) (*tls.Config, error) {
 	return c, nil
 }
 
-// connect makes the TCP connection and its TLS handshake; given goes before
-// the TLS settings of the URL.
-func (a *address) connect(ctx context.Context, given *tls.Config) (net.Conn, error) {
+// connect makes the TCP connection and its TLS handshake.
+func (a *address) connect(ctx context.Context) (net.Conn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", a.host)
 	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	config := a.tls
-	if given != nil {
-		config = given
-	}
-	config = config.Clone()
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(a.host) // joined above
-	}
-	secure := tls.Client(conn, config)
+	secure := tls.Client(conn, a.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", a.host, err)

@@ -33,6 +33,12 @@ type Config struct {
 	// URL's query parameters.
 	TLS *tls.Config
 
+	// LoginMethod is how to say who we are: PLAIN or AMQPLAIN with the URL's
+	// user and password, or EXTERNAL with the certificate that TLS shows:
+	// Nameko's LOGIN_METHOD. The URL's parameter auth_mechanism goes first.
+	// Default "PLAIN".
+	LoginMethod string
+
 	// Owner is whom the reply queue is named for: rpc.reply-<Owner>-<id>.
 	// Default "enoki".
 	Owner string
@@ -91,7 +97,7 @@ var _ broker.Broker = (*Driver)(nil)
 // user, the password or the vhost is an error at once.
 func Dial(ctx context.Context, c Config) (*Driver, error) {
 	c = c.withDefaults()
-	address, err := parseAddress(c.URL)
+	address, err := c.address()
 	if err != nil {
 		return nil, err
 	}

@@ -255,7 +255,7 @@ func (l *link) close() {
 func (l *link) dial(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	socket, err := l.address.connect(ctx, l.config.TLS)
+	socket, err := l.address.connect(ctx)
 	if err != nil {
 		return nil, l.explain(err)
 	}
@@ -296,8 +296,8 @@ func (l *link) explain(err error) error {
 	}
 	switch refused.Code {
 	case amqp091.AccessRefused, amqp091.NotAllowed:
-		return refusal{fmt.Errorf("RabbitMQ at %s refused user %q on vhost %q (%s): check the name and password, "+
-			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.user, l.address.vhost, refused.Reason)}
+		return refusal{fmt.Errorf("RabbitMQ at %s refused %s on vhost %q (%s): check the name and password or certificate, "+
+			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.who, l.address.vhost, refused.Reason)}
 	}
 	return err
 }

@@ -24,18 +24,18 @@ import (
 
 func TestAddress(t *testing.T) {
 	for raw, want := range map[string]string{
-		"amqp://u:secret@h:1234/v":       `"u" "v" amqp://u:xxxxx@h:1234/v`,
-		"pyamqp://guest:secret@h:5672//": `"guest" "/" amqp://guest:xxxxx@h:5672//`,
-		"amqps://h":                      `"guest" "/" amqps://h`,
-		"amqp://u:se%40cret@h/%2Fa":      `"u" "/a" amqp://u:xxxxx@h/%2Fa`,
+		"amqp://u:secret@h:1234/v":       `user "u" "v" amqp://u:xxxxx@h:1234/v`,
+		"pyamqp://guest:secret@h:5672//": `user "guest" "/" amqp://guest:xxxxx@h:5672//`,
+		"amqps://h":                      `user "guest" "/" amqps://h`,
+		"amqp://u:se%40cret@h/%2Fa":      `user "u" "/a" amqp://u:xxxxx@h/%2Fa`,
 		"nats://u:secret@h":              `scheme is "nats", want amqp, amqps or pyamqp`,
 		"amqp://u:sec ret@h":             "can't be read",
 		"amqp://u:secret@h:port":         "can't be read",
 		"amqp://u:secret@h?heartbeat=x":  "heartbeat",
 		"":                               `scheme is ""`,
 	} {
-		a, err := parseAddress(raw)
-		got := fmt.Sprintf("%q %q %s %v", a.user, a.vhost, a.masked, err)
+		a, err := Config{URL: raw}.address()
+		got := fmt.Sprintf("%s %q %s %v", a.who, a.vhost, a.masked, err)
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: got %s, want %s", raw, got, want)
 		}

@@ -60,7 +60,7 @@ type Copy struct {
 // The Config's Owner names the connection.
 func DialTap(ctx context.Context, c Config, service string) (*Tap, error) {
 	c = c.withDefaults()
-	address, err := parseAddress(c.URL)
+	address, err := c.address()
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +298,7 @@ func (t *Tap) SameBroker(ctx context.Context, c Config) (bool, error) {
 	}
 	defer func() { _, _ = ch.QueueDelete(mark.name, false, false, false) }() // else it ends with the connection
 	c = c.withDefaults()
-	address, err := parseAddress(c.URL)
+	address, err := c.address()
 	if err != nil {
 		return false, err
 	}

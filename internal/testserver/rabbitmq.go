@@ -30,10 +30,25 @@ func RabbitMQ(t testing.TB) *Server {
 	return forTest(t, s, err)
 }
 
+// RabbitMQWith is RabbitMQ with settings.
+func RabbitMQWith(t testing.TB, settings RabbitMQSettings) *Server {
+	t.Helper()
+	s, err := startRabbitMQ(settings)
+	return forTest(t, s, err)
+}
+
+// RabbitMQSettings are what a node has beside what every private node has.
+type RabbitMQSettings struct {
+	Plugins []string // to be enabled
+	Config  []string // lines of rabbitmq.conf
+}
+
 // StartRabbitMQ is RabbitMQ for a TestMain; the caller calls Stop. The error
 // is exec.ErrNotFound when RabbitMQ is not installed.
-func StartRabbitMQ() (*Server, error) {
-	k := &rabbitMQ{}
+func StartRabbitMQ() (*Server, error) { return startRabbitMQ(RabbitMQSettings{}) }
+
+func startRabbitMQ(settings RabbitMQSettings) (*Server, error) {
+	k := &rabbitMQ{settings: settings}
 	url := func(port int) string { return "amqp://guest:guest@" + loopback(port) + "/" }
 	return start("rabbitmq", k, url)
 }
@@ -58,6 +73,7 @@ func (s *Server) Ctl(args ...string) (string, error) {
 // rabbitMQ is one node. It gets an epmd (Erlang's port mapper) of its own:
 // the machine's common one would know the node by name, and outlive it.
 type rabbitMQ struct {
+	settings RabbitMQSettings
 	programs string   // the directory of RabbitMQ's scripts
 	env      []string // of the node and of rabbitmqctl
 }
@@ -90,7 +106,7 @@ func (k *rabbitMQ) prepare(s *Server) error {
 		return err
 	}
 	k.env = rabbitEnv(s, ports[0], ports[1])
-	for name, text := range rabbitFiles {
+	for name, text := range k.files() {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
@@ -115,13 +131,16 @@ func (k *rabbitMQ) find() error {
 		strings.Join(rabbitPrograms, ", "), exec.ErrNotFound)
 }
 
-// rabbitFiles are the files of the node's directory, by name. The limits keep
-// alarms off on a small or full machine; tests raise alarms by Ctl.
-var rabbitFiles = map[string]string{
-	".erlang.cookie":  "enoki-test",
-	"enabled_plugins": "[].\n",
-	"env.conf":        "",
-	"rabbitmq.conf":   "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 4GB\n",
+// files are the files of the node's directory, by name. The limits keep alarms
+// off on a small or full machine; tests raise alarms by Ctl.
+func (k *rabbitMQ) files() map[string]string {
+	config := append([]string{"disk_free_limit.absolute = 1MB", "vm_memory_high_watermark.absolute = 4GB"}, k.settings.Config...)
+	return map[string]string{
+		".erlang.cookie":  "enoki-test",
+		"enabled_plugins": "[" + strings.Join(k.settings.Plugins, ",") + "].\n",
+		"env.conf":        "",
+		"rabbitmq.conf":   strings.Join(config, "\n") + "\n",
+	}
 }
 
 func rabbitEnv(s *Server, epmdPort, distPort int) []string {
