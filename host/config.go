@@ -26,6 +26,9 @@ type config struct {
 	natsCreds              string
 	rpcExchange            string
 	heartbeat              time.Duration
+	loginMethod            string
+	autoDeleteEvents       bool
+	declareEvents          bool
 	tlsCA, tlsCert, tlsKey string
 	tlsName                string
 
@@ -47,6 +50,7 @@ func defaultConfig() *config {
 		timeout: 10 * time.Second, grace: 25 * time.Second,
 		logLevel: "info", logFormat: string(telemetry.Auto),
 		storeDir: defaultStoreDir(), serializer: "json", rpcExchange: "nameko-rpc", heartbeat: time.Minute,
+		loginMethod: "PLAIN", declareEvents: true,
 	}
 }
 
@@ -85,6 +89,12 @@ func (c *config) settings() []*setting {
 			usage: "RabbitMQ: `name` of the exchange of requests and replies"},
 		{name: "heartbeat", value: durationValue{&c.heartbeat}, check: func() error { return atLeastASecond(c.heartbeat) },
 			usage: "RabbitMQ: how often each side shows that it lives"},
+		{name: "login-method", value: textValue{&c.loginMethod}, check: c.checkLoginMethod,
+			usage: "RabbitMQ: `how` to log in: PLAIN, AMQPLAIN, or EXTERNAL by tls-cert"},
+		{name: "auto-delete-event-exchanges", value: boolValue{&c.autoDeleteEvents},
+			usage: "RabbitMQ: event exchanges go when nobody subscribes any more; all services must agree"},
+		{name: "declare-event-exchanges", value: boolValue{&c.declareEvents},
+			usage: "RabbitMQ: declare event exchanges; false when somebody else has"},
 		{name: "tls-ca", value: textValue{&c.tlsCA},
 			usage: "`file` of the authorities (PEM) that vouch for the broker; default those of the system"},
 		{name: "tls-cert", value: textValue{&c.tlsCert}, check: c.checkCertificate,
@@ -152,6 +162,14 @@ func (c *config) checkCertificate() error {
 		return errors.New("tls-cert and tls-key go together; give both")
 	}
 	return nil
+}
+
+func (c *config) checkLoginMethod() error {
+	switch strings.ToUpper(c.loginMethod) {
+	case "PLAIN", "AMQPLAIN", "EXTERNAL":
+		return nil
+	}
+	return errors.New("want PLAIN, AMQPLAIN or EXTERNAL")
 }
 
 func checkAddress(address string) error {

@@ -34,6 +34,9 @@ type Dialer struct {
 	Credentials string        // NATS: path of a .creds file. Default: none
 	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
+	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
+
+	AutoDeleteEvents, EventsUndeclared bool // RabbitMQ: see amqp.Config. Default: false
 
 	local string        // host:port of the broker of no URL; default localAddress
 	race  time.Duration // see raceTimeout, the default
@@ -74,7 +77,8 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 		return asBroker(nats.Dial(ctx, d.nats(brokerURL)))
 	default: // amqp, amqps, pyamqp
 		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS,
-			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat}))
+			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat, LoginMethod: d.LoginMethod,
+			AutoDeleteEvents: d.AutoDeleteEvents, EventsUndeclared: d.EventsUndeclared}))
 	}
 }
 

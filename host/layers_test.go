@@ -131,6 +131,10 @@ HEARTBEAT: 30
 serializer: msgpack
 ACCEPT: [json, yaml]
 PREFETCH_COUNT: 20
+LOGIN_METHOD: EXTERNAL
+AUTO_DELETE_EVENT_EXCHANGES: true
+DECLARE_EVENT_EXCHANGES: ${DECLARE:false}
+TRANSPORT_OPTIONS: {max_retries: 5}
 AMQP_SSL:
   ca_certs: /ca.pem
   certfile: /cert.pem
@@ -147,9 +151,11 @@ LOGGING:
 	want.broker, want.tls = "amqps://guest:hush@localhost:5672/shop", true
 	want.http, want.rpcExchange, want.workers, want.tracked = "0.0.0.0:8080", "other-rpc", 20, 3
 	want.serializer, want.accept = "msgpack", "json,yaml"
+	want.loginMethod, want.autoDeleteEvents, want.declareEvents = "EXTERNAL", true, false
 	want.heartbeat, want.tlsCA, want.tlsCert, want.tlsKey = 30*time.Second, "/ca.pem", "/cert.pem", "/key.pem"
 	want.ignored = []string{
 		"PREFETCH_COUNT: a service takes as many messages as it has workers",
+		"TRANSPORT_OPTIONS: a lost connection is always made again",
 		"LOGGING: the log is set by log-level and log-format",
 	}
 	if !reflect.DeepEqual(got.config, want) {

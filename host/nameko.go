@@ -14,18 +14,19 @@ var namekoNames = map[string]string{
 	"rpc_exchange":         "rpc-exchange",
 	"HEARTBEAT":            "heartbeat",
 	"ACCEPT":               "accept",
+	"LOGIN_METHOD":         "login-method",
+
+	"AUTO_DELETE_EVENT_EXCHANGES": "auto-delete-event-exchanges",
+	"DECLARE_EVENT_EXCHANGES":     "declare-event-exchanges",
 }
 
 // namekoIgnored are keys of Nameko that ask for nothing here, and why.
 var namekoIgnored = map[string]string{
-	"LOGGING":                     "the log is set by log-level and log-format",
-	"TRANSPORT_OPTIONS":           "a lost connection is always made again",
-	"LOGIN_METHOD":                "the method follows from the URL and the certificate",
-	"SERIALIZERS":                 "a serializer of your own goes into enoki.Options, in Go",
-	"PREFETCH_COUNT":              "a service takes as many messages as it has workers",
-	"AUTO_DELETE_EVENT_EXCHANGES": "exchanges stay",
-	"DECLARE_EVENT_EXCHANGES":     "exchanges are declared",
-	"SERVICE_CONTAINER_CLS":       "there are no Python classes",
+	"LOGGING":               "the log is set by log-level and log-format",
+	"TRANSPORT_OPTIONS":     "a lost connection is always made again",
+	"SERIALIZERS":           "a serializer of your own goes into enoki.Options, in Go",
+	"PREFETCH_COUNT":        "a service takes as many messages as it has workers",
+	"SERVICE_CONTAINER_CLS": "there are no Python classes",
 }
 
 // namekoTLS are the keys of Nameko's AMQP_SSL and the settings they are.

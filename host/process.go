@@ -109,6 +109,7 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 	d := &Dialer{
 		Logger: p.log, Name: services[0].Name(), StoreDir: p.config.storeDir, TLS: tlsConfig,
 		Credentials: p.config.natsCreds, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
+		LoginMethod: p.config.loginMethod, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents,
 		local: p.config.local,
 	}
 	waiting := time.AfterFunc(slowDial, func() {

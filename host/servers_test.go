@@ -15,6 +15,7 @@ import (
 func TestRabbitMQ(t *testing.T) {
 	server := testserver.RabbitMQ(t)
 	t.Run("with a file of Nameko's", func(t *testing.T) { testNamekoFile(t, server) })
+	t.Run("with flags of Nameko's", func(t *testing.T) { testNamekoFlags(t, server) })
 	t.Run("refuses us", func(t *testing.T) { testRefused(t, server) })
 }
 
@@ -48,6 +49,40 @@ func testNamekoFile(t *testing.T, server *testserver.Server) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// testNamekoFlags looks for what the broker has seen of the settings.
+func testNamekoFlags(t *testing.T, server *testserver.Server) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	file := "AMQP_URI: " + server.URL() + "\nLOGIN_METHOD: AMQPLAIN\nAUTO_DELETE_EVENT_EXCHANGES: true\n"
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	posted := enoki.NewEvent[string]("comments", "posted")
+	push := enoki.NewService("push", enoki.On(posted, func(context.Context, string) error { return nil }))
+	run := startWith(t, new(App), only(push), "--config", path)
+	run.log.wait(t, "ready in ")
+	for _, look := range []struct {
+		at   []string
+		want string
+	}{
+		{[]string{"list_connections", "auth_mechanism"}, "AMQPLAIN"},
+		{[]string{"list_exchanges", "name", "auto_delete"}, "comments.events\ttrue"},
+	} {
+		if out, err := server.Ctl(look.at...); err != nil || !strings.Contains(out, look.want) {
+			t.Errorf("%v: no %q (%v) in\n%s", look.at, look.want, err, out)
+		}
+	}
+
+	// The exchange is there with that flag, so another program needn't declare it.
+	other := startWith(t, new(App), only(enoki.NewService("mail", enoki.On(posted, func(context.Context, string) error { return nil }))),
+		"--broker", server.URL(), "--declare-event-exchanges=false")
+	other.log.wait(t, "ready in ")
+
+	wrong := startWith(t, new(App), only(greeter()), "--broker", server.URL(), "--login-method", "KERBEROS")
+	if code := ExitCode(<-wrong.done); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
 	}
 }
 
