@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -283,7 +284,8 @@ func testShadowBlocked(t *testing.T, rabbit *liveSide) {
 	awaitState(t, rabbit.Server, before)
 }
 
-// brokerState is all that lives on a broker beside messages.
+// brokerState is all that lives on a broker beside messages, but for the reply
+// queues that Python's clients leave there for five minutes.
 func brokerState(t *testing.T, rabbit *testserver.Server) string {
 	t.Helper()
 	var state strings.Builder
@@ -297,7 +299,9 @@ func brokerState(t *testing.T, rabbit *testserver.Server) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(out, "\n")
+		lines := slices.DeleteFunc(strings.Split(out, "\n"), func(line string) bool {
+			return strings.Contains(line, "rpc.reply-standalone_rpc_proxy-")
+		})
 		slices.Sort(lines)
 		state.WriteString(strings.Join(lines, "\n") + "\n")
 	}
@@ -308,7 +312,7 @@ func brokerState(t *testing.T, rabbit *testserver.Server) string {
 // lost connection a moment later.
 func awaitState(t *testing.T, rabbit *testserver.Server, before string) {
 	t.Helper()
-	for deadline := time.Now().Add(testTimeout); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		now := brokerState(t, rabbit)
 		if now == before {
 			return
@@ -355,12 +359,12 @@ func testShadowRefused(t *testing.T, rabbit *liveSide) {
 // a Go package, and leaves no trace on the broker.
 func TestShadowPython(t *testing.T) {
 	rabbit := testserver.RabbitMQ(t)
-	python := startRegister(t, rabbit)
+	callRegister := startRegister(t, rabbit)
 	before := brokerState(t, rabbit)
 	newModule(t, map[string]string{"services/register/register.go": shadowRegister})
 	s := start(t, nil, "shadow", "register", "--broker", rabbit.URL(), "--against", "./services/register", "--count", "4")
 	s.stderr.await(t, "shadowing register", 1)
-	callRegister(t, python, rabbit)
+	callRegister()
 	if code := s.wait(t); code != 1 {
 		t.Errorf("it ends with %d:\n%s", code, s.stderr)
 	}
@@ -377,32 +381,63 @@ func TestShadowPython(t *testing.T) {
 	awaitState(t, rabbit, before)
 }
 
-// startRegister runs register.py, and returns the Python it runs on.
-func startRegister(t *testing.T, rabbit *testserver.Server) (python string) {
+// startRegister runs register.py until the test ends, and returns what makes
+// the calls of caller.py.
+func startRegister(t *testing.T, rabbit *testserver.Server) (call func()) {
 	t.Helper()
-	python = testserver.Python(t, "nameko-2.14.1", filepath.Join("..", "..", "test", "interop", "python", "requirements-2.14.1.txt"))
-	cmd := exec.Command(python, filepath.Join("testdata", "shadow", "register.py"), rabbit.URL())
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+	python := testserver.Python(t, "nameko-2.14.1", filepath.Join("..", "..", "test", "interop", "python", "requirements-2.14.1.txt"))
+	scripts, err := filepath.Abs(filepath.Join("testdata", "shadow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, filepath.Join(scripts, "register.py"), rabbit.URL())
+	var printed bytes.Buffer // read once it has ended
+	cmd.Stderr = &printed
+	stdin, stdinErr := cmd.StdinPipe()
+	stdout, stdoutErr := cmd.StdoutPipe()
+	if err := errors.Join(stdinErr, stdoutErr, cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = stdin.Close() // its sign to end
 		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("register.py printed:\n%s", &printed)
+		}
 	})
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("register.py does not start: %q %v", line, err)
 	}
-	return python
+	return func() {
+		t.Helper()
+		if out, err := exec.Command(python, filepath.Join(scripts, "caller.py"), rabbit.URL()).CombinedOutput(); err != nil {
+			t.Fatalf("caller.py: %v\n%s", err, out)
+		}
+	}
 }
 
-// callRegister makes the calls of caller.py.
-func callRegister(t *testing.T, python string, rabbit *testserver.Server) {
-	t.Helper()
-	script := filepath.Join(moduleRoot(t), "cmd", "enoki", "testdata", "shadow", "caller.py")
-	if out, err := exec.Command(python, script, rabbit.URL()).CombinedOutput(); err != nil {
-		t.Fatalf("caller.py: %v\n%s", err, out)
+// TestShadowDocs runs the examples of docs/shadow.md, while caller.py calls
+// register.py, and holds the page to what they print.
+func TestShadowDocs(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "shadow.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := readExamples(string(text))
+	if len(examples) < 3 {
+		t.Fatalf("only %d examples were found in docs/shadow.md", len(examples))
+	}
+	rabbit := testserver.RabbitMQ(t)
+	callRegister := startRegister(t, rabbit)
+	t.Setenv(brokerVariable, rabbit.URL())
+	newModule(t, map[string]string{"services/register/register.go": shadowRegister})
+	for _, e := range examples {
+		s := start(t, nil, shellWords(t, e.command)[1:]...)
+		s.stderr.await(t, "shadowing register", 1)
+		callRegister()
+		s.wait(t)
+		if !e.matches(s.stdout.String()) {
+			t.Errorf("docs/shadow.md: $ %s\nshows:\n%s\nbut it prints:\n%s", e.command, e.output, s.stdout)
+		}
 	}
 }
