@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -379,6 +380,110 @@ func TestShadowPython(t *testing.T) {
 		}
 	}
 	awaitState(t, rabbit, before)
+}
+
+// shopPackage calls another service; stockPackage is that one.
+const (
+	shopPackage = `package shop
+
+import (
+	"context"
+
+	"github.com/enoki-go/enoki"
+)
+
+type stock struct {
+	Count func(ctx context.Context, item string) (int, error) ` + "`rpc:\"count\" args:\"item\"`" + `
+}
+
+func New() *enoki.Service {
+	var s stock
+	return enoki.NewService("shop", enoki.Needs("stock", &s),
+		enoki.Method("available", func(ctx context.Context, item string) (bool, error) {
+			n, err := s.Count(ctx, item)
+			return n > 0, err
+		}, "item"))
+}
+`
+	stockPackage = `package stock
+
+import (
+	"context"
+
+	"github.com/enoki-go/enoki"
+)
+
+func New() *enoki.Service {
+	return enoki.NewService("stock", enoki.Method("count", func(context.Context, string) (int, error) { return 3, nil }, "item"))
+}
+`
+	// dyingPackage ends its program with the first request.
+	dyingPackage = `package dying
+
+import (
+	"context"
+	"os"
+
+	"github.com/enoki-go/enoki"
+)
+
+func New() *enoki.Service {
+	return enoki.NewService("shop", enoki.Method("available", func(context.Context, string) (bool, error) {
+		os.Exit(5)
+		return false, nil
+	}, "item"))
+}
+`
+)
+
+// TestShadowPackages runs packages: one that needs another, and those that
+// fail.
+func TestShadowPackages(t *testing.T) {
+	rabbit := newLiveSide(t)
+	var liveCalls atomic.Int32
+	serveAll(t, rabbit.URL(),
+		enoki.NewService("shop", enoki.Method("available", func(context.Context, string) (bool, error) { return true, nil }, "item")),
+		enoki.NewService("stock", enoki.Method("count", func(context.Context, string) (int, error) {
+			liveCalls.Add(1)
+			return 0, nil
+		}, "item")))
+	newModule(t, map[string]string{
+		"shop/shop.go": shopPackage, "stock/stock.go": stockPackage, "dying/dying.go": dyingPackage,
+		"broken/broken.go": strings.Replace(stockPackage, "return 3", "return three", 1),
+	})
+	shadow := func(flags ...string) *session {
+		return start(t, nil, append([]string{"shadow", "shop", "--broker", rabbit.URL()}, flags...)...)
+	}
+	available := func(s *session) {
+		t.Helper()
+		s.stderr.await(t, "shadowing shop", 1)
+		if _, err := rabbit.client.Call(t.Context(), "shop", "available", []any{"tea"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	s := shadow("--against", "./shop", "--with", "./stock", "--count", "1")
+	available(s)
+	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED\n1     1         1      0          0             0\n")
+
+	s = shadow("--against", "./shop", "--count", "1") // which does not find stock: not on the live broker, too
+	available(s)
+	if code := s.wait(t); code != 1 || !strings.Contains(s.stdout.String(), "unknown service") {
+		t.Errorf("without what it needs it ends with %d:\n%s", code, s.stdout)
+	}
+	if n := liveCalls.Load(); n > 0 {
+		t.Errorf("the live stock was called %d times", n)
+	}
+
+	s = shadow("--against", "./dying")
+	available(s)
+	if code := s.wait(t); code != 7 || !strings.Contains(s.stderr.String(), "./dying failed with code 5") || !strings.Contains(s.stdout.String(), "SEEN") {
+		t.Errorf("when the program dies it ends with %d:\n%s%s", code, s.stdout, s.stderr)
+	}
+	s = shadow("--against", "./broken")
+	if code := s.wait(t); code != 7 || !strings.Contains(s.stderr.String(), "undefined: three") {
+		t.Errorf("a build that fails ends it with %d:\n%s", code, s.stderr)
+	}
 }
 
 // startRegister runs register.py until the test ends, and returns what makes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,8 @@ func (c *cli) runShadow(ctx context.Context, o *shadowOptions, s *shadowTarget) 
 		return err
 	}
 	s.closers = append(s.closers, func() { _ = os.RemoveAll(dir) })
-	server, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "broker"), Port: -1, Fast: true, Logger: c.logger()})
+	errorsOnly := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelError})) // nobody minds that it is fast
+	server, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "broker"), Port: -1, Fast: true, Logger: errorsOnly})
 	if err != nil {
 		return err
 	}
@@ -170,7 +172,7 @@ func served(instances []broker.Instance) string {
 func endedEarly(o *shadowOptions, err error) error {
 	var code reported
 	if errors.As(err, &code) {
-		return enoki.Errorf(enoki.Unavailable, "%s has ended with code %d", strings.Join(append([]string{o.against}, o.with...), " or "), code.code)
+		return enoki.Errorf(enoki.Unavailable, "%s failed with code %d; see above what it says", strings.Join(append([]string{o.against}, o.with...), " or "), code.code)
 	}
 	if err != nil {
 		return err
