@@ -171,7 +171,7 @@ func timeout(x *trial) {
 	gate := x.name("gate")
 	name := x.name("svc")
 	x.serve(x.service, serviceSpec{Name: name})
-	client := x.caller(x.ownClient(peerSpec{}), clientSpec{Timeout: 1})
+	client := x.caller(x.ownClient(peerSpec{}), clientSpec{Timeout: 3})
 	x.fails(client.call(name, "hold", gate), timedOut)
 	x.returns(client.call(name, "echo", 1), 1)
 	x.service.release(gate)
@@ -179,7 +179,7 @@ func timeout(x *trial) {
 }
 
 func noTimeout(x *trial) {
-	client := x.caller(x.client, clientSpec{Timeout: 10})
+	client := x.caller(x.client, clientSpec{Timeout: patience.Seconds()})
 	x.returns(client.call(x.echo, "echo", 1), 1)
 }
 

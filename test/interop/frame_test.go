@@ -197,7 +197,7 @@ func (r *fields) argument(rule string, args map[string]any) {
 		value = int64(r.take(1)[0])
 	case 'w':
 		value = int64(r.uint16())
-	case 'l':
+	case 'l', 'L': // py-amqp writes the second, since RabbitMQ reads both alike
 		value = int64(r.uint32())
 	case 'q':
 		value = int64(r.uint64())
@@ -234,7 +234,7 @@ func (r *fields) value() any {
 		return int16(r.uint16())
 	case 'I':
 		return int32(r.uint32())
-	case 'l':
+	case 'l', 'L': // py-amqp writes the second, since RabbitMQ reads both alike
 		return int64(r.uint64())
 	case 'f':
 		return math.Float32frombits(r.uint32())

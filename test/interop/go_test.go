@@ -75,7 +75,8 @@ func (p *goPeer) wire() *tap       { return p.tap }
 func (p *goPeer) notes() *notebook { return p.book }
 
 func (p *goPeer) options() *enoki.Options {
-	return &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked, Grace: patience}
+	return &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
+		Timeout: patience, Grace: patience}
 }
 
 func (p *goPeer) serve(s serviceSpec) (string, error) {
@@ -126,7 +127,6 @@ func (p *goPeer) open(c clientSpec) error {
 
 func (p *goPeer) connect(c *goClient) error {
 	o := p.options()
-	o.Timeout = patience
 	if c.spec.Timeout > 0 {
 		o.Timeout = time.Duration(c.spec.Timeout * float64(time.Second))
 	}
@@ -204,8 +204,9 @@ func (c *goClient) do(ctx context.Context, call callSpec) outcome {
 // callInside makes the call from a handler of the service around the client.
 func (c *goClient) callInside(ctx context.Context, call callSpec) outcome {
 	var out outcome
+	var once sync.Once // a link that is lost meanwhile has the handler run again
 	number := c.calls.Add(1)
-	c.inside.Store(number, func(ctx context.Context) { out = c.do(ctx, call) })
+	c.inside.Store(number, func(ctx context.Context) { once.Do(func() { out = c.do(ctx, call) }) })
 	defer c.inside.Delete(number)
 	if _, err := c.client.Call(ctx, "caller_"+c.spec.Name, "run", []any{number}, nil); err != nil {
 		return outcome{err: failureInGo(err)}
@@ -310,6 +311,7 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 		enoki.Method("fail", u.fail, "kind"),
 		enoki.Method("unserializable", func(context.Context) (any, error) { return make(chan int), nil }),
 		enoki.Method("hold", u.hold, "gate"),
+		enoki.Method("late", u.late, "gate", "service"),
 		enoki.Method("relay", u.relay, "service", "method", "args"),
 		enoki.Method("emit", u.emit, "event", "payload"),
 	}
@@ -363,6 +365,19 @@ func (u *underTest) hold(ctx context.Context, gate string) (string, error) {
 	u.note(ctx, "entered", "hold", payload)
 	<-u.peer.gates.at(gate) // as Python does: it knows no cancelled caller
 	return u.instance, nil
+}
+
+func (u *underTest) late(ctx context.Context, gate, service string) (json.RawMessage, error) {
+	payload, err := json.Marshal(gate)
+	if err != nil {
+		return nil, err
+	}
+	u.note(ctx, "entered", "late", payload)
+	<-u.peer.gates.at(gate)
+	if err := u.client.Emit(ctx, u.name, "late", gate); err != nil {
+		return nil, err
+	}
+	return u.client.Call(ctx, service, "echo", []any{"late"}, nil)
 }
 
 func (u *underTest) relay(ctx context.Context, service, method string, args []any) (json.RawMessage, error) {

@@ -21,7 +21,7 @@ import (
 
 // beside is how many trials may run at once. They wait for timeouts and
 // heartbeats most of their time, so it is more than there are processors.
-const beside = "12"
+const beside = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -178,25 +178,17 @@ func startRabbitMQ(t *testing.T) *testserver.Server {
 // try runs one trial and puts its outcome into the table.
 func (p *pairing) try(t *testing.T, b *behaviour, results *table) {
 	c := cell{id: b.id, pairing: p.String(), verdict: pass}
-	if b.notYet != "" && p.has(golang) {
-		c.verdict, c.reason = notYet, b.notYet
+	if b.excused(p, &c) {
 		results.put(c)
 		return
-	}
-	if b.lacks != nil {
-		if why := b.lacks(p); why != "" {
-			c.verdict, c.reason = notFitted, why
-			results.put(c)
-			return
-		}
 	}
 	if b.alone {
 		t.Parallel()
 	}
 	x := &trial{T: t, pairing: p, behaviour: b}
 	defer func() {
-		if b.better != nil && b.better(p) != "" {
-			c.verdict, c.reason = better, b.better(p)
+		if why := b.better.of(p); why != "" {
+			c.verdict, c.reason = better, why
 		}
 		if t.Failed() {
 			c.verdict, c.reason = differs, x.difference
@@ -228,7 +220,8 @@ func publish(t *testing.T, results *table) {
 
 // conformance is every behaviour, in the order of the table.
 func conformance() []*behaviour {
-	all := slices.Concat(callBehaviours(), errorBehaviours())
+	all := slices.Concat(callBehaviours(), errorBehaviours(), contextBehaviours(), eventBehaviours(),
+		lifecycleBehaviours(), faultBehaviours(), replyQueueBehaviours(), missingBehaviours())
 	slices.SortStableFunc(all, func(a, b *behaviour) int { return strings.Compare(a.id, b.id) })
 	return all
 }

@@ -40,6 +40,8 @@ type peerSpec struct {
 	workers   int
 	heartbeat time.Duration // whole seconds
 	tracked   int           // parent calls
+
+	nameko map[string]any // more of Nameko's configuration, which Go has not
 }
 
 // serviceSpec is an instance of the service under test.

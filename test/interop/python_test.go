@@ -120,6 +120,7 @@ func (p *python) peer(t testing.TB, broker string, s peerSpec) (*pythonPeer, err
 	if s.tracked > 0 {
 		config["parent_calls_tracked"] = s.tracked
 	}
+	maps.Copy(config, s.nameko)
 	return peer, peer.into("configure", map[string]any{"config": config}, &peer.pid)
 }
 
@@ -287,10 +288,11 @@ func failureInPython(err error) *failure {
 	switch {
 	case e.Class == remoteError:
 		f.kind, f.typ, f.value, f.path = remoteError, e.Type, e.Value, ""
-	case strings.HasPrefix(e.Path, "nameko.exceptions.") && e.Class != "RpcTimeout":
-		f.kind = e.Class
 	case e.Class == "RpcTimeout":
 		f.kind = timedOut
+	case e.Class == "ReplyQueueExpiredWithPendingReplies":
+	case strings.HasPrefix(e.Path, "nameko.exceptions."):
+		f.kind = e.Class
 	case e.Class == "KeyboardInterrupt":
 		f.kind = interrupted
 	}

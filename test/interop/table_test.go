@@ -68,9 +68,13 @@ func (t *table) write(w io.Writer) error {
 	defer t.mu.Unlock()
 	lines := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(lines, "id\t"+strings.Join(t.pairings, "\t")+"\tbehaviour")
-	sums := map[verdict]int{}
+	sums, tried := map[verdict]int{}, 0
 	reasons := map[string][]string{}
 	for _, b := range t.behaviours {
+		if !t.tried(b) {
+			continue
+		}
+		tried++
 		fmt.Fprint(lines, b.id)
 		for _, p := range t.pairings {
 			c := t.at(b.id, p)
@@ -90,8 +94,13 @@ func (t *table) write(w io.Writer) error {
 	for _, why := range sortedKeys(reasons) {
 		fmt.Fprintf(w, "%s [%s]\n", why, strings.Join(reasons[why], ", "))
 	}
-	_, err := fmt.Fprintf(w, "\n%d behaviours, service < client: %s\n", len(t.behaviours), summary(sums))
+	_, err := fmt.Fprintf(w, "\n%d behaviours, service < client: %s\n", tried, summary(sums))
 	return err
+}
+
+// tried tells whether -run has left anything of a behaviour.
+func (t *table) tried(b *behaviour) bool {
+	return slices.ContainsFunc(t.pairings, func(p string) bool { return t.at(b.id, p).verdict != notRun })
 }
 
 func summary(sums map[verdict]int) string {

@@ -28,8 +28,10 @@ type tap struct {
 // line is one connection through the tap.
 type line struct {
 	client, broker net.Conn
-	mu             sync.Mutex
-	lost           [2]bool // towards the broker, towards the client: bytes vanish
+	number         int
+
+	mu   sync.Mutex
+	lost [2]bool // towards the broker, towards the client: bytes vanish
 }
 
 const (
@@ -77,21 +79,21 @@ func (p *tap) connect(client net.Conn) {
 	}
 	defer server.Close()
 	l := &line{client: client, broker: server}
-	n := p.add(l)
+	p.add(l)
 	defer p.remove(l)
 	var both sync.WaitGroup
-	both.Go(func() { p.pump(l, toBroker, n) })
-	both.Go(func() { p.pump(l, toClient, n) })
+	both.Go(func() { p.pump(l, toBroker) })
+	both.Go(func() { p.pump(l, toClient) })
 	both.Wait()
 }
 
-func (p *tap) add(l *line) int {
+func (p *tap) add(l *line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lines[l] = struct{}{}
 	p.count++
+	l.number = p.count
+	p.lines[l] = struct{}{}
 	p.signal()
-	return p.count
 }
 
 func (p *tap) remove(l *line) {
@@ -102,14 +104,14 @@ func (p *tap) remove(l *line) {
 }
 
 // pump carries one direction and ends the whole line when it ends.
-func (p *tap) pump(l *line, direction, n int) {
+func (p *tap) pump(l *line, direction int) {
 	from, to := l.client, l.broker
 	if direction == toClient {
 		from, to = l.broker, l.client
 	}
 	defer to.Close()
 	defer from.Close()
-	d := newDialogue(n, direction == toBroker, p.hear)
+	d := newDialogue(l.number, direction == toBroker, p.hear)
 	buffer := make([]byte, 64<<10)
 	for {
 		k, err := from.Read(buffer)
@@ -162,8 +164,10 @@ func (p *tap) current() []*line {
 }
 
 // reset breaks every connection there is, on both sides.
-func (p *tap) reset() {
-	for _, l := range p.current() {
+func (p *tap) reset() { breakAll(p.current()) }
+
+func breakAll(lines []*line) {
+	for _, l := range lines {
 		abort(l.client)
 		abort(l.broker)
 	}
@@ -183,10 +187,23 @@ func (p *tap) mend() {
 	p.down = false
 }
 
-// lose makes what is sent in one direction of the present connections vanish.
-// Later connections work.
+// consuming returns the connections that have consumers.
+func (p *tap) consuming() []*line {
+	p.mu.Lock()
+	has := map[int]bool{}
+	for _, s := range p.heard {
+		if s.method == "basic.consume" {
+			has[s.conn] = true
+		}
+	}
+	p.mu.Unlock()
+	return slices.DeleteFunc(p.current(), func(l *line) bool { return !has[l.number] })
+}
+
+// lose makes what is sent in one direction of the connections that consume
+// vanish, and returns these. Later connections work.
 func (p *tap) lose(direction int) []*line {
-	lines := p.current()
+	lines := p.consuming()
 	for _, l := range lines {
 		l.mu.Lock()
 		l.lost[direction] = true
@@ -274,7 +291,26 @@ func declares(name string) func(*said) bool {
 	}
 }
 
+// acks fits the ack of a delivery.
+func acks(d *said) func(*said) bool {
+	return func(s *said) bool {
+		return s.fromClient && s.conn == d.conn && s.channel == d.channel && s.args["delivery-tag"] == d.args["delivery-tag"]
+	}
+}
+
 // carries fits a message by its routing key.
 func carries(key string) func(*said) bool {
 	return func(s *said) bool { return s.args["routing-key"] == key }
+}
+
+// inOrder tells whether all of these were heard after mark, one after another.
+func (p *tap) inOrder(mark int, all ...*said) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.heard[mark:] {
+		if len(all) > 0 && s == all[0] {
+			all = all[1:]
+		}
+	}
+	return len(all) == 0
 }

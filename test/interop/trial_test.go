@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// patience is how long a trial waits for what has to happen.
-	patience = 10 * time.Second
+	// patience is how long a trial waits for what has to happen: far longer
+	// than Nameko needs on a busy machine.
+	patience = 30 * time.Second
 
 	// quiet is how long nothing must happen where it must not.
 	quiet = 300 * time.Millisecond
@@ -30,17 +31,58 @@ type behaviour struct {
 	// alone has the trial run beside others, on peers of its own.
 	alone bool
 
-	// notYet says what Enoki lacks for it: pairings with Go are not run.
-	notYet string
-
-	// lacks returns why a pairing can't have it; empty when it can.
-	lacks func(p *pairing) string
-
-	// better says what Enoki does better than Nameko: pairings for which it
-	// is not empty are tested for that.
-	better func(p *pairing) string
+	// notYet says what Enoki lacks for it, lacks why a pairing can't have it:
+	// the trial is not run then. Better says what Enoki does better than
+	// Nameko, and that the trial tests this.
+	notYet, lacks, better reason
 
 	run func(x *trial)
+}
+
+// reason says something about some pairings; empty is nothing.
+type reason func(p *pairing) string
+
+func (r reason) of(p *pairing) string {
+	if r == nil {
+		return ""
+	}
+	return r(p)
+}
+
+// always is a reason for every pairing.
+func always(why string) reason { return func(*pairing) string { return why } }
+
+// serviceIn is a reason for services in one language.
+func serviceIn(language, why string) reason {
+	return func(p *pairing) string {
+		if p.serviceLanguage == language {
+			return why
+		}
+		return ""
+	}
+}
+
+// clientIn is a reason for clients in one language.
+func clientIn(language, why string) reason {
+	return func(p *pairing) string {
+		if p.clientLanguage == language {
+			return why
+		}
+		return ""
+	}
+}
+
+// excused puts into c why the behaviour is not tried in a pairing, if so.
+func (b *behaviour) excused(p *pairing, c *cell) bool {
+	if why := b.notYet.of(p); why != "" {
+		c.verdict, c.reason = notYet, why
+		return true
+	}
+	if why := b.lacks.of(p); why != "" {
+		c.verdict, c.reason = notFitted, why
+		return true
+	}
+	return false
 }
 
 // trial is a behaviour in one pairing.

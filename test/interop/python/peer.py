@@ -163,6 +163,13 @@ def new_service(peer, spec, instance):
             return instance
 
         @rpc
+        def late(self, gate, service):
+            note(self.context, "entered", "late", gate)
+            peer.gate(gate).wait()
+            self.dispatch("late", gate)
+            return self.cluster(service).echo("late")
+
+        @rpc
         def relay(self, service, method, args):
             return getattr(self.cluster(service), method)(*args)
 
@@ -480,6 +487,7 @@ def main():
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            eventlet.hubs.use_hub()  # the parent's waits for everybody's sockets
             Peer(socket.socket(fileno=connection.detach())).run()
             os._exit(0)
         connection.close()
