@@ -21,7 +21,8 @@ const module = "github.com/enoki-go/enoki"
 // stands on a lower floor, never its neighbours. A key that ends in "/..."
 // covers everything below it; the longest key that fits counts.
 var floors = map[string]int{
-	"cmd/enoki": 4,
+	"cmd/enoki":          4,
+	"cmd/enoki/contract": 3,
 
 	"host":      3,
 	"functions": 3,

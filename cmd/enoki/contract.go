@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/cmd/enoki/contract"
 	"github.com/enoki-go/enoki/internal/pysource"
 )
 
@@ -61,12 +62,12 @@ func (c *cli) contract(o contractOptions) error {
 	if o.pkg == "" {
 		o.pkg = packageName(services, o.from)
 	}
-	file, err := writeContract(o.pkg, filepath.ToSlash(o.from), module, services)
+	file, err := contract.Write(o.pkg, filepath.ToSlash(o.from), module, services)
 	if err != nil {
 		return err
 	}
 	if o.output != "" {
-		if err := create(o.output, file.source); err != nil {
+		if err := create(o.output, file.Source); err != nil {
 			return err
 		}
 	}
@@ -75,7 +76,7 @@ func (c *cli) contract(o contractOptions) error {
 
 // readServices returns the services of the Python file that are wanted, at
 // least one.
-func readServices(o contractOptions) (*pysource.Module, []*namekoService, error) {
+func readServices(o contractOptions) (*pysource.Module, []*contract.Service, error) {
 	src, err := os.ReadFile(o.from)
 	if err != nil {
 		return nil, nil, err
@@ -84,41 +85,41 @@ func readServices(o contractOptions) (*pysource.Module, []*namekoService, error)
 	if err != nil {
 		return nil, nil, enoki.Errorf(enoki.InvalidArgument, "%w", err)
 	}
-	services, nameless := findServices(module)
+	services, nameless := contract.Services(module)
 	services, err = chooseServices(o, services, nameless)
 	return module, services, err
 }
 
 // chooseServices returns the service that --service names, or all. One whose
 // name only a run of Python would tell takes that name when it is the only one.
-func chooseServices(o contractOptions, services, nameless []*namekoService) ([]*namekoService, error) {
+func chooseServices(o contractOptions, services, nameless []*contract.Service) ([]*contract.Service, error) {
 	var names []string
 	for _, s := range services {
-		if s.name == o.service {
-			return []*namekoService{s}, nil
+		if s.Name == o.service {
+			return []*contract.Service{s}, nil
 		}
-		names = append(names, s.name)
+		names = append(names, s.Name)
 	}
 	switch {
 	case o.service == "" && len(services) > 0:
 		return services, nil
 	case o.service != "" && len(nameless) == 1:
-		nameless[0].name = o.service
+		nameless[0].Name = o.service
 		return nameless, nil
 	case o.service != "" && len(services) > 0:
 		return nil, enoki.Errorf(enoki.NotFound, "%s: no service %s; there is %s", o.from, o.service, strings.Join(names, ", "))
 	case len(nameless) > 0:
 		s := nameless[0]
 		return nil, enoki.Errorf(enoki.NotFound, "%s:%d: class %s has @rpc methods, but its name is %s, which this file does not say; give it with --service NAME",
-			o.from, s.class.Line, s.class.Name, s.nameSource)
+			o.from, s.Class.Line, s.Class.Name, s.NameSource)
 	}
 	return nil, enoki.Errorf(enoki.NotFound, `%s: no Nameko service: no class with name = "…" and a method with @rpc`, o.from)
 }
 
 // packageName is registerapi for the service register, and for a file with
 // several services made of the file's name.
-func packageName(services []*namekoService, from string) string {
-	name := services[0].name
+func packageName(services []*contract.Service, from string) string {
+	name := services[0].Name
 	if len(services) > 1 {
 		name = strings.TrimSuffix(filepath.Base(from), filepath.Ext(from))
 	}
@@ -152,31 +153,25 @@ func create(name string, text []byte) error {
 
 // jsonContract is what enoki contract --json writes.
 type jsonContract struct {
-	Package  string                `json:"package"`
-	File     string                `json:"file,omitempty"`   // where it was written
-	Source   string                `json:"source,omitempty"` // when it was not written to a file
-	Services []jsonContractService `json:"services"`
+	Package  string            `json:"package"`
+	File     string            `json:"file,omitempty"`   // where it was written
+	Source   string            `json:"source,omitempty"` // when it was not written to a file
+	Services []contract.Struct `json:"services"`
 }
 
-type jsonContractService struct {
-	Name    string   `json:"name"`
-	Type    string   `json:"type"`
-	Methods []string `json:"methods"`
-}
-
-func (c *cli) printContract(o contractOptions, file *contractFile) error {
+func (c *cli) printContract(o contractOptions, file *contract.File) error {
 	if c.json {
-		out := jsonContract{Package: o.pkg, File: o.output, Services: file.services}
+		out := jsonContract{Package: o.pkg, File: o.output, Services: file.Structs}
 		if o.output == "" {
-			out.Source = string(file.source)
+			out.Source = string(file.Source)
 		}
 		return writeJSON(c.stdout, out)
 	}
 	if o.output == "" {
-		_, err := c.stdout.Write(file.source)
+		_, err := c.stdout.Write(file.Source)
 		return err
 	}
-	for _, s := range file.services {
+	for _, s := range file.Structs {
 		c.say("%s: %s.%s with %s", o.output, o.pkg, s.Type, strings.Join(s.Methods, ", "))
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/enoki-go/enoki/cmd/enoki/contract"
 	"github.com/enoki-go/enoki/internal/pysource"
 )
 
@@ -242,19 +243,19 @@ func FuzzContract(f *testing.F) {
 		if err != nil {
 			return // FuzzParse looks after that
 		}
-		services, nameless := findServices(m)
+		services, nameless := contract.Services(m)
 		if services = append(services, nameless...); len(services) == 0 {
 			return
 		}
-		file, err := writeContract(packageName(services, "fuzz.py"), "fuzz.py", m, services)
+		file, err := contract.Write(packageName(services, "fuzz.py"), "fuzz.py", m, services)
 		if err != nil {
 			if !strings.Contains(err.Error(), "has no method for a contract") {
 				t.Fatal(err)
 			}
 			return
 		}
-		if again, err := format.Source(file.source); err != nil || !bytes.Equal(again, file.source) {
-			t.Fatalf("gofmt makes of it (%v)\n%s\nof\n%s", err, again, file.source)
+		if again, err := format.Source(file.Source); err != nil || !bytes.Equal(again, file.Source) {
+			t.Fatalf("gofmt makes of it (%v)\n%s\nof\n%s", err, again, file.Source)
 		}
 	})
 }

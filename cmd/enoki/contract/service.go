@@ -1,4 +1,4 @@
-package main
+package contract
 
 import (
 	"fmt"
@@ -8,19 +8,20 @@ import (
 	"github.com/enoki-go/enoki/internal/pysource"
 )
 
-// namekoService is a Nameko service as its class declares it.
-type namekoService struct {
-	name       string // "" when only a run of Python would tell
-	nameSource string // what stands for it in the source
-	class      *pysource.Class
-	methods    []*pysource.Function // those with @rpc
-	emits      []namekoEvent
-	handles    []namekoEvent
-	notes      []string // what could not be read
+// Service is a Nameko service as its class declares it.
+type Service struct {
+	Name       string // "" when only a run of Python would tell
+	NameSource string // what stands for it in the source
+	Class      *pysource.Class
+
+	methods []*pysource.Function // those with @rpc
+	emits   []event
+	handles []event
+	notes   []string // what could not be read
 }
 
-// namekoEvent is an event of a service.
-type namekoEvent struct {
+// event is an event of a service.
+type event struct {
 	source  string // service
 	name    string // type; "" when only a run of Python would tell
 	code    string // what stands for both in the source
@@ -28,22 +29,22 @@ type namekoEvent struct {
 	handler string // method that handles it, with its mode
 }
 
-// findServices returns the classes that have a name and an @rpc method;
+// Services returns the classes that have a name and an @rpc method;
 // nameless are those whose name is not a string of the file.
-func findServices(m *pysource.Module) (services, nameless []*namekoService) {
+func Services(m *pysource.Module) (services, nameless []*Service) {
 	for _, class := range m.Classes {
 		lineage, strangers := m.Lineage(class)
 		name := attribute(lineage, "name")
 		if name == nil {
 			continue // a mixin
 		}
-		r := serviceReader{module: m, lineage: lineage, service: &namekoService{class: class, nameSource: name.Value.Text()}}
+		r := serviceReader{module: m, lineage: lineage, service: &Service{Class: class, NameSource: name.Value.Text()}}
 		r.read(strangers)
 		if len(r.service.methods) == 0 {
 			continue
 		}
 		var known bool
-		if r.service.name, known = m.String(name.Value, lineage...); known {
+		if r.service.Name, known = m.String(name.Value, lineage...); known {
 			services = append(services, r.service)
 		} else {
 			nameless = append(nameless, r.service)
@@ -67,7 +68,7 @@ func attribute(lineage []*pysource.Class, name string) *pysource.Assign {
 type serviceReader struct {
 	module  *pysource.Module
 	lineage []*pysource.Class
-	service *namekoService
+	service *Service
 }
 
 func (r *serviceReader) read(strangers []pysource.Expr) {
@@ -172,7 +173,7 @@ func (r *serviceReader) handler(f *pysource.Function, args []pysource.Arg) {
 	if source == nil || name == nil {
 		return // Python refuses it as well
 	}
-	e := namekoEvent{code: source.Text() + ", " + name.Text(), line: f.Line, handler: f.Name}
+	e := event{code: source.Text() + ", " + name.Text(), line: f.Line, handler: f.Name}
 	mode := argument(args, 2, "handler_type")
 	for path, word := range map[string]string{"nameko.events.BROADCAST": "broadcast", "nameko.events.SINGLETON": "singleton"} {
 		if mode != nil && r.module.Means(mode, path) {
@@ -202,11 +203,11 @@ func argument(args []pysource.Arg, i int, name string) pysource.Expr {
 }
 
 func (r *serviceReader) dispatch(call pysource.BodyCall) {
-	e := namekoEvent{code: call.Callee + "(…)", line: call.Line}
+	e := event{code: call.Callee + "(…)", line: call.Line}
 	if call.First != nil && (call.First.Name == "" || call.First.Name == "event_type") {
 		e.name, _ = r.module.String(call.First.Value, r.lineage...)
 	}
-	known := func(other namekoEvent) bool { return e.name != "" && other.name == e.name }
+	known := func(other event) bool { return e.name != "" && other.name == e.name }
 	if !slices.ContainsFunc(r.service.emits, known) {
 		r.service.emits = append(r.service.emits, e)
 	}

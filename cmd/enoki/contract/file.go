@@ -1,4 +1,6 @@
-package main
+// Package contract writes Go contracts from the Python source of Nameko
+// services. It leaves reading Python to package pysource.
+package contract
 
 import (
 	"bytes"
@@ -12,48 +14,55 @@ import (
 	"github.com/enoki-go/enoki/internal/pysource"
 )
 
-// contractFile is a Go file with the contracts of services.
-type contractFile struct {
-	source   []byte
-	services []jsonContractService
+// File is a Go file with the contracts of services.
+type File struct {
+	Source  []byte // formatted
+	Structs []Struct
 }
 
-// contractWriter writes such a file, from above to below.
-type contractWriter struct {
+// Struct is the contract of one service.
+type Struct struct {
+	Name    string   `json:"name"` // of the service
+	Type    string   `json:"type"`
+	Methods []string `json:"methods"`
+}
+
+// writer writes such a file, from above to below.
+type writer struct {
 	types   annotations
 	body    bytes.Buffer
 	hasVars bool // events, which need package enoki
-	file    contractFile
+	file    File
 }
 
-// writeContract returns the file for services of a module, formatted.
-func writeContract(pkg, from string, m *pysource.Module, services []*namekoService) (*contractFile, error) {
-	w := &contractWriter{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}}
+// Write returns the file for services of a module, formatted.
+func Write(pkg, from string, m *pysource.Module, services []*Service) (*File, error) {
+	w := &writer{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}}
 	for _, s := range services {
 		if err := w.service(s); err != nil {
-			return nil, enoki.Errorf(enoki.InvalidArgument, "%s:%d: %w", from, s.class.Line, err)
+			return nil, enoki.Errorf(enoki.InvalidArgument, "%s:%d: %w", from, s.Class.Line, err)
 		}
 	}
 	w.structs()
 	var out bytes.Buffer
 	out.WriteString(heading(pkg, from, services))
 	if w.hasVars {
-		out.WriteString("import (\n\"context\"\n\n\"" + enokiPath + "\"\n)\n")
+		out.WriteString("import (\n\"context\"\n\n\"github.com/enoki-go/enoki\"\n)\n")
 	} else {
 		out.WriteString("import \"context\"\n")
 	}
 	out.Write(w.body.Bytes())
 	var err error
-	if w.file.source, err = format.Source(out.Bytes()); err != nil {
+	if w.file.Source, err = format.Source(out.Bytes()); err != nil {
 		return nil, fmt.Errorf("the contract from %s is not Go, please report it: %w", from, err)
 	}
 	return &w.file, nil
 }
 
-func heading(pkg, from string, services []*namekoService) string {
+func heading(pkg, from string, services []*Service) string {
 	var list []string
 	for _, s := range services {
-		list = append(list, s.name)
+		list = append(list, s.Name)
 	}
 	what := "the contract of the Nameko service "
 	if len(list) > 1 {
@@ -90,9 +99,9 @@ func paragraphs(parts ...string) string {
 	return strings.Join(parts, "\n\n")
 }
 
-func (w *contractWriter) service(s *namekoService) error {
-	name := w.types.names.take(exported(s.name), "Service")
-	out := jsonContractService{Name: s.name, Type: name, Methods: []string{}}
+func (w *writer) service(s *Service) error {
+	name := w.types.names.take(exported(s.Name), "Service")
+	out := Struct{Name: s.Name, Type: name, Methods: []string{}}
 	fields := names{}
 	var body strings.Builder
 	var left []string // methods that Go can't have
@@ -112,21 +121,21 @@ func (w *contractWriter) service(s *namekoService) error {
 		out.Methods = append(out.Methods, f.Name)
 	}
 	if len(out.Methods) == 0 {
-		return fmt.Errorf("class %s has no method for a contract: %s", s.class.Name, strings.Join(left, " "))
+		return fmt.Errorf("class %s has no method for a contract: %s", s.Class.Name, strings.Join(left, " "))
 	}
-	if !isEventName(s.name) {
-		s.notes = append(s.notes, fmt.Sprintf("Enoki calls no service by the name %q: it takes %s.", s.name, enokiNames))
+	if !isName(s.Name) {
+		s.notes = append(s.notes, fmt.Sprintf("Enoki calls no service by the name %q: it takes %s.", s.Name, enokiNames))
 	}
-	doc := fmt.Sprintf("%s is what the service %s offers, of its class %s.", name, s.name, s.class.Name)
-	w.body.WriteString("\n" + commentLines(paragraphs(doc, s.class.Doc, handled(s), strings.Join(append(s.notes, left...), "\n"))))
+	doc := fmt.Sprintf("%s is what the service %s offers, of its class %s.", name, s.Name, s.Class.Name)
+	w.body.WriteString("\n" + commentLines(paragraphs(doc, s.Class.Doc, handled(s), strings.Join(append(s.notes, left...), "\n"))))
 	fmt.Fprintf(&w.body, "type %s struct {\n%s}\n", name, body.String())
 	w.events(s)
-	w.file.services = append(w.file.services, out)
+	w.file.Structs = append(w.file.Structs, out)
 	return nil
 }
 
 // handled lists the events that a service handles.
-func handled(s *namekoService) string {
+func handled(s *Service) string {
 	var lines []string
 	for _, e := range s.handles {
 		event := e.source + "." + e.name
@@ -139,42 +148,45 @@ func handled(s *namekoService) string {
 }
 
 // events declares those that a service dispatches.
-func (w *contractWriter) events(s *namekoService) {
+func (w *writer) events(s *Service) {
 	var vars, others strings.Builder
 	for _, e := range s.emits {
 		switch {
 		case e.name == "":
 			others.WriteString(commentLines(fmt.Sprintf("Line %d: %s dispatches an event whose type only a run tells.", e.line, e.code)))
-		case !isEventName(e.name) || !isEventName(s.name):
-			others.WriteString(commentLines(fmt.Sprintf("Line %d: Enoki knows no event by the name %q of %q: it takes %s.", e.line, e.name, s.name, enokiNames)))
+		case !isName(e.name) || !isName(s.Name):
+			others.WriteString(commentLines(fmt.Sprintf("Line %d: Enoki knows no event by the name %q of %q: it takes %s.", e.line, e.name, s.Name, enokiNames)))
 		default:
 			w.hasVars = true
-			fmt.Fprintf(&vars, "%s = enoki.NewEvent[any](%q, %q)\n", w.types.names.take(exported(e.name), "Event"), s.name, e.name)
+			fmt.Fprintf(&vars, "%s = enoki.NewEvent[any](%q, %q)\n", w.types.names.take(exported(e.name), "Event"), s.Name, e.name)
 		}
 	}
 	if others.Len() > 0 {
 		w.body.WriteString("\n" + others.String())
 	}
 	if vars.Len() > 0 {
-		fmt.Fprintf(&w.body, "\n%svar (\n%s)\n", commentLines("Events that "+s.name+" emits."), vars.String())
+		fmt.Fprintf(&w.body, "\n%svar (\n%s)\n", commentLines("Events that "+s.Name+" emits."), vars.String())
 	}
 }
 
-const enokiNames = "ASCII letters, digits, '_' and '-', a letter first"
+const enokiNames = "ASCII letters, digits, '_', '-' and single dots between, a letter first"
 
-// isEventName reports whether Enoki takes a name for an event or a service.
-func isEventName(s string) bool {
+// isName reports whether Enoki takes a name for an event or a service.
+func isName(s string) bool {
+	before := '.'
 	for i, r := range s {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
-		if !letter && (i == 0 || (r < '0' || r > '9') && r != '-') {
+		later := i > 0 && (r >= '0' && r <= '9' || r == '-' || r == '.' && before != '.')
+		if !letter && !later {
 			return false
 		}
+		before = r
 	}
-	return s != ""
+	return before != '.'
 }
 
 // structs declares the TypedDicts that the contracts use.
-func (w *contractWriter) structs() {
+func (w *writer) structs() {
 	for _, s := range w.types.structs {
 		doc := paragraphs(s.name+" is a TypedDict.", s.doc)
 		fmt.Fprintf(&w.body, "\n%stype %s struct {\n", commentLines(doc), s.name)

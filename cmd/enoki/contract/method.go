@@ -1,4 +1,4 @@
-package main
+package contract
 
 import (
 	"cmp"
@@ -10,16 +10,16 @@ import (
 	"github.com/enoki-go/enoki/internal/pysource"
 )
 
-// contractMethod is a field of a contract in the making.
-type contractMethod struct {
+// method is a field of a contract in the making.
+type method struct {
 	names    names
-	params   []contractParam
+	params   []param
 	defaults []string // "limit=10"
 	notes    []string
 	variable []string // *args and **kwargs
 }
 
-type contractParam struct {
+type param struct {
 	name, typ  string // Go
 	python     string
 	optional   bool
@@ -27,11 +27,11 @@ type contractParam struct {
 }
 
 // method returns the field for a method with its comment, or why there is none.
-func (w *contractWriter) method(s *namekoService, f *pysource.Function, fields names) (string, error) {
+func (w *writer) method(s *Service, f *pysource.Function, fields names) (string, error) {
 	if !isArgument(f.Name) {
 		return "", fmt.Errorf("its name is not made of ASCII letters, digits and '_'")
 	}
-	m := contractMethod{names: names{"ctx": true}}
+	m := method{names: names{"ctx": true}}
 	for i, p := range withoutSelf(f) {
 		if err := w.param(&m, i, p); err != nil {
 			return "", err
@@ -41,7 +41,7 @@ func (w *contractWriter) method(s *namekoService, f *pysource.Function, fields n
 	results := w.results(&m, f)
 	if len(m.variable) > 0 {
 		m.notes = append(m.notes, fmt.Sprintf("Python takes %s as well, which are left out here; client.Call(ctx, %q, %q, []any{…}, map[string]any{…}) passes them.",
-			strings.Join(m.variable, " and "), s.name, f.Name))
+			strings.Join(m.variable, " and "), s.Name, f.Name))
 	}
 	if len(m.defaults) > 0 {
 		m.notes = slices.Insert(m.notes, 0, "Defaults: "+strings.Join(m.defaults, ", ")+".")
@@ -65,9 +65,9 @@ func withoutSelf(f *pysource.Function) []pysource.Param {
 
 // isArgument reports whether a contract takes a name for a method or an
 // argument.
-func isArgument(s string) bool { return isEventName(s) && !strings.Contains(s, "-") }
+func isArgument(s string) bool { return isName(s) && !strings.ContainsAny(s, "-.") }
 
-func (w *contractWriter) param(m *contractMethod, i int, p pysource.Param) error {
+func (w *writer) param(m *method, i int, p pysource.Param) error {
 	switch p.Kind {
 	case pysource.VarPositional:
 		m.variable = append(m.variable, "*"+p.Name)
@@ -90,7 +90,7 @@ func (w *contractWriter) param(m *contractMethod, i int, p pysource.Param) error
 	if t.note != "" {
 		m.notes = append(m.notes, p.Name+" is "+t.note+".")
 	}
-	c := contractParam{name: cmp.Or(parameter(p.Name), place), typ: t.text, python: p.Name, byNameOnly: p.Kind == pysource.KeywordOnly}
+	c := param{name: cmp.Or(parameter(p.Name), place), typ: t.text, python: p.Name, byNameOnly: p.Kind == pysource.KeywordOnly}
 	c.name = m.names.take(c.name, "_")
 	if p.Default != nil {
 		m.giveDefault(&c, p, t)
@@ -102,7 +102,7 @@ func (w *contractWriter) param(m *contractMethod, i int, p pysource.Param) error
 // giveDefault makes a parameter one that may be left out. A contract leaves
 // out what is zero, so where that is not the default, only a pointer tells
 // zero from nothing.
-func (m *contractMethod) giveDefault(c *contractParam, p pysource.Param, t goType) {
+func (m *method) giveDefault(c *param, p pysource.Param, t goType) {
 	c.optional = true
 	m.defaults = append(m.defaults, p.Name+"="+defaultText(p.Default))
 	if t.plain && !isZero(t.text, p.Default) {
@@ -137,19 +137,19 @@ func isZero(typ string, python pysource.Expr) bool {
 
 // requiredFirst puts, of the parameters that go by name only, the required
 // ones first. Their order is free, and optional ones come last in Go.
-func (m *contractMethod) requiredFirst() {
-	star := slices.IndexFunc(m.params, func(p contractParam) bool { return p.byNameOnly })
+func (m *method) requiredFirst() {
+	star := slices.IndexFunc(m.params, func(p param) bool { return p.byNameOnly })
 	if star < 0 {
 		return
 	}
 	byName := m.params[star:]
-	required := slices.DeleteFunc(slices.Clone(byName), func(p contractParam) bool { return p.optional })
-	optional := slices.DeleteFunc(slices.Clone(byName), func(p contractParam) bool { return !p.optional })
+	required := slices.DeleteFunc(slices.Clone(byName), func(p param) bool { return p.optional })
+	optional := slices.DeleteFunc(slices.Clone(byName), func(p param) bool { return !p.optional })
 	copy(byName, append(required, optional...))
 }
 
 // signature writes the parameters, with one type for those that share it.
-func (m *contractMethod) signature() string {
+func (m *method) signature() string {
 	var b strings.Builder
 	b.WriteString("ctx context.Context")
 	for i, p := range m.params {
@@ -162,7 +162,7 @@ func (m *contractMethod) signature() string {
 }
 
 // args writes the args tag.
-func (m *contractMethod) args() string {
+func (m *method) args() string {
 	var list []string
 	star := false
 	for _, p := range m.params {
@@ -183,7 +183,7 @@ func (m *contractMethod) args() string {
 }
 
 // results writes what the function returns.
-func (w *contractWriter) results(m *contractMethod, f *pysource.Function) string {
+func (w *writer) results(m *method, f *pysource.Function) string {
 	t := anyType
 	if f.Returns != nil {
 		t = w.types.read(f.Returns)
