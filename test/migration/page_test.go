@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -19,6 +20,11 @@ import (
 func TestPage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
+	}
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			testserver.Skip(t, program+" is not installed")
+		}
 	}
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {

@@ -181,6 +181,9 @@ func (m *move) check() {
 	if s.answered != s.calls || s.calls < 300 || s.confirmed < 100 {
 		t.Errorf("of %d calls %d were answered, with %d events: too few to say anything", s.calls, s.answered, s.confirmed)
 	}
+	if s.ranAgain == 0 && m.killed > 10 {
+		t.Errorf("%d instances were killed, and none of them had a call at hand", m.killed)
+	}
 }
 
 // load has callers of both languages call the service and emit events, until
