@@ -2,11 +2,11 @@ package interop_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -90,17 +90,12 @@ func startMessaging(t *testing.T, python, url string) *messaging {
 // runMessaging runs the Python service and returns what it says that it got.
 func runMessaging(t *testing.T, python, url string) <-chan string {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(config, []byte("AMQP_URI: "+url+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(filepath.Dir(python), "nameko"), "run", "--config", config, "messaging")
-	cmd.Dir = "python"
+	cmd := exec.Command(python, filepath.Join("python", "messaging.py"), url)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var failures strings.Builder
+	var failures bytes.Buffer
 	cmd.Stderr = &failures
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -120,7 +115,7 @@ func runMessaging(t *testing.T, python, url string) <-chan string {
 		<-end
 		_ = cmd.Wait() // killed
 		if t.Failed() {
-			t.Log(failures.String())
+			t.Log(&failures)
 		}
 	})
 	return got

@@ -5,11 +5,18 @@ import eventlet
 eventlet.monkey_patch()
 
 import json  # noqa: E402
+import sys  # noqa: E402
 
 from kombu import Exchange, Queue  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.messaging import Publisher, consume  # noqa: E402
 from nameko.rpc import rpc  # noqa: E402
+from nameko.runners import ServiceRunner  # noqa: E402
+
+try:
+    from nameko import config  # 3.0 has one configuration
+except ImportError:
+    config = None  # 2.14 hands it to everyone
 
 orders = Exchange("orders", type="topic", auto_delete=True)
 to_go = Queue("to-go", orders, routing_key="go.#", queue_arguments={"x-max-priority": 3})
@@ -48,3 +55,15 @@ class Messaging:
         data = {k: v for k, v in self.worker.data.items() if k != "call_id_stack"}
         line = {"payload": repr(payload), "data": data, "stack": len(self.worker.call_id_stack)}
         print("GOT " + json.dumps(line, sort_keys=True), flush=True)
+
+
+if __name__ == "__main__":
+    settings = {"AMQP_URI": sys.argv[1]}
+    if config is None:
+        runner = ServiceRunner(settings)
+    else:
+        config.setup(settings)
+        runner = ServiceRunner()
+    runner.add_service(Messaging)
+    runner.start()
+    runner.wait()
