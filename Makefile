@@ -24,6 +24,11 @@ e2e: ## run only the tests in test/: whole processes, real brokers, a browser
 	@scripts/install-test-servers
 	@scripts/test ./test/...
 
+.PHONY: interop
+interop: ## prove Nameko's behaviours between Go and Python, and print the table
+	@scripts/install-test-servers
+	@table=$$(mktemp); ENOKI_INTEROP_TABLE=$$table go test -count 1 ./test/interop; outcome=$$?; cat $$table; rm -f $$table; exit $$outcome
+
 .PHONY: rolling
 rolling: ## move a service between Python and Go under load for ten minutes
 	@scripts/install-test-servers
