@@ -11,22 +11,24 @@ import (
 // eventBehaviours are events from the client's language to handlers in the
 // service's.
 func eventBehaviours() []*behaviour {
-	noSwitch := serviceIn(golang, "a switch for reliable_delivery")
 	return []*behaviour{
 		{id: "C45", title: "a pool: each service handles an event once, instances in both languages", run: pools},
 		{id: "C46", title: "two handlers of one service for one event: both run", run: twoHandlers},
 		{id: "C47", title: "a singleton: one handler in the whole cluster", run: singleton},
 		{id: "C48", title: "a broadcast: every instance, exclusive queues", run: broadcast},
-		{id: "C49", title: "broadcast with the default id and reliable delivery is refused", notYet: noSwitch, run: reliableBroadcast},
+		{id: "C49", title: "broadcast with the default id and reliable delivery is refused", run: reliableBroadcast,
+			lacks: serviceIn(golang, "it can't be written: a broadcast is kept only with an id, enoki.BroadcastID")},
 		{id: "C50", title: "a handler that fails gets the event again until it succeeds", run: requeue},
 		{id: "C51", title: "an event waits for a handler that is stopped", alone: true, run: reliable},
-		{id: "C52", title: "an unreliable handler that is stopped loses events", alone: true, notYet: noSwitch, run: unreliable},
+		{id: "C52", title: "an unreliable handler that is stopped loses events", alone: true, run: unreliable},
 		{id: "C53", title: "an event on the wire: exchange, key, bare payload, headers", run: dispatched},
 		{id: "C54", title: "events from outside a service; the emitter lives on without an exchange", run: dispatchedOutside},
-		{id: "C55", title: "AUTO_DELETE_EVENT_EXCHANGES and DECLARE_EVENT_EXCHANGES", notYet: serviceIn(golang, "both configuration keys"), run: exchangeFlags},
+		{id: "C55", title: "AUTO_DELETE_EVENT_EXCHANGES and DECLARE_EVENT_EXCHANGES", run: exchangeFlags},
 		{id: "N04", title: "a handler moves to the other language and back on its queue, nothing lost", alone: true, run: moving},
 		{id: "N05", title: "a handler that fails once, without any switch", run: failsOnce,
 			better: serviceIn(golang, "Nameko drops the event, Enoki tries it again")},
+		{id: "N10", title: "a handler that fails and is declared to drop the event", run: drops},
+		{id: "N11", title: "a broadcast with an id is kept while its instance is away", alone: true, run: lastingBroadcast},
 	}
 }
 
@@ -212,6 +214,32 @@ func failsOnce(x *trial) {
 	x.wants(x.handled(1, name), name+`.on_told "x"`)
 }
 
+func drops(x *trial) {
+	source, name := x.emitter(), x.name("svc")
+	x.serve(x.service, serviceSpec{Name: name, Handlers: []handlerSpec{
+		{Name: "on_told", Source: source, Event: "told", Fail: 1, Drop: true}}})
+	x.tell(source, "told", "dropped")
+	x.tell(source, "told", "x")
+	x.wants(x.handled(2, name), name+`.on_told "dropped"`, name+`.on_told "x"`)
+}
+
+func lastingBroadcast(x *trial) {
+	service, client := x.ownService(peerSpec{}), x.ownClient(peerSpec{})
+	source, yes := x.name("src"), true
+	spec := serviceSpec{Name: x.name("svc"), Handlers: []handlerSpec{
+		{Name: "on_told", Source: source, Event: "told", Mode: "broadcast", BroadcastID: "host-1", Reliable: &yes}}}
+	instance := x.serve(service, spec)
+	queue := "evt-" + source + "-told--" + spec.Name + ".on_told-host-1"
+	x.flags(service.wire().await(0, "queue.declare", declares(queue)), map[string]any{"durable": true, "exclusive": false, "auto-delete": false})
+	x.sameQueue(queue, true, false, nil)
+	x.must(service.stop(instance))
+	x.emits(client, source, "told", "kept")
+	x.serve(service, spec)
+	if n := x.noted(service, spec.Name); string(n.Payload) != `"kept"` {
+		x.Fatalf("handled was %s", n.Payload)
+	}
+}
+
 func reliable(x *trial) {
 	service, client := x.ownService(peerSpec{}), x.ownClient(peerSpec{})
 	source := x.name("src")
@@ -297,11 +325,11 @@ func dispatchedOutside(x *trial) {
 func exchangeFlags(x *trial) {
 	source := x.name("src")
 	spec := serviceSpec{Name: x.name("svc"), Handlers: []handlerSpec{{Name: "on_told", Source: source, Event: "told"}}}
-	deleting := x.own(x.serviceLanguage, peerSpec{nameko: map[string]any{"AUTO_DELETE_EVENT_EXCHANGES": true}})
+	deleting := x.own(x.serviceLanguage, peerSpec{autoDelete: true})
 	x.serve(deleting, spec)
 	declared := deleting.wire().await(0, "exchange.declare", declares(source+".events"))
 	x.flags(declared, map[string]any{"auto-delete": true})
-	silent := x.own(x.serviceLanguage, peerSpec{nameko: map[string]any{"DECLARE_EVENT_EXCHANGES": false}})
+	silent := x.own(x.serviceLanguage, peerSpec{undeclared: true})
 	x.serve(silent, spec)
 	if n := len(silent.wire().since(0, "exchange.declare", declares(source+".events"))); n != 0 {
 		x.Fatalf("the exchange was declared %d times", n)

@@ -67,7 +67,8 @@ func newGoPeer(t testing.TB, broker string, s peerSpec) (*goPeer, error) {
 func (p *goPeer) dial(owner string) (*amqp.Driver, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return amqp.Dial(ctx, amqp.Config{URL: p.url, Owner: owner, Heartbeat: p.spec.heartbeat, Logger: p.log})
+	return amqp.Dial(ctx, amqp.Config{URL: p.url, Owner: owner, Heartbeat: p.spec.heartbeat, Logger: p.log,
+		AutoDeleteEvents: p.spec.autoDelete, EventsUndeclared: p.spec.undeclared})
 }
 
 func (p *goPeer) language() string { return "Go" }
@@ -75,8 +76,14 @@ func (p *goPeer) wire() *tap       { return p.tap }
 func (p *goPeer) notes() *notebook { return p.book }
 
 func (p *goPeer) options() *enoki.Options {
-	return &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
-		Timeout: patience, Grace: patience}
+	o := &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
+		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer]}
+	for _, name := range p.spec.accept {
+		if s := serializers()[name]; s != nil { // JSON is always accepted
+			o.Accept = append(o.Accept, *s)
+		}
+	}
+	return o
 }
 
 func (p *goPeer) serve(s serviceSpec) (string, error) {
@@ -390,10 +397,21 @@ func (u *underTest) emit(ctx context.Context, event string, payload any) error {
 
 func (u *underTest) handler(h handlerSpec) enoki.Part {
 	options := []enoki.SubscribeOption{enoki.Named(h.Name)}
-	switch h.Mode {
-	case "broadcast":
+	switch {
+	case h.Requeue:
+		options = append(options, enoki.RequeueOnError())
+	case h.Drop:
+		options = append(options, enoki.DropOnError())
+	}
+	if h.Reliable != nil && !*h.Reliable {
+		options = append(options, enoki.Ephemeral())
+	}
+	switch {
+	case h.BroadcastID != "":
+		options = append(options, enoki.BroadcastID(h.BroadcastID))
+	case h.Mode == "broadcast":
 		options = append(options, enoki.Broadcast())
-	case "singleton":
+	case h.Mode == "singleton":
 		options = append(options, enoki.Singleton())
 	}
 	event := enoki.NewEvent[json.RawMessage](h.Source, h.Event)

@@ -7,8 +7,6 @@ func missingBehaviours() []*behaviour {
 		{id: "C71", title: "the order of dependency hooks around a worker", lacks: always("Enoki injects nothing: middleware stands around a handler. Nothing of it crosses the wire")},
 	}
 	for _, b := range []struct{ id, title, lacks string }{
-		{"C58", "a reply in the serializer of its request", "serializers other than JSON"},
-		{"C59", "custom serializers by configuration", "serializers other than JSON"},
 		{"C64", "publisher options, seen on the wire", "a generic publisher and consumer"},
 		{"C65", "what HTTP handlers return and raise: statuses and bodies", "HTTP entrypoints in Nameko's shape"},
 		{"C66", "HTTP methods and path converters", "HTTP entrypoints in Nameko's shape"},
@@ -16,7 +14,6 @@ func missingBehaviours() []*behaviour {
 		{"C68", "the WebSocket hub", "the WebSocket entrypoint"},
 		{"C73", "YAML files with variables", "proof against Nameko's own 30 cases"},
 		{"C74", "TLS and EXTERNAL login", "EXTERNAL login"},
-		{"N09", "kombu's JSON beyond JSON: datetime, Decimal, UUID, NaN, old and new", "kombu's dialects"},
 	} {
 		all = append(all, &behaviour{id: b.id, title: b.title, notYet: always(b.lacks)})
 	}

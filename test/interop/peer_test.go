@@ -41,7 +41,10 @@ type peerSpec struct {
 	heartbeat time.Duration // whole seconds
 	tracked   int           // parent calls
 
-	nameko map[string]any // more of Nameko's configuration, which Go has not
+	autoDelete bool     // of event exchanges
+	undeclared bool     // event exchanges are left to others
+	serializer string   // what is sent; empty is JSON
+	accept     []string // what is read; empty is what is sent
 }
 
 // serviceSpec is an instance of the service under test.
@@ -60,9 +63,13 @@ type handlerSpec struct {
 	Fail   int    `json:"fail"`           // so many times before it succeeds
 	Gate   string `json:"gate,omitempty"` // waits until it is released
 
-	// Nameko's switches, which a Go service does not have.
-	Requeue  bool  `json:"requeue"`
-	Reliable *bool `json:"reliable,omitempty"`
+	// What becomes of an event whose handler fails. Neither is the default of
+	// each language, which differs.
+	Requeue bool `json:"requeue"`
+	Drop    bool `json:"drop"` // Nameko's default
+
+	Reliable    *bool  `json:"reliable,omitempty"` // default: all but broadcasts
+	BroadcastID string `json:"broadcast_id,omitempty"`
 }
 
 // timerSpec is a timer that notes its ticks.

@@ -120,7 +120,20 @@ func (p *python) peer(t testing.TB, broker string, s peerSpec) (*pythonPeer, err
 	if s.tracked > 0 {
 		config["parent_calls_tracked"] = s.tracked
 	}
-	maps.Copy(config, s.nameko)
+	if s.autoDelete {
+		config["AUTO_DELETE_EVENT_EXCHANGES"] = true
+	}
+	if s.undeclared {
+		config["DECLARE_EVENT_EXCHANGES"] = false
+	}
+	if s.serializer != "" {
+		config["serializer"] = s.serializer
+	}
+	if len(s.accept) > 0 {
+		config["ACCEPT"] = s.accept
+	}
+	config["SERIALIZERS"] = map[string]any{backwards: map[string]any{"encoder": "interop.encode", "decoder": "interop.decode",
+		"content_type": backwardsType, "content_encoding": "utf-8"}}
 	return peer, peer.into("configure", map[string]any{"config": config}, &peer.pid)
 }
 

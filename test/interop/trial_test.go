@@ -62,16 +62,6 @@ func serviceIn(language, why string) reason {
 	}
 }
 
-// clientIn is a reason for clients in one language.
-func clientIn(language, why string) reason {
-	return func(p *pairing) string {
-		if p.clientLanguage == language {
-			return why
-		}
-		return ""
-	}
-}
-
 // excused puts into c why the behaviour is not tried in a pairing, if so.
 func (b *behaviour) excused(p *pairing, c *cell) bool {
 	if why := b.notYet.of(p); why != "" {

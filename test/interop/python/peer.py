@@ -18,6 +18,8 @@ import eventlet  # noqa: E402
 
 eventlet.monkey_patch()
 
+import datetime  # noqa: E402
+import decimal  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import select  # noqa: E402
@@ -35,7 +37,7 @@ from eventlet.patcher import original  # noqa: E402
 from nameko.amqp.publish import UndeliverableMessage  # noqa: E402,F401
 from nameko.containers import ServiceContainer  # noqa: E402
 from nameko.events import (  # noqa: E402
-    BROADCAST, SERVICE_POOL, SINGLETON, EventDispatcher, event_handler
+    BROADCAST, SERVICE_POOL, SINGLETON, EventDispatcher, EventHandler, event_handler
 )
 from nameko.exceptions import RemoteError, deserialize_to_instance  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
@@ -65,6 +67,11 @@ class SharedError(Exception):
 sys.modules["interop"] = types.ModuleType("interop")
 SharedError.__module__ = CustomError.__module__ = "interop"
 deserialize_to_instance(SharedError)
+
+# A serializer of users' own: JSON, backwards.
+sys.modules["interop"].encode = lambda value: json.dumps(value)[::-1]
+sys.modules["interop"].decode = lambda text: json.loads(
+    (text if isinstance(text, str) else bytes(text).decode())[::-1])
 
 
 class Unprintable(Exception):
@@ -141,6 +148,17 @@ def new_service(peer, spec, instance):
             return "one", 2
 
         @rpc
+        def python_values(self):
+            return {
+                "datetime": datetime.datetime(2024, 2, 29, 1, 2, 3, 4000),
+                "date": datetime.date(2024, 2, 29),
+                "decimal": decimal.Decimal("1.10"),
+                "uuid": uuid.UUID("12345678-1234-4678-9234-567812345678"),
+                "nan": float("nan"),
+                "infinity": [float("inf"), float("-inf")],
+            }
+
+        @rpc
         def whoami(self):
             return instance
 
@@ -198,9 +216,13 @@ def new_handler(peer, h, note):
     handle.__name__ = h["name"]
     mode = MODES[h.get("mode", "")]
     reliable = h.get("reliable", mode != BROADCAST)
-    return event_handler(h["source"], h["event"], handler_type=mode,
-                         reliable_delivery=reliable,
-                         requeue_on_error=h.get("requeue", False))(handle)
+    decorate = event_handler
+    if h.get("broadcast_id"):
+        decorate = type("Lasting", (EventHandler,), {
+            "broadcast_identifier": h["broadcast_id"]}).decorator
+    return decorate(h["source"], h["event"], handler_type=mode,
+                    reliable_delivery=reliable,
+                    requeue_on_error=h.get("requeue", False))(handle)
 
 
 def new_timer(peer, t, note):
