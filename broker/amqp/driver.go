@@ -206,7 +206,7 @@ func (d *Driver) declare(ctx context.Context, t topology) error {
 	if err != nil {
 		return fmt.Errorf("declare %s: %w", t, err)
 	}
-	if s.declared(t.String()) {
+	if s.declared(keyOf(t)) {
 		return nil
 	}
 	ch, err := s.conn.Channel()
@@ -217,13 +217,17 @@ func (d *Driver) declare(ctx context.Context, t topology) error {
 	if err := t.declare(ch); err != nil {
 		return err
 	}
-	s.setDeclared(t.String(), true)
+	s.setDeclared(keyOf(t), true)
 	return nil
 }
 
 // undeclare has the next declare of t ask the broker again.
 func (d *Driver) undeclare(t topology) {
 	if s := d.consuming.now(); s != nil {
-		s.setDeclared(t.String(), false)
+		s.setDeclared(keyOf(t), false)
 	}
 }
+
+// keyOf tells declarations apart by all that they say: one of the same name
+// with other flags is for the broker to judge.
+func keyOf(t topology) string { return fmt.Sprintf("%#v", t) }

@@ -101,12 +101,12 @@ func TestReplyOnTheWire(t *testing.T) {
 	key := uuid.New()
 	replies := s.bind(rpc, key)
 	s.publish(rpc.name, service+".echo", amqp091.Publishing{
-		Headers:     amqp091.Table{"nameko.user_id": int32(7), "foo": "foreign", "compression": "none", "nameko.none": nil},
-		ContentType: jsonType, ContentEncoding: "utf-8", DeliveryMode: 2, CorrelationId: "c-1", ReplyTo: key, Body: []byte("{}"),
+		Headers:     amqp091.Table{"nameko.user_id": int32(7), "foo": "foreign", "compression": "application/x-gzip", "nameko.none": nil},
+		ContentType: jsonType, ContentEncoding: "utf-8", DeliveryMode: 2, CorrelationId: "c-1", ReplyTo: key, Body: deflate([]byte("{}")),
 	})
 	req := next(t, "the request", seen)
-	if want := map[string]any{"user_id": int64(7), "foo": "foreign", "compression": "none"}; !reflect.DeepEqual(req.Context, want) {
-		t.Errorf("context data: got %#v, want %#v", req.Context, want)
+	if want := map[string]any{"user_id": int64(7), "foo": "foreign"}; !reflect.DeepEqual(req.Context, want) || string(req.Body) != "{}" {
+		t.Errorf("got body %q with context data %#v, want %#v", req.Body, req.Context, want)
 	}
 	if req.ID != "c-1" || req.Redelivered || req.Attempt != 1 {
 		t.Errorf("got request %+v, want id c-1, attempt 1, not redelivered", req)
