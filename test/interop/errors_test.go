@@ -15,6 +15,7 @@ func errorBehaviours() []*behaviour {
 		{id: "C09", title: "a body without args or kwargs: MalformedRequest", run: malformed},
 		{id: "C10", title: "any other body that is no request: an error reply", run: notARequest},
 		{id: "C11", title: "a method that fails: remote error with type, path, args, value", run: failing},
+		{id: "N14", title: "an error type that both sides know by its path crosses as itself", run: knownError},
 		{id: "C12", title: "an error of a nested call: RemoteError of RemoteError", run: nestedError},
 		{id: "C14", title: "a result that can't be encoded: UnserializableValueError", run: unserializable},
 		{id: "C15", title: "an argument that can't be encoded: an error of the client's own", run: foreignArgument},
@@ -128,14 +129,17 @@ func failing(x *trial) {
 			}
 		}
 	}
-	sharedError(x)
 }
 
-// sharedError is an error that a Python caller knows by its path.
-func sharedError(x *trial) {
-	f := x.standalone().call(x.echo, "fail", "shared").err
-	if f == nil || f.typ != "SharedError" || f.path != "interop.SharedError" || !reflect.DeepEqual(f.args, []any{"shop", "closed"}) {
-		x.Fatalf("an error under a shared path: got %v", f)
+func knownError(x *trial) {
+	for _, client := range x.clients() {
+		f := client.call(x.echo, "fail", "shared").err
+		if f == nil || f.typ != "SharedError" || f.path != "interop.SharedError" || !reflect.DeepEqual(f.args, []any{"shop", "closed"}) {
+			x.Fatalf("got %v", f)
+		}
+		if x.clientLanguage == golang && f.local != "*interop_test.sharedError" {
+			x.Fatalf("the caller got a %s instead of its own type", f.local)
+		}
 	}
 }
 

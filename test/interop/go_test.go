@@ -14,6 +14,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/internal/uuid"
+	"github.com/enoki-go/enoki/nameko"
 )
 
 // goPeer is what stands for a process with Enoki: a link of its own and what
@@ -77,7 +78,8 @@ func (p *goPeer) notes() *notebook { return p.book }
 
 func (p *goPeer) options() *enoki.Options {
 	o := &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
-		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer]}
+		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer],
+		Errors: []enoki.ErrorType{shared}}
 	for _, name := range p.spec.accept {
 		if s := serializers()[name]; s != nil { // JSON is always accepted
 			o.Accept = append(o.Accept, *s)
@@ -280,6 +282,10 @@ func failureInGo(err error) *failure {
 		return f
 	}
 	f.typ, f.path, f.args, f.value = e.Type, e.Path, e.Args, e.Message
+	var own *sharedError
+	if errors.As(err, &own) {
+		f.local = fmt.Sprintf("%T", own)
+	}
 	switch {
 	case errors.Is(err, enoki.IncorrectSignature):
 		f.kind = incorrectSignature
@@ -304,6 +310,7 @@ type underTest struct {
 	peer           *goPeer
 	name, instance string
 	client         *enoki.Client
+	publish        nameko.Publisher[any]
 }
 
 func (u *underTest) parts(s serviceSpec) []enoki.Part {
@@ -321,6 +328,14 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 		enoki.Method("late", u.late, "gate", "service"),
 		enoki.Method("relay", u.relay, "service", "method", "args"),
 		enoki.Method("emit", u.emit, "event", "payload"),
+	}
+	if s.Publisher != nil {
+		exchange := nameko.Exchange{Name: s.Publisher.Exchange, Type: "topic"}
+		parts = append(parts, nameko.Publishes(exchange, &u.publish, s.Publisher.Options.inGo()...),
+			enoki.Method("post", u.publishes, "payload", "options"))
+	}
+	for _, c := range s.Consumers {
+		parts = append(parts, u.consumer(c))
 	}
 	for _, h := range s.Handlers {
 		parts = append(parts, u.handler(h))
@@ -347,12 +362,22 @@ var goErrors = map[string]error{
 		Args: []any{"bad value", 42}, Message: "('bad value', 42)"},
 	"custom": &enoki.Error{Type: "CustomError", Path: "interop.CustomError",
 		Args: []any{"shop", "closed"}, Message: "('shop', 'closed')"},
-	"shared": &enoki.Error{Type: "SharedError", Path: "interop.SharedError",
-		Args: []any{"shop", "closed"}, Message: "('shop', 'closed')"},
+	"shared": &sharedError{"shop", "closed"},
 	"args": &enoki.Error{Type: "ValueError", Path: "builtins.ValueError",
 		Args: []any{"text", 42, nil, true, []any{"a", 1}, map[string]any{"k": 2}}, Message: "many"},
 	"unprintable": unprintable{},
 }
+
+// sharedError is an error that callers know by its path.
+type sharedError struct{ where, what string }
+
+func (e *sharedError) Error() string { return e.where + " is " + e.what }
+
+var shared = enoki.ErrorAs("interop.SharedError",
+	func(e *sharedError) []any { return []any{e.where, e.what} },
+	func(args []any, _ string) *sharedError {
+		return &sharedError{fmt.Sprint(args[0]), fmt.Sprint(args[1])}
+	})
 
 // unprintable is an error whose text can't be had.
 type unprintable struct{}
@@ -393,6 +418,49 @@ func (u *underTest) relay(ctx context.Context, service, method string, args []an
 
 func (u *underTest) emit(ctx context.Context, event string, payload any) error {
 	return u.client.Emit(ctx, u.name, event, payload)
+}
+
+func (u *underTest) publishes(ctx context.Context, payload any, options publishOptions) error {
+	return u.publish(ctx, payload, options.inGo()...)
+}
+
+// inGo are the options in Enoki's form.
+func (o publishOptions) inGo() []nameko.PublishOption {
+	var options []nameko.PublishOption
+	if o.RoutingKey != "" {
+		options = append(options, nameko.RoutingKey(o.RoutingKey))
+	}
+	if o.DeliveryMode != 0 {
+		options = append(options, nameko.Persistent(o.DeliveryMode == 2))
+	}
+	if o.Mandatory {
+		options = append(options, nameko.Mandatory(true))
+	}
+	if o.Priority != 0 {
+		options = append(options, nameko.Priority(o.Priority))
+	}
+	if o.Expiration != 0 {
+		options = append(options, nameko.Expiration(time.Duration(o.Expiration)*time.Second))
+	}
+	if o.Compression != "" {
+		options = append(options, nameko.Compression(o.Compression))
+	}
+	for name, value := range o.Headers {
+		options = append(options, nameko.Header(name, value))
+	}
+	return options
+}
+
+func (u *underTest) consumer(c consumerSpec) enoki.Part {
+	options := []nameko.ConsumeOption{nameko.Named(c.Name)}
+	if c.Requeue {
+		options = append(options, nameko.RequeueOnError())
+	}
+	queue := nameko.Queue{Name: c.Queue, Exchange: nameko.Exchange{Name: c.Exchange, Type: "topic"}, RoutingKey: c.Key}
+	return nameko.Consume(queue, func(ctx context.Context, payload json.RawMessage) error {
+		u.note(ctx, "message", c.Name, payload)
+		return u.peer.failing(u.instance+c.Name, c.Fail)
+	}, options...)
 }
 
 func (u *underTest) handler(h handlerSpec) enoki.Part {

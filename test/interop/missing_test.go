@@ -7,7 +7,6 @@ func missingBehaviours() []*behaviour {
 		{id: "C71", title: "the order of dependency hooks around a worker", lacks: always("Enoki injects nothing: middleware stands around a handler. Nothing of it crosses the wire")},
 	}
 	for _, b := range []struct{ id, title, lacks string }{
-		{"C64", "publisher options, seen on the wire", "a generic publisher and consumer"},
 		{"C65", "what HTTP handlers return and raise: statuses and bodies", "HTTP entrypoints in Nameko's shape"},
 		{"C66", "HTTP methods and path converters", "HTTP entrypoints in Nameko's shape"},
 		{"C67", "WebSocket calls and errors", "the WebSocket entrypoint"},

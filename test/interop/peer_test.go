@@ -49,9 +49,38 @@ type peerSpec struct {
 
 // serviceSpec is an instance of the service under test.
 type serviceSpec struct {
-	Name     string        `json:"name"`
-	Handlers []handlerSpec `json:"handlers"`
-	Timers   []timerSpec   `json:"timers"`
+	Name      string         `json:"name"`
+	Handlers  []handlerSpec  `json:"handlers"`
+	Timers    []timerSpec    `json:"timers"`
+	Consumers []consumerSpec `json:"consumers"`
+	Publisher *publisherSpec `json:"publisher,omitempty"`
+}
+
+// consumerSpec takes the messages of a queue and notes them.
+type consumerSpec struct {
+	Name     string `json:"name"`
+	Queue    string `json:"queue"`
+	Exchange string `json:"exchange"`
+	Key      string `json:"key"`
+	Requeue  bool   `json:"requeue"`
+	Fail     int    `json:"fail"`
+}
+
+// publisherSpec is where the method post publishes to.
+type publisherSpec struct {
+	Exchange string         `json:"exchange"`
+	Options  publishOptions `json:"options"`
+}
+
+// publishOptions are options of a publisher or of a call of it.
+type publishOptions struct {
+	RoutingKey   string         `json:"routing_key,omitempty"`
+	DeliveryMode int            `json:"delivery_mode,omitempty"`
+	Mandatory    bool           `json:"mandatory,omitempty"`
+	Priority     uint8          `json:"priority,omitempty"`
+	Expiration   int            `json:"expiration,omitempty"` // seconds
+	Compression  string         `json:"compression,omitempty"`
+	Headers      map[string]any `json:"headers,omitempty"`
 }
 
 // handlerSpec is an event handler that notes what comes.

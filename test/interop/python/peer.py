@@ -34,6 +34,7 @@ import nameko.rpc  # noqa: E402
 import nameko.standalone.rpc  # noqa: E402
 from eventlet.event import Event  # noqa: E402
 from eventlet.patcher import original  # noqa: E402
+from kombu import Exchange, Queue  # noqa: E402
 from nameko.amqp.publish import UndeliverableMessage  # noqa: E402,F401
 from nameko.containers import ServiceContainer  # noqa: E402
 from nameko.events import (  # noqa: E402
@@ -41,6 +42,7 @@ from nameko.events import (  # noqa: E402
 )
 from nameko.exceptions import RemoteError, deserialize_to_instance  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
+from nameko.messaging import Publisher, consume  # noqa: E402
 from nameko.rpc import rpc  # noqa: E402
 from nameko.standalone.events import event_dispatcher  # noqa: E402
 from nameko.standalone.rpc import ClusterRpcProxy  # noqa: E402
@@ -192,14 +194,41 @@ def new_service(peer, spec, instance):
             return getattr(self.cluster(service), method)(*args)
 
         @rpc
+        def post(self, payload, options):  # Nameko 3 has a publish in its clients
+            self.published(payload, **options)
+
+        @rpc
         def emit(self, event, payload):
             self.dispatch(event, payload)
 
+    if spec.get("publisher"):
+        Service.published = Publisher(
+            exchange=topic(spec["publisher"]["exchange"]), **spec["publisher"]["options"])
+    for c in spec.get("consumers") or []:
+        setattr(Service, c["name"], new_consumer(peer, c, note))
     for h in spec.get("handlers") or []:
         setattr(Service, h["name"], new_handler(peer, h, note))
     for t in spec.get("timers") or []:
         setattr(Service, t["name"], new_timer(peer, t, note))
     return Service
+
+
+def topic(name):
+    return Exchange(name, type="topic")
+
+
+def new_consumer(peer, c, note):
+    left = [c.get("fail", 0)]
+
+    def handle(self, payload):
+        note(self.context, "message", c["name"], payload)
+        if left[0] > 0:
+            left[0] -= 1
+            raise ValueError("not this time")
+
+    handle.__name__ = c["name"]
+    queue = Queue(c["queue"], exchange=topic(c["exchange"]), routing_key=c["key"])
+    return consume(queue=queue, requeue_on_error=c["requeue"])(handle)
 
 
 def new_handler(peer, h, note):
