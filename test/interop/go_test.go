@@ -15,6 +15,7 @@ import (
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/internal/uuid"
 	"github.com/enoki-go/enoki/nameko"
+	"github.com/enoki-go/enoki/web"
 )
 
 // goPeer is what stands for a process with Enoki: a link of its own and what
@@ -78,7 +79,7 @@ func (p *goPeer) notes() *notebook { return p.book }
 
 func (p *goPeer) options() *enoki.Options {
 	o := &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
-		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer],
+		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer], HTTPAddress: p.spec.web,
 		Errors: []enoki.ErrorType{shared}}
 	for _, name := range p.spec.accept {
 		if s := serializers()[name]; s != nil { // JSON is always accepted
@@ -328,6 +329,9 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 		enoki.Method("late", u.late, "gate", "service"),
 		enoki.Method("relay", u.relay, "service", "method", "args"),
 		enoki.Method("emit", u.emit, "event", "payload"),
+	}
+	if s.Web {
+		parts = append(parts, web.Serve(nil, webRoutes()...))
 	}
 	if s.Publisher != nil {
 		exchange := nameko.Exchange{Name: s.Publisher.Exchange, Type: "topic"}

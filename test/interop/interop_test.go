@@ -221,7 +221,7 @@ func publish(t *testing.T, results *table) {
 // conformance is every behaviour, in the order of the table.
 func conformance() []*behaviour {
 	all := slices.Concat(callBehaviours(), errorBehaviours(), contextBehaviours(), eventBehaviours(),
-		lifecycleBehaviours(), faultBehaviours(), replyQueueBehaviours(), serializerBehaviours(), publisherBehaviours(), missingBehaviours())
+		lifecycleBehaviours(), faultBehaviours(), replyQueueBehaviours(), serializerBehaviours(), publisherBehaviours(), webBehaviours(), missingBehaviours())
 	slices.SortStableFunc(all, func(a, b *behaviour) int { return strings.Compare(a.id, b.id) })
 	return all
 }

@@ -7,10 +7,6 @@ func missingBehaviours() []*behaviour {
 		{id: "C71", title: "the order of dependency hooks around a worker", lacks: always("Enoki injects nothing: middleware stands around a handler. Nothing of it crosses the wire")},
 	}
 	for _, b := range []struct{ id, title, lacks string }{
-		{"C65", "what HTTP handlers return and raise: statuses and bodies", "HTTP entrypoints in Nameko's shape"},
-		{"C66", "HTTP methods and path converters", "HTTP entrypoints in Nameko's shape"},
-		{"C67", "WebSocket calls and errors", "the WebSocket entrypoint"},
-		{"C68", "the WebSocket hub", "the WebSocket entrypoint"},
 		{"C73", "YAML files with variables", "proof against Nameko's own 30 cases"},
 		{"C74", "TLS and EXTERNAL login", "EXTERNAL login"},
 	} {

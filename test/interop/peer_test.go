@@ -41,6 +41,7 @@ type peerSpec struct {
 	heartbeat time.Duration // whole seconds
 	tracked   int           // parent calls
 
+	web        string   // host and port of HTTP
 	autoDelete bool     // of event exchanges
 	undeclared bool     // event exchanges are left to others
 	serializer string   // what is sent; empty is JSON
@@ -54,6 +55,7 @@ type serviceSpec struct {
 	Timers    []timerSpec    `json:"timers"`
 	Consumers []consumerSpec `json:"consumers"`
 	Publisher *publisherSpec `json:"publisher,omitempty"`
+	Web       bool           `json:"web"` // HTTP and WebSocket entrypoints, at the peer's address
 }
 
 // consumerSpec takes the messages of a queue and notes them.

@@ -120,6 +120,9 @@ func (p *python) peer(t testing.TB, broker string, s peerSpec) (*pythonPeer, err
 	if s.tracked > 0 {
 		config["parent_calls_tracked"] = s.tracked
 	}
+	if s.web != "" {
+		config["WEB_SERVER_ADDRESS"] = s.web
+	}
 	if s.autoDelete {
 		config["AUTO_DELETE_EVENT_EXCHANGES"] = true
 	}

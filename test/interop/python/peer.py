@@ -40,7 +40,7 @@ from nameko.containers import ServiceContainer  # noqa: E402
 from nameko.events import (  # noqa: E402
     BROADCAST, SERVICE_POOL, SINGLETON, EventDispatcher, EventHandler, event_handler
 )
-from nameko.exceptions import RemoteError, deserialize_to_instance  # noqa: E402
+from nameko.exceptions import BadRequest, RemoteError, deserialize_to_instance  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.messaging import Publisher, consume  # noqa: E402
 from nameko.rpc import rpc  # noqa: E402
@@ -48,6 +48,8 @@ from nameko.standalone.events import event_dispatcher  # noqa: E402
 from nameko.standalone.rpc import ClusterRpcProxy  # noqa: E402
 from nameko.testing.services import entrypoint_hook  # noqa: E402
 from nameko.timer import timer  # noqa: E402
+from nameko.web import websocket  # noqa: E402
+from nameko.web.handlers import http  # noqa: E402
 
 try:
     from nameko import config as nameko_config  # 3.0 has one configuration
@@ -201,6 +203,8 @@ def new_service(peer, spec, instance):
         def emit(self, event, payload):
             self.dispatch(event, payload)
 
+    if spec.get("web"):
+        add_web(Service)
     if spec.get("publisher"):
         Service.published = Publisher(
             exchange=topic(spec["publisher"]["exchange"]), **spec["publisher"]["options"])
@@ -211,6 +215,83 @@ def new_service(peer, spec, instance):
     for t in spec.get("timers") or []:
         setattr(Service, t["name"], new_timer(peer, t, note))
     return Service
+
+
+class Expected(Exception):
+    """An error that is the client's fault."""
+
+
+def add_web(service):
+    """HTTP and WebSocket entrypoints."""
+
+    def answer(result):
+        def handle(self, request):
+            if isinstance(result, Exception):
+                raise result
+            return result
+        return handle
+
+    routes = {
+        ("GET", "/empty"): "",
+        ("GET", "/text"): "ünï",
+        ("GET", "/none"): None,
+        ("GET", "/two"): (201, "created"),
+        ("GET", "/three"): (202, {"X-Foo": "bar", "Content-Type": "application/json"}, "{}"),
+        ("GET", "/boom"): ValueError("oops"),
+        ("GET", "/bad"): BadRequest("bad one"),
+        ("GET", "/slash/"): "slash",
+    }
+    for (method, path), result in routes.items():
+        handle = answer(result)
+        handle.__name__ = "http_" + path.strip("/")
+        setattr(service, handle.__name__, http(method, path)(handle))
+
+    @http("GET", "/expected", expected_exceptions=Expected)
+    def http_expected(self, request):
+        raise Expected("client did it")
+
+    @http("GET", "/get/<int:value>")
+    def http_get(self, request, value):
+        return json.dumps({"value": value})
+
+    @http("GET,PUT,POST", "/multi")
+    def http_multi(self, request):
+        return request.method
+
+    @http("POST", "/post")
+    def http_post(self, request):
+        return "got: " + request.get_data(as_text=True)
+
+    @websocket.rpc
+    def ws_echo(self, socket_id, value):
+        return value
+
+    @websocket.rpc
+    def ws_fail(self, socket_id):
+        raise ValueError("oops")
+
+    @websocket.rpc
+    def subscribe(self, socket_id, channel):
+        self.hub.subscribe(socket_id, channel)
+        return list(self.hub.get_subscriptions(socket_id))
+
+    @websocket.rpc
+    def unsubscribe(self, socket_id, channel):
+        self.hub.unsubscribe(socket_id, channel)
+        return list(self.hub.get_subscriptions(socket_id))
+
+    @websocket.rpc
+    def broadcast(self, socket_id, channel, data):
+        self.hub.broadcast(channel, "news", data)
+
+    @websocket.rpc
+    def unicast(self, socket_id, to, data):
+        return self.hub.unicast(to, "mail", data)
+
+    service.hub = websocket.WebSocketHubProvider()
+    for entrypoint in (http_expected, http_get, http_multi, http_post, ws_echo, ws_fail,
+                       subscribe, unsubscribe, broadcast, unicast):
+        setattr(service, entrypoint.__name__, entrypoint)
 
 
 def topic(name):
