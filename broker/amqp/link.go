@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -294,8 +295,13 @@ func (l *link) explain(err error) error {
 	if !ok {
 		return err
 	}
-	switch refused.Code {
-	case amqp091.AccessRefused, amqp091.NotAllowed:
+	switch {
+	case refused == amqp091.ErrSASL:
+		return refusal{fmt.Errorf("RabbitMQ at %s does not offer the login method: check its auth_mechanisms, "+
+			"and for EXTERNAL that it has the plugin rabbitmq_auth_mechanism_ssl", l.address.masked)}
+	case strings.HasPrefix(refused.Reason, "remote error: tls:"): // by TLS 1.3 the server judges our certificate after its handshake
+		return refusal{fmt.Errorf("TLS with %s: %s: check the certificate that we show", l.address.host, refused.Reason)}
+	case refused.Code == amqp091.AccessRefused, refused.Code == amqp091.NotAllowed:
 		return refusal{fmt.Errorf("RabbitMQ at %s refused %s on vhost %q (%s): check the name and password or certificate, "+
 			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.who, l.address.vhost, refused.Reason)}
 	}

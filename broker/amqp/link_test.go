@@ -298,13 +298,21 @@ func TestTLS(t *testing.T) {
 		t.Error(err)
 	}
 
+	strict := &proxy{t: t, address: "127.0.0.1:0", target: p.target,
+		tls: &tls.Config{Certificates: server.TLS.Certificates, ClientAuth: tls.RequireAnyClientCert}}
+	strict.open()
+	t.Cleanup(strict.close)
+	shown := &tls.Config{RootCAs: roots, Certificates: server.TLS.Certificates}
+
 	for what, c := range map[string]struct {
 		config Config
 		want   string
 	}{
-		"unknown authority":   {Config{URL: url}, "x509"},
-		"wrong host":          {Config{URL: url, TLS: &tls.Config{RootCAs: roots, ServerName: "elsewhere"}}, "elsewhere"},
-		"TLS to a plain port": {Config{URL: strings.Replace(node.URL(), "amqp:", "amqps:", 1)}, "is the port one for TLS?"},
+		"no certificate":       {Config{URL: strings.Replace(strict.url(), "amqp:", "amqps:", 1), TLS: &tls.Config{RootCAs: roots}}, "certificate required: check the certificate"},
+		"EXTERNAL not offered": {Config{URL: url, TLS: shown, LoginMethod: "EXTERNAL"}, "rabbitmq_auth_mechanism_ssl"},
+		"unknown authority":    {Config{URL: url}, "x509"},
+		"wrong host":           {Config{URL: url, TLS: &tls.Config{RootCAs: roots, ServerName: "elsewhere"}}, "elsewhere"},
+		"TLS to a plain port":  {Config{URL: strings.Replace(node.URL(), "amqp:", "amqps:", 1)}, "is the port one for TLS?"},
 	} {
 		d, err := Dial(within(t, patience), c.config)
 		if err == nil {

@@ -116,6 +116,7 @@ func newTLSNode(t *testing.T, a *authority) (*testserver.Server, string) {
 		},
 	})
 	for _, args := range [][]string{
+		{"await_startup"}, // of the second listener, too
 		{"add_user", "service", "unused"}, {"clear_password", "service"}, {"set_permissions", "service", ".*", ".*", ".*"},
 	} {
 		if _, err := s.Ctl(args...); err != nil {
