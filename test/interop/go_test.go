@@ -60,6 +60,9 @@ func newGoPeer(t testing.TB, broker string, s peerSpec) (*goPeer, error) {
 	p := &goPeer{spec: s, tap: newTap(t, broker), book: newNotebook(), log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		running: map[string]*running{}, clients: map[string]*goClient{}, calling: map[string]context.CancelFunc{}, failures: map[string]int{}}
 	p.url = "amqp://guest:guest@" + p.tap.address() + "/" + s.vhost
+	if s.login != nil {
+		p.url = s.login.goURL()
+	}
 	var err error
 	p.link, err = p.dial("peer")
 	t.Cleanup(p.end)

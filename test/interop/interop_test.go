@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	for name, value := range environment { // before Nameko starts, which reads it too
+		if err := os.Setenv(name, value); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(m.Run())
 }
 
@@ -39,6 +45,7 @@ type pairing struct {
 	python                          *python // nil when both are Go
 
 	broker  string      // host and port
+	secure  *secure     // its other door
 	prober  *pythonPeer // looks at the broker without Nameko
 	service peer        // shared by trials that run one after another
 	client  peer
@@ -130,7 +137,9 @@ func TestInterop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	server := startRabbitMQ(t)
+	door := newSecure(t)
+	server := startRabbitMQ(t, door.settings())
+	door.addUser(t, server)
 	address, err := url.Parse(server.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +157,7 @@ func TestInterop(t *testing.T) {
 	results := newTable(behaviours, all)
 	t.Cleanup(func() { publish(t, results) })
 	for _, p := range all {
-		p.broker, p.prober = address.Host, prober
+		p.broker, p.secure, p.prober = address.Host, door, prober
 		t.Run(strings.ReplaceAll(p.String(), " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			p.t = t
@@ -160,9 +169,9 @@ func TestInterop(t *testing.T) {
 	}
 }
 
-func startRabbitMQ(t *testing.T) *testserver.Server {
+func startRabbitMQ(t *testing.T, settings testserver.RabbitMQSettings) *testserver.Server {
 	t.Helper()
-	server := testserver.RabbitMQ(t)
+	server := testserver.RabbitMQWith(t, settings)
 	for _, args := range [][]string{
 		{"add_vhost", expiring},
 		{"set_permissions", "-p", expiring, "guest", ".*", ".*", ".*"},
@@ -221,7 +230,7 @@ func publish(t *testing.T, results *table) {
 // conformance is every behaviour, in the order of the table.
 func conformance() []*behaviour {
 	all := slices.Concat(callBehaviours(), errorBehaviours(), contextBehaviours(), eventBehaviours(),
-		lifecycleBehaviours(), faultBehaviours(), replyQueueBehaviours(), serializerBehaviours(), publisherBehaviours(), webBehaviours(), missingBehaviours())
+		lifecycleBehaviours(), faultBehaviours(), replyQueueBehaviours(), serializerBehaviours(), publisherBehaviours(), loginBehaviours(), webBehaviours(), configBehaviours(), missingBehaviours())
 	slices.SortStableFunc(all, func(a, b *behaviour) int { return strings.Compare(a.id, b.id) })
 	return all
 }

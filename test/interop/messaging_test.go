@@ -16,6 +16,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/internal/testserver"
 	"github.com/enoki-go/enoki/nameko"
 )
 
@@ -26,7 +27,7 @@ func TestMessaging(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			python := virtualEnv(t, version)
-			m := startMessaging(t, python, startRabbitMQ(t).URL())
+			m := startMessaging(t, python, startRabbitMQ(t, testserver.RabbitMQSettings{}).URL())
 			t.Run("Go to Python", m.toPython)
 			t.Run("Python to Go", m.toGo)
 		})

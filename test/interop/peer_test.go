@@ -41,6 +41,7 @@ type peerSpec struct {
 	heartbeat time.Duration // whole seconds
 	tracked   int           // parent calls
 
+	login      *login   // by TLS, past the tap
 	web        string   // host and port of HTTP
 	autoDelete bool     // of event exchanges
 	undeclared bool     // event exchanges are left to others

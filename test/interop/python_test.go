@@ -111,6 +111,9 @@ func (p *python) peer(t testing.TB, broker string, s peerSpec) (*pythonPeer, err
 	go peer.listen()
 	t.Cleanup(func() { _ = conn.Close() })
 	config := map[string]any{"AMQP_URI": "pyamqp://guest:guest@" + peer.tap.address() + "/" + s.vhost}
+	if s.login != nil {
+		maps.Copy(config, s.login.config())
+	}
 	if s.workers > 0 {
 		config["max_workers"], config["PREFETCH_COUNT"] = s.workers, s.workers
 	}

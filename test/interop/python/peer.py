@@ -32,6 +32,7 @@ import uuid  # noqa: E402
 import amqp  # noqa: E402
 import nameko.rpc  # noqa: E402
 import nameko.standalone.rpc  # noqa: E402
+import yaml  # noqa: E402
 from eventlet.event import Event  # noqa: E402
 from eventlet.patcher import original  # noqa: E402
 from kombu import Exchange, Queue  # noqa: E402
@@ -53,8 +54,10 @@ from nameko.web.handlers import http  # noqa: E402
 
 try:
     from nameko import config as nameko_config  # 3.0 has one configuration
+    from nameko.cli.utils.config import setup_yaml_parser
 except ImportError:
     nameko_config = None  # 2.14 hands it to everyone
+    from nameko.cli.main import setup_yaml_parser
 
 MODES = {"": SERVICE_POOL, "broadcast": BROADCAST, "singleton": SINGLETON}
 
@@ -403,6 +406,11 @@ class Peer:
         if nameko_config is None:
             return ServiceContainer(cls, self.config)
         return ServiceContainer(cls)
+
+    def do_yaml(self, command):
+        """What Nameko's command line makes of a configuration."""
+        setup_yaml_parser()
+        return yaml.safe_load(command["text"])
 
     # Services
 
