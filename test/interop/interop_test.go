@@ -139,7 +139,7 @@ func TestInterop(t *testing.T) {
 	}
 	door := newSecure(t)
 	server := startRabbitMQ(t, door.settings())
-	door.addUser(t, server)
+	door.addDeclarer(t, server)
 	address, err := url.Parse(server.URL())
 	if err != nil {
 		t.Fatal(err)

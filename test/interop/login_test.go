@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -34,10 +33,13 @@ type secure struct {
 	dir     string // of the files
 }
 
-// The user who has a certificate. Peers know the password only where Nameko
-// can't do without.
+// The user who has a certificate, and one who has a password and may declare
+// exchanges and await replies to a standalone client, but neither send nor
+// serve. Peers with the certificate give the other's password too: on its
+// connections for no more than that Nameko forgets LOGIN_METHOD.
 const (
-	certified = "certified"
+	certified = "guest"
+	declarer  = "declarer"
 	password  = "declares"
 )
 
@@ -105,10 +107,10 @@ func (s *secure) settings() testserver.RabbitMQSettings {
 	}
 }
 
-// addUser has the broker know the user who has a certificate.
-func (s *secure) addUser(t *testing.T, server *testserver.Server) {
+// addDeclarer has the broker know the user who may only declare.
+func (s *secure) addDeclarer(t *testing.T, server *testserver.Server) {
 	t.Helper()
-	for _, args := range [][]string{{"add_user", certified, password}, {"set_permissions", certified, ".*", ".*", ".*"}} {
+	for _, args := range [][]string{{"add_user", declarer, password}, {"set_permissions", declarer, ".*", `^rpc\.reply-`, `^(nameko-rpc$|rpc\.reply-standalone)`}} {
 		if _, err := server.Ctl(args...); err != nil {
 			t.Fatal(err)
 		}
@@ -146,40 +148,33 @@ func (l *login) config() map[string]any {
 }
 
 func loggingIn(x *trial) {
-	x.worksBy(&login{at: x.secure, user: "guest:guest"}, "guest:guest")
-	publisher := "nobody:wrong" // so that only the certificate can be why it works
-	if x.clientLanguage == snake && strings.HasPrefix(x.nameko(), "2.") {
-		publisher = certified + ":" + password // its Publisher declares on a connection for which it forgets LOGIN_METHOD
-	}
-	x.worksBy(&login{at: x.secure, user: "nobody:wrong", external: true}, publisher)
+	x.worksBy(&login{at: x.secure, user: "guest:guest"})
+	x.worksBy(&login{at: x.secure, user: declarer + ":" + password, external: true})
 }
 
 // worksBy ends the trial unless RPC, events and publishing work for peers that
-// log in as said, publishers as a user of their own.
-func (x *trial) worksBy(l *login, publisher string) {
+// log in as said.
+func (x *trial) worksBy(l *login) {
 	x.Helper()
-	publishing := *l
-	publishing.user = publisher
 	service, other := x.ownService(peerSpec{login: l}), x.ownClient(peerSpec{login: l})
-	posting := x.ownClient(peerSpec{login: &publishing})
-	name, poster, exchange, queue := x.name("svc"), x.name("svc"), x.name("ex"), x.name("queue")
+	name, poster, exchange := x.name("svc"), x.name("svc"), x.name("ex")
 	x.serve(service, serviceSpec{Name: name,
 		Handlers:  []handlerSpec{{Name: "on_sent", Source: poster, Event: "sent"}},
-		Consumers: []consumerSpec{{Name: "take", Queue: queue, Exchange: exchange, Key: "key"}}})
-	x.serve(posting, serviceSpec{Name: poster, Publisher: &publisherSpec{Exchange: exchange}})
+		Consumers: []consumerSpec{{Name: "take", Queue: x.name("queue"), Exchange: exchange, Key: "key"}}})
+	x.serve(other, serviceSpec{Name: poster, Publisher: &publisherSpec{Exchange: exchange}})
 
 	for _, kind := range []string{standalone, inService} {
-		x.returns(x.caller(other, clientSpec{Kind: kind}).call(name, "echo", kind), kind)
+		caller := x.caller(other, clientSpec{Kind: kind})
+		x.returns(caller.call(name, "echo", kind), kind)
+		x.returns(caller.call(poster, "emit", "sent", kind), nil)
+		x.handles(service, name, "on_sent", `"`+kind+`"`)
+		x.returns(caller.call(poster, "post", kind, publishOptions{RoutingKey: "key"}), nil)
+		x.handles(service, name, "take", `"`+kind+`"`)
 	}
 	if err := other.emit(emitSpec{Source: poster, Event: "sent", Payload: "by itself"}); err != nil {
 		x.Fatalf("emit: %v", err)
 	}
 	x.handles(service, name, "on_sent", `"by itself"`)
-	caller := x.caller(other, clientSpec{})
-	x.returns(caller.call(poster, "emit", "sent", "by a service"), nil)
-	x.handles(service, name, "on_sent", `"by a service"`)
-	x.returns(caller.call(poster, "post", "published", publishOptions{RoutingKey: "key"}), nil)
-	x.handles(service, name, "take", `"published"`)
 }
 
 // handles ends the trial unless the next thing that a service sees is this.
