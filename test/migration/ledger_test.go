@@ -19,16 +19,16 @@ type ledger struct {
 	mu        sync.Mutex // guards the fields below
 	changed   *sync.Cond
 	asked     map[string]bool
-	answered  map[string]int // answers that callers got, by the id in the answer
-	run       map[string]int // starts of the method
-	replied   map[string]int // replies on the wire, by correlation id
+	answered  map[string]int      // answers that callers got, by the id in the answer
+	run       map[string][]string // instances that began the method, in order
+	replied   map[string]int      // replies on the wire, by correlation id
 	confirmed map[string]bool
 	handled   map[string]int
 	failures  []string
 }
 
 func newLedger() *ledger {
-	l := &ledger{asked: map[string]bool{}, answered: map[string]int{}, run: map[string]int{},
+	l := &ledger{asked: map[string]bool{}, answered: map[string]int{}, run: map[string][]string{},
 		replied: map[string]int{}, confirmed: map[string]bool{}, handled: map[string]int{}}
 	l.changed = sync.NewCond(&l.mu)
 	return l
@@ -41,8 +41,8 @@ func (l *ledger) note(change func()) {
 	l.changed.Broadcast()
 }
 
-// hear notes a line that an instance or a caller has printed.
-func (l *ledger) hear(line string) {
+// hear notes a line that somebody, an instance or a caller, has printed.
+func (l *ledger) hear(somebody, line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	id, rest, _ := strings.Cut(rest, " ")
 	l.note(func() {
@@ -56,7 +56,7 @@ func (l *ledger) hear(line string) {
 			}
 			l.answered[answer.ID]++
 		case "call":
-			l.run[id]++
+			l.run[id] = append(l.run[id], somebody)
 		case "confirmed":
 			l.confirmed[id] = true
 		case "event":
@@ -113,7 +113,11 @@ func (l *ledger) sum() totals {
 		}
 	}
 	s.doubled = repeated(l.answered)
-	s.ranAgain = repeated(l.run)
+	for _, instances := range l.run {
+		if len(instances) > 1 {
+			s.ranAgain++
+		}
+	}
 	s.repliedAgain = repeated(l.replied)
 	for id := range l.confirmed {
 		if l.handled[id] == 0 {
@@ -122,6 +126,20 @@ func (l *ledger) sum() totals {
 	}
 	s.handledAgain = repeated(l.handled)
 	return s
+}
+
+// leftRunning counts, by instance, the calls that it began and that another
+// began again.
+func (l *ledger) leftRunning() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := map[string]int{}
+	for _, instances := range l.run {
+		for _, instance := range instances[:len(instances)-1] {
+			left[instance]++
+		}
+	}
+	return left
 }
 
 // repeated counts what came more than once.
@@ -136,7 +154,7 @@ func repeated(counts map[string]int) (n int) {
 
 func (s totals) String() string {
 	return fmt.Sprintf("%d calls: %d answered, %d failed, %d answered twice to their caller "+
-		"(%d were run again by another instance, %d had a second reply on the wire); "+
+		"(%d were begun again by another instance, %d had a second reply on the wire); "+
 		"%d events confirmed: %d not handled, %d handled again; %d failures reported",
 		s.calls, s.answered, s.unanswered, s.doubled, s.ranAgain, s.repliedAgain,
 		s.confirmed, s.unhandled, s.handledAgain, s.failures)
@@ -153,7 +171,7 @@ func TestLedger(t *testing.T) {
 		"confirmed 2",
 		"lost 3 no confirm",
 	} {
-		l.hear(line)
+		l.hear("somebody", line)
 	}
 	for range 2 {
 		l.see(amqp.Copy{CorrelationID: "a"})

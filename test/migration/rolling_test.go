@@ -86,10 +86,12 @@ type move struct {
 	started int
 	drained int
 	killed  int
+	left    map[string]string // how instances have left, by name
 }
 
 type instance struct {
 	*process
+	kind    string
 	working chan struct{} // closed at its first call
 }
 
@@ -97,7 +99,7 @@ func newMove(t *testing.T) *move {
 	t.Helper()
 	server := testserver.RabbitMQ(t)
 	m := &move{t: t, url: server.URL(), config: filepath.Join(t.TempDir(), "config.yaml"), ledger: newLedger(),
-		pythons: map[string]string{}, kinds: []string{"Go", nameko2, nameko3}}
+		left: map[string]string{}, pythons: map[string]string{}, kinds: []string{"Go", nameko2, nameko3}}
 	for _, version := range []string{nameko2, nameko3} {
 		m.pythons[version] = python(t, version)
 	}
@@ -111,20 +113,20 @@ func newMove(t *testing.T) *move {
 func (m *move) add(kind int) instance {
 	m.t.Helper()
 	m.started++
-	i := instance{working: make(chan struct{})}
+	i := instance{kind: m.kinds[kind], working: make(chan struct{})}
+	name := fmt.Sprintf("instance %d (%s)", m.started, i.kind)
 	first := sync.OnceFunc(func() { close(i.working) })
 	hear := func(line string) {
-		m.ledger.hear(line)
+		m.ledger.hear(name, line)
 		if strings.HasPrefix(line, "call ") {
 			first()
 		}
 	}
-	name := m.kinds[kind]
 	command := []string{filepath.Join(programs, "shop"), "--config", m.config, "--admin", "off"}
-	if program, isPython := m.pythons[name]; isPython {
+	if program, isPython := m.pythons[i.kind]; isPython {
 		command = append(namekoCommand(program), "run", "shop", "--config", m.config)
 	}
-	i.process = start(m.t, fmt.Sprintf("instance %d (%s)", m.started, name), hear, command...)
+	i.process = start(m.t, name, hear, command...)
 	return i
 }
 
@@ -158,11 +160,13 @@ func (m *move) round() {
 func (m *move) drain(i instance) {
 	m.t.Helper()
 	i.drain(m.t)
+	m.left[i.name] = "drained " + i.kind
 	m.drained++
 }
 
 func (m *move) kill(i instance) {
 	i.kill()
+	m.left[i.name] = "killed " + i.kind
 	m.killed++
 }
 
@@ -175,6 +179,7 @@ func (m *move) check() {
 	}
 	s := m.ledger.totals()
 	t.Log(s)
+	m.checkLeft()
 	if s.unanswered+s.doubled+s.unhandled+s.failures > 0 {
 		t.Errorf("calls or events went wrong; reported were %q", m.ledger.failures)
 	}
@@ -186,13 +191,28 @@ func (m *move) check() {
 	}
 }
 
+// checkLeft looks who has left calls behind that another instance had to begin
+// again. That is what killing does, and draining Nameko 3 does it too.
+func (m *move) checkLeft() {
+	behind := map[string]int{}
+	for name, calls := range m.ledger.leftRunning() {
+		behind[m.left[name]] += calls
+	}
+	m.t.Logf("calls begun again, by what became of the first instance: %v", behind)
+	if n := behind["drained Go"]; n > 0 {
+		m.t.Errorf("instances in Go were drained, and %d calls that they had begun were begun again", n)
+	}
+}
+
 // load has callers of both languages call the service and emit events, until
 // stop is called, which returns when each has its last answer.
 func (m *move) load() (stop func()) {
 	stopGo := m.loadFromGo()
 	var callers []*process
 	for _, version := range []string{nameko2, nameko3} {
-		callers = append(callers, start(m.t, "caller "+version, m.ledger.hear,
+		name := "caller " + version
+		hear := func(line string) { m.ledger.hear(name, line) }
+		callers = append(callers, start(m.t, name, hear,
 			m.pythons[version], "caller.py", m.url, "python-"+version[:1], pythonRate))
 	}
 	return func() {
@@ -275,21 +295,21 @@ type shopContract struct {
 // the test: the last answers count too.
 func (m *move) visit(shop *shopContract, emit func(context.Context, order) error, id string, withEvent bool) {
 	ctx := context.Background()
-	m.ledger.hear("asked " + id)
+	m.ledger.hear(id, "asked "+id)
 	switch o, err := shop.Price(ctx, id); {
 	case err != nil:
-		m.ledger.hear(fmt.Sprintf("failed %s %v", id, err))
+		m.ledger.hear(id, fmt.Sprintf("failed %s %v", id, err))
 	default:
-		m.ledger.hear(fmt.Sprintf("answered %s {%q:%q}", id, "id", o.ID))
+		m.ledger.hear(id, fmt.Sprintf("answered %s {%q:%q}", id, "id", o.ID))
 	}
 	if !withEvent {
 		return
 	}
 	switch err := emit(ctx, order{id}); {
 	case err != nil:
-		m.ledger.hear(fmt.Sprintf("lost %s %v", id, err))
+		m.ledger.hear(id, fmt.Sprintf("lost %s %v", id, err))
 	default:
-		m.ledger.hear("confirmed " + id)
+		m.ledger.hear(id, "confirmed "+id)
 	}
 }
 
