@@ -28,7 +28,7 @@ func webBehaviours() []*behaviour {
 // servicesOnly lets each service language have the behaviour once.
 func servicesOnly(p *pairing) string {
 	if p.serviceLanguage != p.clientLanguage {
-		return "it is the service's alone (its client is a browser), and stands under the same service in the other column"
+		return "it is the service's alone (no client of its own language takes part), and stands under the same service in the other column"
 	}
 	return ""
 }
