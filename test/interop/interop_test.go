@@ -69,11 +69,6 @@ func (p *pairing) String() string {
 	return name
 }
 
-// has tells whether one side is of a language.
-func (p *pairing) has(language string) bool {
-	return p.serviceLanguage == language || p.clientLanguage == language
-}
-
 // nameko returns the version in the pairing, empty when there is none.
 func (p *pairing) nameko() string {
 	if p.python == nil {
