@@ -33,6 +33,7 @@ import amqp  # noqa: E402
 import nameko.rpc  # noqa: E402
 import nameko.standalone.rpc  # noqa: E402
 import yaml  # noqa: E402
+from browser import Browser  # noqa: E402
 from eventlet.event import Event  # noqa: E402
 from eventlet.patcher import original  # noqa: E402
 from kombu import Exchange, Queue  # noqa: E402
@@ -359,8 +360,9 @@ class Caller:
         return act(self.cluster)
 
 
-class Peer:
+class Peer(Browser):
     def __init__(self, connection):
+        super().__init__()
         self.connection = connection
         self.config = {}
         self.gates = {}
