@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -46,7 +47,13 @@ func TestPage(t *testing.T) {
 			x := newTerminal(t, dir, "PATH="+namekoDir(t, version)+":"+programs+":"+os.Getenv("PATH"),
 				"GOWORK="+filepath.Join(dir, "go.work"), "NO_COLOR=1", "PYTHONWARNINGS=ignore", "ENOKI_ADMIN=off")
 			for _, e := range page.examples {
+				if !strings.HasPrefix(e.command, "nameko run") {
+					x.do(t, e)
+					continue
+				}
+				before := consumers(t, server, vhost)
 				x.do(t, e)
+				awaitNameko(t, server, vhost, before)
 			}
 			page.checkPieces(t, dir)
 		})
@@ -60,6 +67,35 @@ func addVhost(t *testing.T, server *testserver.Server, name string) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+}
+
+// awaitNameko waits until Nameko has one more consumer on each queue of the
+// service than before. It says "Connected" earlier than that, and on a busy
+// machine the next command would find no queue.
+func awaitNameko(t *testing.T, server *testserver.Server, vhost string, before map[string]int) {
+	t.Helper()
+	begun := time.Now()
+	for _, queue := range []string{"rpc-prices", "evt-orders-placed--prices.note_order"} {
+		for consumers(t, server, vhost)[queue] <= before[queue] {
+			if time.Since(begun) > patience {
+				t.Fatalf("Nameko does not consume from %s within %v", queue, patience)
+			}
+		}
+	}
+}
+
+// consumers counts the consumers of each queue that has some.
+func consumers(t *testing.T, server *testserver.Server, vhost string) map[string]int {
+	t.Helper()
+	out, err := server.Ctl("list_consumers", "-p", vhost, "queue_name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for line := range strings.Lines(out) {
+		count[strings.TrimSpace(line)]++
+	}
+	return count
 }
 
 // withAddresses gives the page the broker's address, and free ones for HTTP.
