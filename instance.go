@@ -33,6 +33,7 @@ type instance struct {
 	timers   sync.WaitGroup
 	calls    gate // calls of the same process
 	opened   []Extension
+	held     []resource // that are open
 }
 
 func newInstance(s *Service, p *process) *instance {
@@ -65,6 +66,9 @@ func (i *instance) start(ctx context.Context) error {
 		if err := fill(client); err != nil {
 			return err
 		}
+	}
+	if err := i.openResources(ctx); err != nil {
+		return err
 	}
 	if err := i.prepare(ctx); err != nil {
 		return err
@@ -114,7 +118,7 @@ func (i *instance) stop(ctx context.Context) error {
 	if i.member != nil {
 		failures = append(failures, i.member.Leave(ctx))
 	}
-	failures = append(failures, i.calls.close(ctx), wait(ctx, &i.timers))
+	failures = append(failures, i.calls.close(ctx), wait(ctx, &i.timers), i.closeResources(ctx))
 	return errors.Join(failures...)
 }
 

@@ -21,6 +21,7 @@ type Service struct {
 	extensions    []Extension
 	emits         []broker.Event
 	fills         []func(*Client) error // fill what the service needs, at start
+	resources     []resource
 	middleware    []Middleware
 	errors        []ErrorType
 	mistakes      []error
