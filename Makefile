@@ -35,7 +35,17 @@ rolling: ## move a service between Python and Go under load for ten minutes
 	ENOKI_ROLLING=10m go test ./test/migration/ -run TestRollingMove -count 1 -timeout 20m -v
 
 .PHONY: bench
-bench: ## run the micro-benchmarks that stand beside their code
+bench: ## measure Enoki against its peers, all cases (30 minutes); -h after ARGS= lists the flags
+	@scripts/install-test-servers
+	cd bench && go run . $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## the same with one size and 16 callers (5 minutes)
+	@scripts/install-test-servers
+	cd bench && go run . -quick -rounds 4 -turn 500ms $(ARGS)
+
+.PHONY: microbench
+microbench: ## run the micro-benchmarks that stand beside their code
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: footprint
@@ -53,6 +63,7 @@ lint: ## gofmt, go vet, staticcheck, tidy and verified modules
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	go mod verify
+	cd bench && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 .PHONY: vuln
 vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB names another copy of it)

@@ -53,6 +53,16 @@ func (s *Server) URL() string { return s.url }
 // Port returns the port clients connect to, on 127.0.0.1.
 func (s *Server) Port() int { return s.port }
 
+// PID returns the process id of the server, 0 while it is down.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
+	return s.process.cmd.Process.Pid
+}
+
 // Dir returns the directory of the server's data and logs.
 func (s *Server) Dir() string { return s.dir }
 

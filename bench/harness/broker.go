@@ -1,0 +1,53 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/enoki-go/enoki/internal/testserver"
+)
+
+// Broker names a server that cases need beside them.
+type Broker string
+
+// The servers that the harness starts, each once, when the first case needs
+// it. They listen on free loopback ports.
+const (
+	None     Broker = ""
+	RabbitMQ Broker = "rabbitmq"
+	NATS     Broker = "nats"      // JetStream syncs every write
+	NATSFast Broker = "nats-fast" // JetStream syncs every two minutes, its default
+)
+
+// brokers are those that run.
+type brokers struct {
+	root    string // directory of Enoki's module, where nats-server is built
+	running map[Broker]*testserver.Server
+}
+
+func (b *brokers) start(kind Broker) (*testserver.Server, error) {
+	if s := b.running[kind]; s != nil || kind == None {
+		return s, nil
+	}
+	if err := os.Chdir(b.root); err != nil {
+		return nil, err
+	}
+	s, err := starters[kind]()
+	if err != nil {
+		return nil, fmt.Errorf("broker %s: %w", kind, err)
+	}
+	b.running[kind] = s
+	return s, nil
+}
+
+var starters = map[Broker]func() (*testserver.Server, error){
+	RabbitMQ: testserver.StartRabbitMQ,
+	NATS:     testserver.StartNATS,
+	NATSFast: testserver.StartNATSFast,
+}
+
+func (b *brokers) stop() {
+	for _, s := range b.running {
+		s.Stop()
+	}
+}

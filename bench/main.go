@@ -1,0 +1,20 @@
+// Command bench measures Enoki and its peers at the same work, in turn. See
+// README.md.
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/enoki-go/enoki/bench/harness"
+	"github.com/enoki-go/enoki/bench/rpc"
+)
+
+func main() {
+	groups := slices.Concat(rpc.Groups())
+	if err := harness.Main(groups, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}

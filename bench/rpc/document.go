@@ -1,0 +1,84 @@
+// Package rpc are the cases of calls: a document goes to a service, which
+// sends it back. Both sides decode and encode it, and the client looks whether
+// it is the same.
+//
+// Over NATS and RabbitMQ every case has the same bytes for a body, Nameko's
+// {"args": [document], "kwargs": {}} and {"result": document, "error": null}.
+// Over HTTP and gRPC, which have errors of their own, the document goes alone.
+package rpc
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Document is what travels.
+type Document struct {
+	ID    string   `json:"id"`
+	Name  string   `json:"name"`
+	Count int      `json:"count"`
+	Score float64  `json:"score"`
+	Tags  []string `json:"tags"`
+	Text  string   `json:"text"`
+}
+
+// newDocument returns a document of size bytes in JSON.
+func newDocument(size int) (Document, error) {
+	d := Document{ID: "7434029", Name: "Ada Lovelace", Count: 42, Score: 0.75, Tags: []string{"a", "bc"}}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return d, err
+	}
+	if len(text) > size {
+		return d, fmt.Errorf("a document has at least %d bytes, not %d", len(text), size)
+	}
+	d.Text = strings.Repeat("lorem ipsum ", size)[:size-len(text)]
+	return d, nil
+}
+
+// same returns an error when the document that came back is not the one sent.
+func same(sent, got *Document) error {
+	if got.ID != sent.ID || got.Count != sent.Count || len(got.Text) != len(sent.Text) || len(got.Tags) != len(sent.Tags) {
+		return fmt.Errorf("sent %v, got back %v", *sent, *got)
+	}
+	return nil
+}
+
+// request is the body of a request in Nameko's form, as a programmer who knows
+// the method would write it by hand.
+type request struct {
+	Args   []Document `json:"args"`
+	Kwargs struct{}   `json:"kwargs"`
+}
+
+// reply is the body of a reply.
+type reply struct {
+	Result Document `json:"result"`
+	Error  *string  `json:"error"`
+}
+
+// answer does what the service does by hand: it decodes a request and encodes
+// the reply.
+func answer(body []byte) ([]byte, error) {
+	var req request
+	if err := json.Unmarshal(body, &req); err != nil {
+		return nil, err
+	}
+	if len(req.Args) != 1 {
+		return nil, fmt.Errorf("want 1 argument, got %d", len(req.Args))
+	}
+	return json.Marshal(reply{Result: req.Args[0]})
+}
+
+// result decodes a reply by hand.
+func result(body []byte) (Document, error) {
+	var r reply
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r.Result, err
+	}
+	if r.Error != nil {
+		return r.Result, fmt.Errorf("service: %s", *r.Error)
+	}
+	return r.Result, nil
+}
