@@ -7,6 +7,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contextdata"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -39,7 +40,7 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 		header[typeHeader] = []string{m.ContentType}
 	}
 	if len(m.Context) > 0 {
-		text, err := appendContext(make([]byte, 0, 256), m.Context)
+		text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
 		if err != nil {
 			return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
 		}
@@ -61,7 +62,7 @@ func decode(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 	if text == "" {
 		return m
 	}
-	data, err := parseContext(text)
+	data, err := contextdata.Parse(text)
 	if err != nil {
 		log.Warn("context data of a message can't be read", "subject", msg.Subject, "header", contextHeader, "error", err)
 		return m

@@ -1,4 +1,8 @@
-package nats
+// Package contextdata writes the context data of messages as JSON and reads
+// it, with the types that broker.Message promises: a number with a point or an
+// exponent is a float64, any other an int64, and objects with one key that
+// begins with '$' stand for what JSON has no form for.
+package contextdata
 
 import (
 	"bytes"
@@ -17,9 +21,9 @@ const (
 	mapKey   = "$map"
 )
 
-// appendContext appends context data as JSON, in the form that the package
-// comment describes. Nil values are left out of maps.
-func appendContext(b []byte, m map[string]any) ([]byte, error) {
+// Append appends context data as JSON. Nil values are left out of maps. The
+// error names the key whose value can't be written.
+func Append(b []byte, m map[string]any) ([]byte, error) {
 	b = append(b, '{')
 	first := true
 	for key, v := range m {
@@ -129,9 +133,9 @@ func appendList(b []byte, list []any) ([]byte, error) {
 
 func appendMap(b []byte, m map[string]any) ([]byte, error) {
 	if !meansSomethingElse(m) {
-		return appendContext(b, m)
+		return Append(b, m)
 	}
-	b, err := appendContext(append(b, `{"`+mapKey+`":`...), m)
+	b, err := Append(append(b, `{"`+mapKey+`":`...), m)
 	return append(b, '}'), err
 }
 
@@ -159,8 +163,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// parseContext reads what appendContext has written.
-func parseContext(text string) (map[string]any, error) {
+// Parse reads what Append has written.
+func Parse(text string) (map[string]any, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var raw map[string]any

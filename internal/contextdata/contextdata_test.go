@@ -1,4 +1,4 @@
-package nats
+package contextdata
 
 import (
 	"math"
@@ -29,12 +29,12 @@ func TestContextForms(t *testing.T) {
 		{map[string]any{"$map": map[string]any{}}, `{"k":{"$map":{"$map":{}}}}`, map[string]any{"$map": map[string]any{}}},
 		{"a\r\nEnoki-Id: b", `{"k":"a\r\nEnoki-Id: b"}`, "a\r\nEnoki-Id: b"},
 	} {
-		text, err := appendContext(nil, map[string]any{"k": c.sent})
+		text, err := Append(nil, map[string]any{"k": c.sent})
 		if err != nil || string(text) != c.text {
 			t.Errorf("%#v: got %s and error %v, want %s", c.sent, text, err, c.text)
 			continue
 		}
-		got, err := parseContext(string(text))
+		got, err := Parse(string(text))
 		if err != nil || !same(got["k"], c.want) {
 			t.Errorf("%s: got %#v and error %v, want %#v", text, got["k"], err, c.want)
 		}
@@ -51,7 +51,7 @@ func same(a, b any) bool {
 
 func TestContextRefused(t *testing.T) {
 	for _, v := range []any{[]byte("x"), uint64(math.MaxUint64), struct{}{}, []any{make(chan int)}, map[string]any{"deep": complex(1, 2)}} {
-		_, err := appendContext(nil, map[string]any{"the key": v})
+		_, err := Append(nil, map[string]any{"the key": v})
 		if err == nil || !strings.Contains(err.Error(), `"the key"`) {
 			t.Errorf("%#v: got error %v, want one that names the key", v, err)
 		}
@@ -60,7 +60,7 @@ func TestContextRefused(t *testing.T) {
 
 func TestContextUnreadable(t *testing.T) {
 	for _, text := range []string{``, `[]`, `{`, `"x"`, `{"k":{"$time":"yesterday"}}`, `{"k":99999999999999999999}`, `{"k":[{"$float":"x"}]}`} {
-		if got, err := parseContext(text); err == nil {
+		if got, err := Parse(text); err == nil {
 			t.Errorf("%s: got %v, want an error", text, got)
 		}
 	}
@@ -70,53 +70,21 @@ func TestContextUnreadable(t *testing.T) {
 func FuzzContext(f *testing.F) {
 	f.Add(`{"call_id_stack":["a.b.1"],"n":1,"f":2.0,"t":{"$time":"2026-11-23T08:30:05Z"},"m":{"$map":{"$map":null}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		first, err := parseContext(text)
+		first, err := Parse(text)
 		if err != nil {
 			return
 		}
-		written, err := appendContext(nil, first)
+		written, err := Append(nil, first)
 		if err != nil {
 			t.Fatalf("%q was read as %#v, which can't be written: %v", text, first, err)
 		}
-		second, err := parseContext(string(written))
+		second, err := Parse(string(written))
 		if err != nil {
 			t.Fatalf("%q was written as %s, which can't be read: %v", text, written, err)
 		}
-		again, err := appendContext(nil, second)
+		again, err := Append(nil, second)
 		if err != nil || len(again) != len(written) {
 			t.Errorf("%q: written as %s, then as %s (error %v)", text, written, again, err)
 		}
 	})
-}
-
-func TestToken(t *testing.T) {
-	for name, want := range map[string]string{
-		"check_registered": "check_registered",
-		"a-b_C9":           "a-b_C9",
-		"":                 "%",
-		"a.b":              "a%2Eb",
-		"*":                "%2A",
-		">":                "%3E",
-		"ä b\r\n%":         "%C3%A4%20b%0D%0A%25",
-	} {
-		if got := token(name); got != want {
-			t.Errorf("token(%q): got %q, want %q", name, got, want)
-		}
-		if got := methodOf(callSubject("svc", name)); got != name {
-			t.Errorf("method %q arrives as %q", name, got)
-		}
-	}
-	if got := methodOf("enoki.rpc.svc.100%"); got != "100%" {
-		t.Errorf("a foreign method: got %q, want %q", got, "100%")
-	}
-}
-
-func TestPause(t *testing.T) {
-	for n, most := range map[int]time.Duration{1: firstPause, 2: 2 * firstPause, 9: 256 * firstPause, 10: lastPause, 1 << 40: lastPause} {
-		for range 100 {
-			if got := pause(n); got <= 0 || got > most+time.Millisecond {
-				t.Errorf("pause after attempt %d: got %v, want up to %v", n, got, most)
-			}
-		}
-	}
 }
