@@ -32,6 +32,7 @@ type Call struct {
 	// Outgoing is true for a call or event that a service or client sends.
 	Outgoing bool
 
+	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
 	work    func(ctx context.Context) error // of a timer or an extension
 }
@@ -91,8 +92,9 @@ var errPanic = fmt.Errorf("handler panicked")
 // invoke returns the handler that calls fn with the arguments of a Call.
 func invoke(fn reflect.Value) Handler {
 	return func(ctx context.Context, c *Call) error {
+		c.ctx = ctx // where package reflect finds it as the interface that fn wants
 		in := make([]reflect.Value, 0, len(c.in)+1)
-		in = append(in, reflect.ValueOf(ctx))
+		in = append(in, reflect.ValueOf(&c.ctx).Elem())
 		out := fn.Call(append(in, c.in...))
 		last := len(out) - 1
 		c.out = out[:last]

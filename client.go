@@ -68,6 +68,15 @@ type binding struct {
 	send    Handler
 }
 
+var noError = reflect.Zero(errorType)
+
+func errorValue(err error) reflect.Value {
+	if err == nil {
+		return noError
+	}
+	return reflect.ValueOf(err).Convert(errorType)
+}
+
 // call is what stands behind the function. It can't return an error beside
 // its function's own results, so these are zero then.
 func (b *binding) call(args []reflect.Value) []reflect.Value {
@@ -85,18 +94,14 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 		}
 		out = append(out, c.out[i])
 	}
-	failed := reflect.New(errorType).Elem()
-	if err != nil {
-		failed.Set(reflect.ValueOf(err))
-	}
-	return append(out, failed)
+	return append(out, errorValue(err))
 }
 
 // route sends a call the short way when the service is in this process, and
 // over the broker otherwise.
 func (b *binding) route(ctx context.Context, c *Call) error {
-	ctx, cancel := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
-	defer cancel()
+	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	defer limit.end()
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
 			if done, err := callee.callNear(ctx, b.method, c); done {
@@ -169,8 +174,8 @@ func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, err
 // send in their own way.
 func (c *Client) Send(ctx context.Context, kind Kind, service, method string, payload any, fn func(ctx context.Context) error) error {
 	send := chain(func(ctx context.Context, _ *Call) error {
-		ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
-		defer cancel()
+		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
+		defer limit.end()
 		return fn(ctx)
 	}, c.options.CallMiddleware)
 	return send(ctx, &Call{Kind: kind, Service: service, Method: method, Outgoing: true, in: reflected([]any{payload})})
@@ -202,8 +207,8 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	}
 	var raw json.RawMessage
 	send := chain(func(ctx context.Context, _ *Call) error {
-		ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
-		defer cancel()
+		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
+		defer limit.end()
 		raw, err = c.request(ctx, service, method, body)
 		return err
 	}, c.options.CallMiddleware)

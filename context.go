@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
@@ -21,21 +23,53 @@ const (
 // trail is what a context carries over every hop. It is never changed once a
 // context has it.
 type trail struct {
-	stack []string
+	stack *stack // nil outside a handler
 	data  map[string]any
 }
 
 type trailKey struct{}
 
+// outside is the trail of a context without one; read only.
+var outside trail
+
 func trailOf(ctx context.Context) *trail {
 	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
 		return t
 	}
-	return &trail{}
+	return &outside
 }
 
 func withTrail(ctx context.Context, t *trail) context.Context {
 	return context.WithValue(ctx, trailKey{}, t)
+}
+
+// stack is the call ids that led to a handler, oldest first. That of the
+// handler itself is made when somebody first asks: most never do.
+type stack struct {
+	service, method string // of the handler; empty when ids came from elsewhere
+	tracked         int    // how many ids of callers stay
+
+	once  sync.Once
+	above *stack // of the caller
+	ids   []any  // texts, in the form in which they travel
+}
+
+func (s *stack) list() []any {
+	if s == nil {
+		return nil
+	}
+	s.once.Do(s.complete)
+	return s.ids
+}
+
+func (s *stack) complete() {
+	if s.service == "" {
+		return
+	}
+	callers := s.above.list()
+	callers = callers[max(0, len(callers)-s.tracked):]
+	s.ids = append(slices.Clip(slices.Clone(callers)), newCallID(s.service, s.method))
+	s.above = nil
 }
 
 // ContextData returns a copy of the data that came with the work in hand and
@@ -67,32 +101,50 @@ func WithMessage(ctx context.Context, m *broker.Message) context.Context {
 // first, its own last. An id is service.method.uuid. It is empty outside a
 // handler.
 func CallStack(ctx context.Context) []string {
-	return append([]string(nil), trailOf(ctx).stack...)
+	var stack []string
+	for _, id := range trailOf(ctx).stack.list() {
+		stack = append(stack, id.(string))
+	}
+	return stack
 }
 
 // CallID returns the id of the work in hand: the last of CallStack, or "".
 func CallID(ctx context.Context) string {
-	stack := trailOf(ctx).stack
-	if len(stack) == 0 {
+	ids := trailOf(ctx).stack.list()
+	if len(ids) == 0 {
 		return ""
 	}
-	return stack[len(stack)-1]
+	return ids[len(ids)-1].(string)
+}
+
+// handlerContext is the context of a handler. It holds its trail itself, to be
+// made at once.
+type handlerContext struct {
+	context.Context
+	trail trail
+	stack stack
+}
+
+func (c *handlerContext) Value(key any) any {
+	if key == (trailKey{}) {
+		return &c.trail
+	}
+	return c.Context.Value(key)
 }
 
 // enter returns the context of a handler: the caller's trail with the
 // handler's own id on top, and no more than tracked callers below it.
 func (t *trail) enter(ctx context.Context, service, method string, tracked int) context.Context {
-	stack := make([]string, 0, len(t.stack)+1)
-	stack = append(stack, t.stack...)
-	stack = append(stack, newCallID(service, method))
-	if extra := len(stack) - (tracked + 1); extra > 0 {
-		stack = stack[extra:]
-	}
-	return withTrail(ctx, &trail{stack: stack, data: t.data})
+	c := &handlerContext{Context: ctx, stack: stack{service: service, method: method, tracked: tracked, above: t.stack}}
+	c.trail = trail{stack: &c.stack, data: t.data}
+	return c
 }
 
 func newCallID(service, method string) string {
-	return service + "." + method + "." + uuid.New()
+	id := make([]byte, 0, len(service)+len(method)+2+uuid.Size)
+	id = append(append(id, service...), '.')
+	id = append(append(id, method...), '.')
+	return string(uuid.Append(id))
 }
 
 // send returns the context data of an outgoing message. Work that starts
@@ -100,13 +152,9 @@ func newCallID(service, method string) string {
 func (t *trail) send(ctx context.Context, sender string) map[string]any {
 	data := make(map[string]any, len(t.data)+2)
 	maps.Copy(data, t.data)
-	stack := t.stack
-	if len(stack) == 0 {
-		stack = []string{newCallID(sender, "call")}
-	}
-	ids := make([]any, len(stack))
-	for i, id := range stack {
-		ids[i] = id
+	ids := t.stack.list()
+	if len(ids) == 0 {
+		ids = []any{newCallID(sender, "call")}
 	}
 	data[stackKey] = ids
 	if deadline, ok := ctx.Deadline(); ok {
@@ -118,15 +166,18 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 // receive splits the context data of a message into the trail and the
 // remaining time, which is 0 when the sender gave none.
 func receive(m *broker.Message) (*trail, time.Duration) {
-	t := &trail{data: make(map[string]any, len(m.Context))}
+	t := &trail{}
 	var left time.Duration
 	for key, value := range m.Context {
 		switch key {
 		case stackKey:
-			t.stack = stackFrom(value)
+			t.stack = &stack{ids: stackFrom(value)}
 		case timeoutKey:
 			left = milliseconds(value)
 		default:
+			if t.data == nil {
+				t.data = make(map[string]any, len(m.Context))
+			}
 			t.data[key] = value
 		}
 	}
@@ -135,20 +186,22 @@ func receive(m *broker.Message) (*trail, time.Duration) {
 
 // stackFrom reads a call stack. An old Node client of Nameko sends it as one
 // text instead of a list.
-func stackFrom(value any) []string {
+func stackFrom(value any) []any {
 	switch v := value.(type) {
 	case string:
-		return []string{v}
+		return []any{v}
 	case []any:
-		stack := make([]string, 0, len(v))
-		for _, id := range v {
-			if text, ok := id.(string); ok {
-				stack = append(stack, text)
-			}
+		if !slices.ContainsFunc(v, isNoText) {
+			return v
 		}
-		return stack
+		return slices.DeleteFunc(slices.Clone(v), isNoText)
 	}
 	return nil
+}
+
+func isNoText(v any) bool {
+	_, ok := v.(string)
+	return !ok
 }
 
 // milliseconds reads a positive duration; anything else is none at all, since
@@ -170,12 +223,12 @@ func milliseconds(value any) time.Duration {
 // withTimeout gives ctx the deadline that every call has: its own, or that of
 // the method, or the default, whichever comes first. An own deadline replaces
 // the default, also by a later one.
-func withTimeout(ctx context.Context, method, standard time.Duration) (context.Context, context.CancelFunc) {
+func withTimeout(ctx context.Context, method, standard time.Duration) (context.Context, *deadline) {
 	if method > 0 {
-		return context.WithTimeout(ctx, method)
+		return withDeadline(ctx, method)
 	}
 	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
+		return ctx, nil
 	}
-	return context.WithTimeout(ctx, standard)
+	return withDeadline(ctx, standard)
 }

@@ -86,6 +86,9 @@ func (t errorTypes) failure(err error) *Error {
 
 // restore gives an error that came from the other side of a call its Go type.
 func (t errorTypes) restore(err error) error {
+	if err == nil || len(t) == 0 {
+		return err
+	}
 	var e *Error
 	if !errors.As(err, &e) || !e.remote {
 		return err

@@ -111,8 +111,8 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 	if err != nil {
 		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 	}
-	ctx, cancel := withTimeout(ctx, 0, c.options.Timeout)
-	defer cancel()
+	ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
+	defer limit.end()
 	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
 }
 

@@ -145,9 +145,9 @@ func (i *instance) release() { <-i.slots }
 func (i *instance) serve(ctx context.Context, name string, req *broker.Message) *broker.Message {
 	trail, left := receive(req)
 	if left > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left)
-		defer cancel()
+		var limit *deadline
+		ctx, limit = withDeadline(ctx, left)
+		defer limit.end()
 	}
 	body, form, err := i.forms.read(req)
 	if err != nil {

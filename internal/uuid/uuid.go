@@ -7,19 +7,24 @@ import (
 	"encoding/hex"
 )
 
+// Size is the length of the text form.
+const Size = 36
+
 // New returns a random UUID, version 4 of RFC 9562, as 36 characters of text.
 func New() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
+	var text [Size]byte
+	return string(Append(text[:0]))
+}
 
-	var text [36]byte
-	hex.Encode(text[0:8], b[0:4])
-	hex.Encode(text[9:13], b[4:6])
-	hex.Encode(text[14:18], b[6:8])
-	hex.Encode(text[19:23], b[8:10])
-	hex.Encode(text[24:36], b[10:16])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
+// Append appends a new UUID to b.
+func Append(b []byte) []byte {
+	var id [16]byte
+	rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	b = hex.AppendEncode(b, id[0:4])
+	for _, part := range [][]byte{id[4:6], id[6:8], id[8:10], id[10:16]} {
+		b = hex.AppendEncode(append(b, '-'), part)
+	}
+	return b
 }
