@@ -29,7 +29,9 @@ type Broker interface {
 	// Emit publishes an event of the service source. A nil error means that
 	// the broker has stored it for every subscription that exists and lasts,
 	// whether or not an instance is there to handle it. An event that nobody
-	// subscribes to is dropped, and that is no error.
+	// subscribes to is dropped, and that is no error. An event that is due
+	// later is stored at once, and delivered to the subscriptions that are
+	// there when it is due.
 	//
 	// The error is ErrNotDelivered, ErrUnknownOutcome, ErrBlocked, ErrClosed
 	// or the error of ctx. After ErrUnknownOutcome the event may be emitted
@@ -210,6 +212,12 @@ type Message struct {
 	// why. A driver that has nowhere to send the reply keeps the request as a
 	// dead letter with this reason.
 	Reject string
+
+	// Due has an event delivered no sooner than then, by the clocks of emitter
+	// and broker, and within a second or 1 % of the delay, over restarts of
+	// both; the zero time is at once. Only Emit reads it: a delivery has none.
+	// A driver takes any time within 366 days.
+	Due time.Time
 
 	// Attempt counts the deliveries of an event to this subscription that
 	// were settled with Retry, plus one. Set by the driver.

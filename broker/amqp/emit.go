@@ -29,6 +29,9 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	}
 	msg.MessageId = orNew(m.ID)
 	ex := d.eventsOf(source)
+	if n := steps(m.Due); n > 0 {
+		return d.emitLater(ctx, ex, event, n, msg)
+	}
 	for range 2 {
 		if err = d.declare(ctx, ex); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)

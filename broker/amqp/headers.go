@@ -85,10 +85,10 @@ func intField(n int64) any {
 // about the work are left out.
 func contextOf(headers amqp091.Table) map[string]any {
 	context := make(map[string]any, len(headers))
-	_, retried := headers[headerAttempt]
+	delayed := waited(headers)
 	for k, v := range headers {
 		bare, prefixed := strings.CutPrefix(k, contextPrefix)
-		if v == nil || k == headerCompression || strings.HasPrefix(k, ownPrefix) || retried && isDeathHeader(k) {
+		if v == nil || k == headerCompression || strings.HasPrefix(k, ownPrefix) || delayed && isWaitHeader(k) {
 			continue
 		}
 		if _, taken := context[bare]; taken && !prefixed {
@@ -97,12 +97,6 @@ func contextOf(headers amqp091.Table) map[string]any {
 		context[bare] = valueOf(v)
 	}
 	return context
-}
-
-// isDeathHeader tells whether RabbitMQ adds this header when a message leaves
-// a queue by its time to live, as it does on its way through a retry.
-func isDeathHeader(k string) bool {
-	return k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
 }
 
 // valueOf turns what the client library decoded into the types of

@@ -91,9 +91,9 @@ func (nowhere) String() string                 { return "" }
 // expiration must not come along, it would end the wait early.
 func copyOf(d *delivery) amqp091.Publishing {
 	headers := make(amqp091.Table, len(d.Headers)+8)
-	_, retried := d.Headers[headerAttempt]
+	delayed := waited(d.Headers)
 	for k, v := range d.Headers {
-		if !retried || !isDeathHeader(k) {
+		if !delayed || !isWaitHeader(k) {
 			headers[k] = v
 		}
 	}

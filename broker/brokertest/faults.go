@@ -14,7 +14,7 @@ func faultCases() []testCase {
 	return []testCase{
 		{"recovery", "Ready is not nil while the broker is down, and nil only when every consumer works again, with nothing done by the user", recoverAll},
 		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
-		{"what is stored survives", "events without an instance, retries that wait and dead letters survive a kill of the broker", storedSurvives},
+		{"what is stored survives", "events without an instance, events that are due later, retries that wait and dead letters survive a kill of the broker", storedSurvives},
 		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
 		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
 		{"calls while down", "Call and Emit end by their deadline while the broker is down, with an error that tells", callsWhileDown},
@@ -222,8 +222,11 @@ func storedSurvives(t *trial) {
 			return broker.Settlement{Verdict: broker.Reject, Reason: "no"}
 		}},
 	}
+	laterHandle, later := arrivals()
+	s.Subscriptions = append(s.Subscriptions, broker.Subscription{Source: source, Event: "later", Handler: "later", Handle: laterHandle})
 	link := t.dial()
 	t.join(link, s)
+	due := t.emitDue(source, "later", "l", 4*time.Second)
 	ids := t.emitMany(source, "stored", 10)
 	t.emit(t.link, source, "retried", "r")
 	t.emit(t.link, source, "dead", "d")
@@ -246,6 +249,7 @@ func storedSurvives(t *trial) {
 	for wait(t, "the second attempt", attempts) < 2 { // the kill may have come before the verdict
 	}
 	t.until("the dead letter is there", dead)
+	t.wantDue(wait(t, "the event that was due later", later), "l", due)
 }
 
 func pendingCall(t *trial) {

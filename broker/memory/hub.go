@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
 )
@@ -95,6 +96,28 @@ func (h *hub) forget(i *broker.Instance, sub *broker.Subscription, q *queue) {
 	if len(h.bound[key.topic]) == 0 {
 		delete(h.bound, key.topic)
 	}
+}
+
+// route puts the event w into every queue that is bound to t.
+func (h *hub) route(t topic, w *work) {
+	for _, q := range h.bound[t] {
+		own := *w // a member may have it in two queues
+		q.push(&own)
+	}
+}
+
+// after runs f with hub.mu held when delay has passed: at once if it is 0 or
+// less. It wants hub.mu held itself.
+func (h *hub) after(delay time.Duration, f func()) {
+	if delay <= 0 {
+		f()
+		return
+	}
+	time.AfterFunc(delay, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		f()
+	})
 }
 
 // abandon says that nobody waits for the answer to the call w any more.

@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
 )
@@ -84,7 +85,8 @@ func (b *Broker) Call(ctx context.Context, service, method string, req *broker.M
 }
 
 // Emit implements broker.Broker. An event with context data of a type that
-// can't travel is broker.ErrNotDelivered.
+// can't travel is broker.ErrNotDelivered. One that is due later is delivered
+// then also when the link that emitted it has been closed.
 func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Message) error {
 	w, err := newWork(m)
 	if err != nil {
@@ -94,10 +96,7 @@ func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Messa
 		return err
 	}
 	defer b.hub.mu.Unlock()
-	for _, q := range b.hub.bound[topic{source, event}] {
-		own := *w // a member may have it in two queues
-		q.push(&own)
-	}
+	b.hub.after(time.Until(m.Due), func() { b.hub.route(topic{source, event}, w) })
 	return nil
 }
 

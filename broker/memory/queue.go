@@ -78,15 +78,7 @@ func (q *queue) pushFront(w *work) {
 
 // pushAfter adds w at the end when delay has passed.
 func (q *queue) pushAfter(delay time.Duration, w *work) {
-	if delay <= 0 {
-		q.push(w)
-		return
-	}
-	time.AfterFunc(delay, func() {
-		q.hub.mu.Lock()
-		defer q.hub.mu.Unlock()
-		q.push(w)
-	})
+	q.hub.after(delay, func() { q.push(w) })
 }
 
 // dispatch starts what waits, as far as consumers have workers to spare.

@@ -1,0 +1,145 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// An event that is due later goes down a ladder. The delay is a binary number
+// of steps, each of its digits a header and a level of the ladder: an exchange
+// that sends the event straight on to the next lower one when the digit is 0,
+// and by way of a queue, which it leaves by its age, when the digit is 1. No
+// process of ours has to be there meanwhile, every queue is as old as its
+// oldest message allows, and there are no more than thirty of them.
+
+const (
+	headerLater   = ownPrefix + "later"        // the service whose event it is
+	headerLevel   = ownPrefix + "later-level-" // and the number of a digit
+	laterExchange = "enoki.later"              // below the lowest level
+)
+
+// step is what the lowest level waits.
+const step = 100 * time.Millisecond
+
+// steps returns how many steps it is until due, so that it is not early.
+func steps(due time.Time) uint64 {
+	left := time.Until(due)
+	if left <= 0 {
+		return 0
+	}
+	return uint64((left + step - 1) / step)
+}
+
+// ladder is the way of an event that waits: the levels from top on down, and
+// the exchange of the events at its foot.
+type ladder struct {
+	top    int
+	events exchange
+}
+
+func (l ladder) String() string {
+	return fmt.Sprintf("the queues of events that are due later, %q", level(l.top).name)
+}
+
+// level returns the exchange of a level, and that at the foot for -1.
+func level(n int) exchange {
+	e := exchange{name: laterExchange, kind: amqp091.ExchangeHeaders}
+	if n >= 0 {
+		e.name = fmt.Sprint(laterExchange, ".", n)
+	}
+	return e
+}
+
+func digit(n int, set bool) amqp091.Table {
+	return amqp091.Table{"x-match": "all", fmt.Sprint(headerLevel, n): set}
+}
+
+// declare makes each level after the one below it.
+func (l ladder) declare(ch *amqp091.Channel) error {
+	if err := l.foot().declare(ch); err != nil {
+		return err
+	}
+	for n := range l.top + 1 {
+		at, below := level(n), level(n-1)
+		wait := queue{
+			name: at.name,
+			args: amqp091.Table{
+				amqp091.QueueMessageTTLArg: (step << n).Milliseconds(),
+				"x-dead-letter-exchange":   below.name,
+			},
+			bindings: []binding{{exchange: at, args: digit(n, true)}},
+		}
+		if err := wait.declare(ch); err != nil {
+			return err
+		}
+		if err := ch.ExchangeBind(below.name, "", at.name, false, digit(n, false)); err != nil {
+			return explainDeclare(at, err)
+		}
+	}
+	return nil
+}
+
+// foot is the queue from which the events of one service go to its exchange,
+// at once. It finds that by its name, as the exchange may be deleted and made
+// again meanwhile.
+func (l ladder) foot() queue {
+	return queue{
+		name: laterExchange + ".to-" + l.events.name,
+		args: amqp091.Table{
+			amqp091.QueueMessageTTLArg: int32(0),
+			"x-dead-letter-exchange":   l.events.name,
+		},
+		bindings: []binding{{exchange: level(-1), args: amqp091.Table{"x-match": "all", headerLater: l.events.name}}},
+	}
+}
+
+// headers sets the digits of n and where the ladder ends.
+func (l ladder) headers(h amqp091.Table, n uint64) {
+	h[headerLater] = l.events.name
+	for d := range l.top + 1 {
+		h[fmt.Sprint(headerLevel, d)] = n>>d&1 == 1
+	}
+}
+
+// emitLater sends an event down the ladder of n steps.
+func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg amqp091.Publishing) error {
+	l := ladder{top: bits.Len64(n) - 1, events: events}
+	l.headers(msg.Headers, n)
+	var err error
+	for range 2 {
+		if err = d.declare(ctx, l); err != nil {
+			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		}
+		// Mandatory: a message that no queue takes would be lost.
+		err = d.publisher.publish(ctx, &outgoing{exchange: level(l.top).name, key: event, mandatory: true, repeatable: true, msg: msg})
+		refused, ok := errors.AsType[*amqp091.Error](err)
+		if !errors.Is(err, errNoRoute) && !(ok && refused.Code == amqp091.NotFound) {
+			return err
+		}
+		d.undeclare(l) // somebody deleted some of it since
+	}
+	return err
+}
+
+// waited tells whether RabbitMQ has added headers to a message because it
+// waited in a queue of ours.
+func waited(headers amqp091.Table) bool {
+	_, retried := headers[headerAttempt]
+	_, later := headers[headerLater]
+	return retried || later
+}
+
+// isWaitHeader tells whether a message that has waited has this header for
+// that only.
+func isWaitHeader(k string) bool {
+	return k == headerLater || strings.HasPrefix(k, headerLevel) ||
+		k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
+}
