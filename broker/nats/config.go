@@ -44,6 +44,9 @@ type Config struct {
 
 	// requestAge is how long a request for events stays open on the broker.
 	requestAge time.Duration
+
+	// noSchedules makes do as with a server that has no schedules.
+	noSchedules bool
 }
 
 func (c Config) withDefaults() Config {

@@ -42,6 +42,7 @@ const (
 type consumer struct {
 	member  *member
 	sub     broker.Subscription
+	stream  string
 	name    string
 	workers *workers[*delivery]
 	gone    chan struct{} // closed once the last inbox is closed, after stop
@@ -67,6 +68,7 @@ func newConsumer(m *member, sub broker.Subscription) *consumer {
 	c := &consumer{
 		member:  m,
 		sub:     sub,
+		stream:  eventStream,
 		name:    consumerName(m.service.Instance, sub),
 		gone:    make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -79,6 +81,9 @@ func newConsumer(m *member, sub broker.Subscription) *consumer {
 }
 
 func (c *consumer) config() jetstream.ConsumerConfig {
+	if c.stream == laterStream {
+		return carrierConfig(c.member.driver.config.AckWait)
+	}
 	config := jetstream.ConsumerConfig{
 		Name:          c.name,
 		Durable:       c.name,
@@ -120,15 +125,15 @@ func (c *consumer) attach(ctx context.Context) error {
 // and is gone gets some time: see streams.look, it is the same with consumers.
 func (c *consumer) create(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	js := c.member.driver.js
-	there, err := js.Consumer(ctx, eventStream, c.name)
+	there, err := js.Consumer(ctx, c.stream, c.name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if err := sleep(ctx, time.Until(c.lostAt().Add(deletePause))); err != nil {
 			return nil, err
 		}
-		there, err = js.CreateConsumer(ctx, eventStream, c.config())
+		there, err = js.CreateConsumer(ctx, c.stream, c.config())
 	}
 	if exists(err) { // another instance, with other settings, was faster
-		there, err = js.Consumer(ctx, eventStream, c.name)
+		there, err = js.Consumer(ctx, c.stream, c.name)
 	}
 	if err != nil {
 		return nil, err
@@ -143,11 +148,11 @@ func (c *consumer) compare(is jetstream.ConsumerConfig) error {
 	want := c.config()
 	if is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
 		return fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
-			errRefused, c.name, eventStream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
+			errRefused, c.name, c.stream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
 	}
 	if (is.InactiveThreshold > 0) != (want.InactiveThreshold > 0) {
 		return fmt.Errorf("%w: consumer %s of stream %s exists and is ephemeral: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
-			errRefused, c.name, eventStream, is.InactiveThreshold > 0, want.InactiveThreshold > 0)
+			errRefused, c.name, c.stream, is.InactiveThreshold > 0, want.InactiveThreshold > 0)
 	}
 	if is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
 		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
@@ -210,7 +215,7 @@ func (c *consumer) retire() {
 // their way: one request for many events, yet no worker waits for long. c.mu
 // is held.
 func (c *consumer) pull() error {
-	free := c.member.service.Workers - len(c.running) - c.outstanding
+	free := c.workers.max - len(c.running) - c.outstanding
 	if c.leaving || c.inbox == nil || free <= 0 || free < c.outstanding {
 		return nil
 	}
@@ -219,7 +224,7 @@ func (c *consumer) pull() error {
 	if err != nil {
 		return err
 	}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + eventStream + "." + c.name
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + c.stream + "." + c.name
 	if err := c.member.driver.link.nc.PublishRequest(subject, c.inbox.Subject, request); err != nil {
 		return err
 	}
@@ -394,7 +399,7 @@ func (c *consumer) end() {
 func (c *consumer) remove(ctx context.Context) error {
 	js := c.member.driver.js
 	for look := 0; ; look++ {
-		there, err := js.Consumer(ctx, eventStream, c.name)
+		there, err := js.Consumer(ctx, c.stream, c.name)
 		if err != nil {
 			return err
 		}
@@ -403,7 +408,7 @@ func (c *consumer) remove(ctx context.Context) error {
 			return nil // one that lasts kept us from joining; or it has others
 		}
 		if info.NumAckPending == 0 || c.sub.Mode == broker.Broadcast {
-			return js.DeleteConsumer(ctx, eventStream, c.name)
+			return js.DeleteConsumer(ctx, c.stream, c.name)
 		}
 		// Our own last acknowledgements may still be on their way.
 		if look == removeLooks {

@@ -75,7 +75,7 @@ func newDriver(c Config, link *link) (*Driver, error) {
 	}
 	return &Driver{
 		config: c, log: c.Logger, link: link, js: js, replies: replies,
-		streams: newStreams(js, c, link.nc.ConnectedClusterName() != ""),
+		streams: newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12)),
 		closed:  make(chan struct{}),
 		members: make(map[*member]struct{}),
 	}, nil

@@ -41,13 +41,21 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if limit := d.link.nc.MaxPayload() - deadReserve; int64(msg.Size()) > limit {
 		return fmt.Errorf("nats: emit %s.%s: %w", source, event, d.tooLarge(msg, limit))
 	}
-	// The subject belongs to the id: the same id for two events must not make
-	// the broker drop the second.
-	msg.Header[jetstream.MsgIDHeader] = []string{msg.Subject + "/" + headerOf(msg, idHeader)}
+	setMsgID(msg)
+	if time.Until(m.Due) > 0 {
+		d.postpone(msg, m.Due)
+	}
 	if err := d.store(ctx, msg); err != nil {
 		return fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}
 	return nil
+}
+
+// setMsgID gives msg the id by which the broker tells an event that it has
+// already. The subject belongs to it: the same id for two events must not make
+// the broker drop the second.
+func setMsgID(msg *natsgo.Msg) {
+	msg.Header[jetstream.MsgIDHeader] = []string{msg.Subject + "/" + headerOf(msg, idHeader)}
 }
 
 // store publishes msg to a stream and waits for the confirmation. The message

@@ -30,6 +30,17 @@ func client(t testing.TB, server *embedded.Server) *natsgo.Conn {
 	return nc
 }
 
+// connect returns a plain connection to the server at url.
+func connect(t testing.TB, url string) *natsgo.Conn {
+	t.Helper()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
 func jetStream(t testing.TB, server *embedded.Server) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(client(t, server))

@@ -20,3 +20,9 @@ func ShortRequests(c Config) Config {
 	c.requestAge = 1200 * time.Millisecond
 	return c
 }
+
+// WithoutSchedules makes do as with a server before 2.12.
+func WithoutSchedules(c Config) Config {
+	c.noSchedules = true
+	return c
+}

@@ -266,3 +266,12 @@ func (l *link) await(ctx context.Context, closed <-chan struct{}) error {
 
 // epoch changes whenever the link was replaced.
 func (l *link) epoch() uint64 { return l.nc.Stats().Reconnects }
+
+// since tells whether the server is of this version or a later one.
+func (l *link) since(major, minor int) bool {
+	var is [2]int
+	if _, err := fmt.Sscanf(l.nc.ConnectedServerVersion(), "%d.%d.", &is[0], &is[1]); err != nil {
+		return false
+	}
+	return is[0] > major || is[0] == major && is[1] >= minor
+}

@@ -73,6 +73,9 @@ func (d *Driver) newMember(s broker.Service) (*member, error) {
 	for _, sub := range s.Subscriptions {
 		m.events = append(m.events, newConsumer(m, sub))
 	}
+	if len(m.events) > 0 {
+		m.events = append(m.events, newCarrier(m))
+	}
 	return m, nil
 }
 

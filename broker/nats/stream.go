@@ -17,6 +17,7 @@ const (
 	eventStream   = "ENOKI_EVENTS"
 	deadStream    = "ENOKI_DEAD"
 	attemptStream = "ENOKI_ATTEMPTS"
+	laterStream   = "ENOKI_LATER"
 )
 
 const (
@@ -39,7 +40,7 @@ const (
 	noRoom jetstream.ErrorCode = 10047
 )
 
-// streams are the three streams of a broker, and handles to read them.
+// streams are the four streams of a broker, and handles to read them.
 type streams struct {
 	js      jetstream.JetStream
 	log     *slog.Logger
@@ -50,7 +51,7 @@ type streams struct {
 	warned  map[string]bool
 }
 
-func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
+func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *streams {
 	replicas := c.Replicas
 	if replicas == 0 {
 		replicas = 1
@@ -65,7 +66,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
 		AllowDirect: true,
 		Discard:     jetstream.DiscardNew, // a full stream refuses loudly
 	}
-	events, dead, attempts := common, common, common
+	events, dead, attempts, later := common, common, common, common
 	events.Name, events.Subjects = eventStream, []string{eventPrefix + ">"}
 	events.Retention, events.MaxBytes = jetstream.InterestPolicy, c.EventBytes
 	dead.Name, dead.Subjects = deadStream, []string{deadPrefix + ">"}
@@ -73,9 +74,14 @@ func newStreams(js jetstream.JetStream, c Config, clustered bool) *streams {
 	attempts.Name, attempts.Subjects = attemptStream, []string{attemptPrefix + ">"}
 	attempts.MaxBytes, attempts.Discard = max(c.EventBytes/16, minEventBytes), jetstream.DiscardOld
 	attempts.MaxMsgsPerSubject, attempts.MaxAge = 1, attemptAge
+	// What waits must not be dropped, and the server allows no schedules in a
+	// stream that refuses: so it has no limit but the server's.
+	later.Name, later.Subjects = laterStream, []string{laterPrefix + ">", duePrefix + ">"}
+	later.Retention, later.MaxBytes, later.Discard = jetstream.WorkQueuePolicy, -1, jetstream.DiscardOld
+	later.AllowMsgSchedules = schedules && !c.noSchedules
 	return &streams{
 		js: js, log: c.Logger,
-		configs: []jetstream.StreamConfig{attempts, dead, events},
+		configs: []jetstream.StreamConfig{attempts, dead, later, events},
 		handles: make(map[string]jetstream.Stream),
 		warned:  make(map[string]bool),
 	}
@@ -154,9 +160,9 @@ func (s *streams) squeeze(ctx context.Context, missing []jetstream.StreamConfig)
 		probe := jetstream.StreamConfig{Name: "ENOKI_PROBE", Storage: jetstream.FileStorage, Replicas: missing[0].Replicas}
 		atLeast := true // each is as small as it may be
 		for _, config := range missing {
-			size := max(config.MaxBytes/divisor, minEventBytes)
-			atLeast = atLeast && size == minEventBytes
-			probe.MaxBytes += size
+			size := fraction(config, divisor)
+			atLeast = atLeast && size <= minEventBytes
+			probe.MaxBytes += max(size, 0)
 		}
 		_, err := s.js.CreateStream(ctx, probe)
 		if isNoRoom(err) && !atLeast {
@@ -175,7 +181,7 @@ func (s *streams) squeeze(ctx context.Context, missing []jetstream.StreamConfig)
 func (s *streams) createSmaller(ctx context.Context, missing []jetstream.StreamConfig, divisor int64) error {
 	for _, config := range missing {
 		wanted := config.MaxBytes
-		config.MaxBytes = max(wanted/divisor, minEventBytes)
+		config.MaxBytes = fraction(config, divisor)
 		stream, err := s.create(ctx, config)
 		if err == nil {
 			err = s.keep(stream, config)
@@ -183,9 +189,27 @@ func (s *streams) createSmaller(ctx context.Context, missing []jetstream.StreamC
 		if err != nil {
 			return fmt.Errorf("create stream %s: %w", config.Name, err)
 		}
+		if wanted < 0 {
+			continue
+		}
 		s.log.Warn("the NATS server has little room: a stream is smaller than usual", "stream", config.Name, "bytes", config.MaxBytes, "usual", wanted)
 	}
 	return nil
+}
+
+// fraction is the size of a smaller stream. One without a limit reserves no
+// room, and has none yet.
+func fraction(config jetstream.StreamConfig, divisor int64) int64 {
+	if config.MaxBytes < 0 {
+		return config.MaxBytes
+	}
+	return max(config.MaxBytes/divisor, minEventBytes)
+}
+
+// schedules tells whether the server makes events wait that are due later.
+func (s *streams) schedules() bool {
+	later := s.handle(laterStream)
+	return later != nil && later.CachedInfo().Config.AllowMsgSchedules
 }
 
 // keep takes a stream into use if it can serve.

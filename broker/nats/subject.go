@@ -15,6 +15,8 @@ const (
 	eventPrefix   = "enoki.events."
 	deadPrefix    = "enoki.dead."
 	attemptPrefix = "enoki.attempts."
+	laterPrefix   = "enoki.later." // of events that wait for their schedule
+	duePrefix     = "enoki.due."   // of those that wait no longer, or for us
 
 	// queueGroup is the group in which the instances of a service share calls.
 	queueGroup = "enoki"
