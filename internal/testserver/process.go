@@ -24,7 +24,7 @@ func startProcess(cmd *exec.Cmd, logFile string) (*process, error) {
 	}
 	defer out.Close() // the program has its own copy
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = dieWithParent()
+	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}

@@ -16,6 +16,7 @@ func TestServersSurviveKillAndAreGoneAfterStop(t *testing.T) {
 		"rabbitmq": testserver.StartRabbitMQ,
 		"redis":    testserver.StartRedis,
 		"nats":     testserver.StartNATS,
+		"postgres": testserver.StartPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := start()
