@@ -25,6 +25,10 @@ const (
 type trail struct {
 	stack *stack // nil outside a handler
 	data  map[string]any
+
+	// These stay with the handler and what it emits itself.
+	event    *broker.Message // the one in hand; nil for other work
+	emission emission
 }
 
 type trailKey struct{}
@@ -86,7 +90,9 @@ func WithContextData(ctx context.Context, key string, value any) context.Context
 	data := make(map[string]any, len(t.data)+1)
 	maps.Copy(data, t.data)
 	data[key] = value
-	return withTrail(ctx, &trail{stack: t.stack, data: data})
+	next := *t
+	next.data = data
+	return withTrail(ctx, &next)
 }
 
 // WithMessage returns the context of work that m has brought: with its context
@@ -134,7 +140,7 @@ func (c *handlerContext) Value(key any) any {
 
 // enter returns the context of a handler: the caller's trail with the
 // handler's own id on top, and no more than tracked callers below it.
-func (t *trail) enter(ctx context.Context, service, method string, tracked int) context.Context {
+func (t *trail) enter(ctx context.Context, service, method string, tracked int) *handlerContext {
 	c := &handlerContext{Context: ctx, stack: stack{service: service, method: method, tracked: tracked, above: t.stack}}
 	c.trail = trail{stack: &c.stack, data: t.data}
 	return c

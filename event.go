@@ -47,6 +47,7 @@ func (ev Event[T]) check() error {
 func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, options ...SubscribeOption) Part {
 	sub := &subscription{
 		source: ev.Source, event: ev.Name, handler: "on_" + ev.Name, attempts: defaultAttempts,
+		first: firstDelay, last: lastDelay,
 		decode: func(body []byte) (reflect.Value, error) {
 			var payload T
 			err := json.Unmarshal(body, &payload)
@@ -74,7 +75,8 @@ func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, optio
 // Emits declares that the service emits ev, and fills *emit at start. A call
 // of it returns when the broker has stored the event; its errors are those of
 // [broker.Broker.Emit]. When the link is lost meanwhile, it emits again until
-// its deadline. A test fills it with a function of its own.
+// its deadline. What is special about one event is said by its context: see
+// [After], [At] and [WithMessageID]. A test fills it with a function of its own.
 func Emits[T any](ev Event[T], emit *func(ctx context.Context, payload T) error) Part {
 	return partFunc(func(s *Service) error {
 		if err := ev.check(); err != nil {
@@ -108,6 +110,9 @@ func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T)
 // emit encodes an event and hands it to the broker.
 func (c *Client) emit(ctx context.Context, source, event string, payload any) error {
 	m, err := c.Message(ctx, payload)
+	if err == nil {
+		err = trailOf(ctx).emission.stamp(m)
+	}
 	if err != nil {
 		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 	}

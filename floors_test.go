@@ -42,6 +42,7 @@ var floors = map[string]int{
 	"broker":     0,
 	"telemetry":  0,
 	"resilience": 0,
+	"inbox":      0,
 	"websocket":  0,
 
 	"internal/...": leaf,

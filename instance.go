@@ -255,7 +255,7 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 
 // handler handles the events of a subscription and says what becomes of them.
 func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
-	handle := i.around(sub.fn)
+	handle := i.around(sub.once(i.service.name))
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
 		payload, err := i.payload(sub, m)
 		if err != nil {
@@ -270,7 +270,9 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		defer i.release()
 		trail, _ := receive(m)
 		c := &Call{Kind: KindEvent, Service: i.service.name, Method: sub.handler, in: []reflect.Value{payload}}
-		err = handle(trail.enter(ctx, i.service.name, sub.handler, i.process.options.CallsTracked), c)
+		inner := trail.enter(ctx, i.service.name, sub.handler, i.process.options.CallsTracked)
+		inner.trail.event = m
+		err = handle(inner, c)
 		if err == nil {
 			return broker.Settlement{}
 		}

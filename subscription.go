@@ -22,6 +22,8 @@ type subscription struct {
 	broadcastID   string
 	ephemeral     bool
 	attempts      int
+	first, last   time.Duration // between attempts
+	inbox         Inbox
 	onError       errorPolicy
 	decode        func(body []byte) (reflect.Value, error)
 	fn            Handler
@@ -97,6 +99,19 @@ func Retry(attempts int) SubscribeOption {
 	}
 }
 
+// Backoff sets the delays between attempts: at most first after the first
+// attempt, twice as much after each further one, and never more than last, each
+// time a random part of it. The default is Backoff(time.Second, 5*time.Minute).
+func Backoff(first, last time.Duration) SubscribeOption {
+	return func(s *subscription) {
+		s.policies = append(s.policies, "Retry")
+		s.first, s.last = first, last
+		if first <= 0 || last < first {
+			s.mistakes = append(s.mistakes, fmt.Errorf("Backoff(%v, %v): give a first delay above 0 and a last one that is no shorter", first, last))
+		}
+	}
+}
+
 // RequeueOnError has an event whose handler fails or panics delivered again at
 // once, to any instance, without limit: Nameko's requeue_on_error=True. One
 // that always fails keeps the service busy for ever; prefer Retry. An event
@@ -146,6 +161,9 @@ func (sub *subscription) check() error {
 	if sub.ephemeral && sub.broadcastID != "" {
 		mistakes = append(mistakes, errors.New("enoki.BroadcastID keeps events while the instance is away, enoki.Ephemeral loses them; give one of them"))
 	}
+	if sub.inbox != nil && sub.everyInstance() {
+		mistakes = append(mistakes, errors.New("enoki.Once lets one instance handle an event, enoki.Broadcast all of them; give one of them, or a BroadcastID"))
+	}
 	return errors.Join(mistakes...)
 }
 
@@ -188,15 +206,19 @@ func (sub *subscription) settle(ctx context.Context, attempt int, err error) bro
 	case attempt >= sub.attempts:
 		return broker.Settlement{Verdict: broker.Reject, Reason: fmt.Sprintf("attempt %d of %d: %v", attempt, sub.attempts, err)}
 	}
-	return broker.Settlement{Verdict: broker.Retry, Delay: backoff(attempt)}
+	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
 }
 
 // backoff returns the delay after an attempt, with full jitter, so that what
 // failed together does not come back together.
-func backoff(attempt int) time.Duration {
-	delay := lastDelay
-	if shift := attempt - 1; shift < 10 {
-		delay = min(lastDelay, firstDelay<<shift)
+func (sub *subscription) backoff(attempt int) time.Duration {
+	delay := sub.first
+	for range attempt - 1 {
+		if delay >= sub.last/2 {
+			delay = sub.last
+			break
+		}
+		delay *= 2
 	}
 	return rand.N(delay) + 1
 }

@@ -35,7 +35,8 @@ type Broker interface {
 	//
 	// The error is ErrNotDelivered, ErrUnknownOutcome, ErrBlocked, ErrClosed
 	// or the error of ctx. After ErrUnknownOutcome the event may be emitted
-	// again with the same Message.ID.
+	// again with the same Message.ID: a broker that remembers ids drops what
+	// it has got within the last two minutes.
 	Emit(ctx context.Context, source, event string, m *Message) error
 
 	// Join attaches a service instance and returns when the broker has

@@ -36,6 +36,10 @@ type Fixture struct {
 	// one; it is broker.ErrNotDelivered.
 	CallsStay bool
 
+	// KeepsNoIDs: an event that is emitted again with its id, within two
+	// minutes, is delivered again.
+	KeepsNoIDs bool
+
 	// TooLarge is a size of a body in bytes that the driver refuses; 0 means
 	// that it refuses none for its size.
 	TooLarge int
@@ -98,8 +102,8 @@ func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
 
 // describe prints what this driver declares to do in its own way.
 func (f *Fixture) describe(t *testing.T) {
-	t.Logf("declared: CallsWait=%v CallsStay=%v TooLarge=%d, can be killed: %v",
-		f.CallsWait, f.CallsStay, f.TooLarge, f.killable())
+	t.Logf("declared: CallsWait=%v CallsStay=%v KeepsNoIDs=%v TooLarge=%d, can be killed: %v",
+		f.CallsWait, f.CallsStay, f.KeepsNoIDs, f.TooLarge, f.killable())
 }
 
 func (f *Fixture) killable() bool { return f.Kill != nil && f.Start != nil }

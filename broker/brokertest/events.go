@@ -27,6 +27,7 @@ func eventCases() []testCase {
 		{"broadcast with an id", "a Broadcast with an id goes to every id, and is stored for one that is not there", broadcastWithID},
 		{"lasting or ephemeral", "a subscription that exists is not made another kind; Join refuses that, and what exists stays", lastingOrEphemeral},
 		{"impossible subscriptions", "Join refuses a subscription that contradicts itself", impossibleSubscriptions},
+		{"emitted again", "an event that is emitted again with its id comes once, or has the same id where it is declared to come twice", emittedAgain},
 		{"concurrent emitters", "every event of concurrent emitters is handled", concurrentEmitters},
 		{"workers bound events", "no more handlers of a subscription run at once than Workers, and no fewer if there is work", workersBoundEvents},
 		{"event too large", "an event over the limit is ErrNotDelivered, and the link lives on", eventTooLarge},
@@ -373,6 +374,30 @@ func impossibleSubscriptions(t *trial) {
 		if !strings.Contains(fmt.Sprint(err), "the_handler") {
 			t.Errorf("Join with %s: got error %v, want one that names the handler", what, err)
 		}
+	}
+}
+
+func emittedAgain(t *trial) {
+	source := t.name("source")
+	var box inbox
+	m := t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"}, box.take)
+	ids := []string{"once", "again", "again", "last"}
+	for _, id := range ids {
+		t.emit(t.link, source, "e", id)
+	}
+	want := 1
+	if t.fixture.KeepsNoIDs {
+		want = 2
+	}
+	t.until("every event is handled", func() error {
+		if n := box.counts()["again"]; n < want {
+			return fmt.Errorf("an event that was emitted twice was handled %d times, want %d", n, want)
+		}
+		return box.missing(ids)
+	})
+	t.leave(m)
+	if n := box.counts()["again"]; n != want {
+		t.Errorf("an event that was emitted twice was handled %d times, want %d", n, want)
 	}
 }
 

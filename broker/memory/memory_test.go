@@ -11,7 +11,8 @@ import (
 func fixture() brokertest.Fixture {
 	b := memory.New()
 	return brokertest.Fixture{
-		Dial: func(testing.TB) broker.Broker { return b.Link() },
+		Dial:       func(testing.TB) broker.Broker { return b.Link() },
+		KeepsNoIDs: true,
 	}
 }
 

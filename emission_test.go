@@ -1,0 +1,120 @@
+package enoki_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/inbox"
+)
+
+// TestAYearPasses shows that delayed events work in virtual time, that what a
+// context says of one event is not said of what its handler emits or calls, and
+// that the same is so for an event that is at hand.
+func TestAYearPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var emit func(ctx context.Context, c Comment) error
+		var near Greeter
+		handled := make(chan time.Time, 10)
+		ready, ended := make(chan struct{}), make(chan error, 1)
+		start := time.Now()
+		services := []*enoki.Service{
+			enoki.NewService("comments", enoki.Emits(Posted, &emit), enoki.RPC(Greeter{Hello: func(ctx context.Context, text string) (string, error) {
+				if enoki.MessageID(ctx) != "" || enoki.Attempt(ctx) != 0 {
+					t.Errorf("a call shows the event %q of its caller", enoki.MessageID(ctx))
+				}
+				return "", emit(ctx, Comment{Text: text})
+			}})),
+			enoki.NewService("push", enoki.Needs("comments", &near), enoki.On(Posted, func(ctx context.Context, c Comment) error {
+				handled <- time.Now()
+				if enoki.MessageID(ctx) == "" || enoki.Attempt(ctx) != 1 {
+					t.Errorf("got id %q and attempt %d", enoki.MessageID(ctx), enoki.Attempt(ctx))
+				}
+				if c.Text != "first" {
+					return nil
+				}
+				_, err := near.Hello(enoki.WithMessageID(enoki.After(ctx, time.Hour), "its own"), "second")
+				return err
+			})),
+		}
+		go func() {
+			ended <- enoki.Run(ctx, memory.New(), &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, services...)
+		}()
+		<-ready
+		if err := emit(enoki.After(ctx, 365*24*time.Hour), Comment{Text: "first"}); err != nil {
+			t.Error(err)
+		}
+		for range 2 { // the second at once
+			if d := (<-handled).Sub(start); d != 365*24*time.Hour {
+				t.Errorf("handled after %v", d)
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMessageIDIsChecked(t *testing.T) {
+	emit := enoki.Emitter(enoki.NewClient(memory.New(), nil), Posted)
+	for _, id := range []string{"two\nlines", strings.Repeat("x", 201)} {
+		if err := emit(enoki.WithMessageID(t.Context(), id), Comment{}); !errors.Is(err, enoki.InvalidArgument) {
+			t.Errorf("id %.10q: got error %v", id, err)
+		}
+	}
+}
+
+// TestOnceFailed: an event whose handler failed is not remembered as handled,
+// and one whose handler succeeded is so for its own handler only.
+func TestOnceFailed(t *testing.T) {
+	box := inbox.NewMemory(0)
+	handled := make(chan string, 10)
+	handler := func(name string) func(ctx context.Context, c Comment) error {
+		return func(ctx context.Context, c Comment) error {
+			if enoki.Attempt(ctx) == 1 {
+				return errors.New("not yet")
+			}
+			handled <- name
+			return nil
+		}
+	}
+	options := func(name string) []enoki.SubscribeOption {
+		return []enoki.SubscribeOption{enoki.Named(name), enoki.Once(box), enoki.Backoff(time.Millisecond, time.Millisecond)}
+	}
+	c, stop := serve(enoki.NewService("push",
+		enoki.On(Posted, handler("one"), options("one")...), enoki.On(Posted, handler("two"), options("two")...)))
+	defer stop()
+	if err := c.Emit(t.Context(), "comments", "posted", Comment{}); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{<-handled, <-handled}
+	if got[0] == got[1] {
+		t.Errorf("handled by %q", got)
+	}
+}
+
+func TestEventOptionsThatCannotBeMeant(t *testing.T) {
+	fn := func(context.Context, Comment) error { return nil }
+	for want, option := range map[string][]enoki.SubscribeOption{
+		"Once(nil)":    {enoki.Once(nil)},
+		"BroadcastID":  {enoki.Broadcast(), enoki.Once(inbox.NewMemory(0))},
+		"Backoff(1m0s": {enoki.Backoff(time.Minute, time.Second)},
+		"exclude each": {enoki.Backoff(time.Second, time.Minute), enoki.DropOnError()},
+	} {
+		err := enoki.NewService("push", enoki.On(Posted, fn, option...)).Check()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %q", err, want)
+		}
+	}
+	ok := []enoki.SubscribeOption{enoki.BroadcastID("host-1"), enoki.Once(inbox.NewMemory(0)), enoki.Retry(7), enoki.Backoff(time.Second, time.Minute)}
+	if err := enoki.NewService("push", enoki.On(Posted, fn, ok...)).Check(); err != nil {
+		t.Error(err)
+	}
+}

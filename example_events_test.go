@@ -1,0 +1,90 @@
+package enoki_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/inbox"
+)
+
+// An event can be due later: the broker keeps it until then, and after that
+// for as long as nobody is there to handle it.
+func ExampleAfter() {
+	var emit func(ctx context.Context, c Comment) error
+	handled := make(chan string)
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("push", enoki.On(Posted, func(_ context.Context, c Comment) error {
+			handled <- c.Text
+			return nil
+		})),
+	)
+	defer stop()
+
+	ctx := context.Background()
+	fmt.Println(emit(enoki.After(ctx, 200*time.Millisecond), Comment{Text: "later"}))
+	fmt.Println(emit(ctx, Comment{Text: "now"}))
+	fmt.Println(<-handled)
+	fmt.Println(<-handled)
+	fmt.Println(emit(enoki.After(ctx, 500*24*time.Hour), Comment{Text: "too late"}))
+	// Output:
+	// <nil>
+	// <nil>
+	// now
+	// later
+	// event comments.posted: it is due in 500 days; give at most 366
+}
+
+// With an inbox, an event that comes again is not handled again. Here it was
+// emitted twice, under an id of its own, as by a client that was not sure.
+func ExampleOnce() {
+	var emit func(ctx context.Context, c Comment) error
+	handled := make(chan string, 2)
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
+			handled <- enoki.MessageID(ctx) + ": " + c.Text
+			return nil
+		}, enoki.Once(inbox.NewMemory(0)))),
+	)
+	ctx := context.Background()
+	for _, id := range []string{"comment-7", "comment-7", "comment-8"} {
+		if err := emit(enoki.WithMessageID(ctx, id), Comment{Text: "well said"}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(<-handled)
+	fmt.Println(<-handled)
+	stop()
+	fmt.Println("and", len(handled), "more")
+	// Unordered output:
+	// comment-7: well said
+	// comment-8: well said
+	// and 0 more
+}
+
+// A handler knows which attempt it is at.
+func ExampleBackoff() {
+	var emit func(ctx context.Context, c Comment) error
+	handled := make(chan int)
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
+			if enoki.Attempt(ctx) < 3 {
+				return errors.New("the telephone is off the hook")
+			}
+			handled <- enoki.Attempt(ctx)
+			return nil
+		}, enoki.Backoff(10*time.Millisecond, time.Minute))),
+	)
+	defer stop()
+
+	fmt.Println(emit(context.Background(), Comment{Text: "well said"}))
+	fmt.Println("attempt", <-handled)
+	// Output:
+	// <nil>
+	// attempt 3
+}
