@@ -514,7 +514,7 @@ func TestFailedEventsAreTriedAgainAndThenKept(t *testing.T) {
 			<-attempts
 		}
 		synctest.Wait()
-		dead, err := b.DeadLetters(t.Context(), 10)
+		dead, err := deadLetters(t, b)
 		if err != nil || len(dead) != 3 {
 			t.Fatalf("%d dead letters, %v; want 3: %+v", len(dead), err, dead)
 		}

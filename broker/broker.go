@@ -10,6 +10,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -50,9 +51,15 @@ type Broker interface {
 	// answers stop coming, for 300 ms or until ctx ends.
 	Services(ctx context.Context) ([]Instance, error)
 
-	// DeadLetters returns up to limit dead letters, oldest first, and leaves
-	// them where they are.
-	DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error)
+	// DeadLetters yields the dead letters that f picks and that are there when
+	// it begins, oldest first. Each stays where it is, unless it is retried or
+	// discarded while it is in hand. Break off when there are enough. Begin no
+	// second loop within one: it may have to wait until the first one ends, as
+	// the loops of others may.
+	//
+	// An error comes last and without a letter: ErrClosed, that of ctx, or the
+	// broker's own.
+	DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[*HeldLetter, error]
 
 	// Ready returns nil while the link works and every consumer of every
 	// member is confirmed by the broker, and otherwise what is missing.
@@ -96,6 +103,11 @@ type Service struct {
 
 	// Subscriptions are the events that this service handles.
 	Subscriptions []Subscription
+
+	// Buried, if not nil, is told of each dead letter of this instance once
+	// the broker has stored it. It may be called concurrently and should not
+	// block.
+	Buried func(l DeadLetter)
 }
 
 // Instance describes one running instance of a service, as Broker.Services
@@ -211,8 +223,8 @@ type Message struct {
 
 	// Reject is set on a reply to a request that could not be read, and says
 	// why. A driver that has nowhere to send the reply keeps the request as a
-	// dead letter with this reason.
-	Reject string
+	// dead letter with this reason, and with RejectKind as its kind.
+	Reject, RejectKind string
 
 	// Due has an event delivered no sooner than then, by the clocks of emitter
 	// and broker, and within a second or 1 % of the delay, over restarts of
@@ -234,6 +246,7 @@ type Settlement struct {
 	Verdict Verdict
 	Delay   time.Duration // of Retry: the least time until the next attempt
 	Reason  string        // of Reject: why
+	Kind    string        // of Reject: what kind of failure it is; see DeadLetter
 }
 
 // Verdict is the kind of a Settlement.
@@ -251,15 +264,3 @@ const (
 	// without counting an attempt.
 	HandBack
 )
-
-// DeadLetter is a message that could not be handled, kept to be looked at.
-type DeadLetter struct {
-	Service string    `json:"service"` // whose handler refused it
-	Handler string    `json:"handler"` // of an event; a call has the method here
-	Source  string    `json:"source"`  // of an event; empty for a call
-	Event   string    `json:"event"`   // of an event; empty for a call
-	Reason  string    `json:"reason"`
-	Attempt int       `json:"attempt"` // how many there were
-	Died    time.Time `json:"died"`
-	Message *Message  `json:"-"`
-}

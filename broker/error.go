@@ -25,4 +25,8 @@ var (
 
 	// ErrClosed: the Broker has been closed on this side.
 	ErrClosed = errors.New("broker is closed")
+
+	// ErrGone: the dead letter is not there any more; somebody else has
+	// retried or discarded it.
+	ErrGone = errors.New("the dead letter is gone: somebody else has retried or discarded it")
 )

@@ -161,14 +161,11 @@ func TestPayloads(t *testing.T) {
 func deadLetter(t *testing.T, d broker.Broker, handler string) broker.DeadLetter {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		letters, err := d.DeadLetters(t.Context(), 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range letters {
-			if l.Handler == handler {
-				return l
+		for l, err := range d.DeadLetters(t.Context(), broker.DeadLetterFilter{Handler: handler}) {
+			if err != nil {
+				t.Fatal(err)
 			}
+			return l.DeadLetter
 		}
 	}
 	t.Fatalf("no dead letter of %s", handler)

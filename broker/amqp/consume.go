@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/internal/uuid"
@@ -24,6 +25,9 @@ type Consumption struct {
 	// quorum queue counts towards its delivery limit. ctx ends when the member
 	// has to leave at once.
 	Handle func(ctx context.Context, m *Received) broker.Settlement
+
+	// Buried is that of [broker.Service].
+	Buried func(l broker.DeadLetter)
 }
 
 // Received is a message from a queue.
@@ -54,7 +58,7 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 	if err != nil {
 		return nil, fmt.Errorf("consume: %w", err)
 	}
-	m := d.newMember(broker.Service{Instance: broker.Instance{Name: c.Service, ID: uuid.New()}})
+	m := d.newMember(broker.Service{Instance: broker.Instance{Name: c.Service, ID: uuid.New()}, Buried: c.Buried})
 	handle := func(dv *delivery) { m.consume(dv, q.name, c.Handle) }
 	m.consumers = []*consumer{m.newConsumer(q, min(c.Prefetch, math.MaxUint16), handle)}
 	if err := m.attach(ctx); err != nil {
@@ -67,6 +71,7 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 func (m *member) consume(d *delivery, queueName string, handle func(context.Context, *Received) broker.Settlement) {
 	ctx, cancel := context.WithCancel(m.hard)
 	defer cancel()
+	d.begun = time.Now()
 	s := handle(ctx, received(d))
 	if s.Verdict == broker.HandBack && m.hard.Err() == nil {
 		_ = d.Reject(true) // on a closed channel it has gone back already

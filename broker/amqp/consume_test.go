@@ -61,14 +61,17 @@ func TestConsume(t *testing.T) {
 		}
 	}
 	until(t, "the dead letter is kept", func() error {
-		letters, err := d.DeadLetters(within(t, patience), 1000)
-		for _, l := range letters {
-			if l.Handler == queue.Name && l.Service == "shop" && l.Reason == "no use" {
-				return nil
+		for l, err := range d.DeadLetters(within(t, patience), broker.DeadLetterFilter{Service: "shop", Handler: queue.Name}) {
+			if err != nil || l.Reason != "no use" {
+				return fmt.Errorf("got %+v and error %v", l, err)
 			}
+			return l.Retry(t.Context())
 		}
-		return fmt.Errorf("not among %d: %w", len(letters), err)
+		return errors.New("it is not there yet")
 	})
+	if m := next(t, "the retried message", got); string(m.Body) != "never" || m.Exchange != orders.Name || m.RoutingKey != "old.never" || m.Attempt != 1 {
+		t.Errorf("the retried message is %+v", m)
+	}
 	if err := member.Leave(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,7 @@ type attachment struct {
 type delivery struct {
 	*amqp091.Delivery
 	attachment *attachment
+	begun      time.Time // when its handler was started
 }
 
 // newConsumer returns a consumer that takes messages from when run is called

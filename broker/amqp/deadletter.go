@@ -1,113 +1,334 @@
 package amqp
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // Headers of a dead letter, beside those it had.
 const (
+	headerID       = ownPrefix + "id"
 	headerService  = ownPrefix + "service"
 	headerHandler  = ownPrefix + "handler"
 	headerSource   = ownPrefix + "source"
 	headerEvent    = ownPrefix + "event"
+	headerKind     = ownPrefix + "kind"
 	headerReason   = ownPrefix + "reason"
 	headerDied     = ownPrefix + "died" // RFC 3339
 	headerAttempts = ownPrefix + "attempts"
+	headerQueue    = ownPrefix + "queue" // where it came from; a call has its exchange and routing key
 )
 
-// maxReason is how much of a reason is kept, in bytes: headers share one
-// frame of 128 KiB.
-const maxReason = 8 << 10
+// headerRevived says how often a message was retried as a dead letter. It
+// stays with the message, and so does headerFirst.
+const headerRevived = ownPrefix + "revived"
+
+// lettersOnly are the headers that a message loses when it is retried.
+var lettersOnly = []string{
+	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
+	headerAttempts, headerQueue, headerAttempt,
+}
+
+const (
+	// maxReason and maxKind are how much of a reason and of a kind is kept, in
+	// bytes: headers share one frame of 128 KiB.
+	maxReason = 8 << 10
+	maxKind   = 256
+
+	// lockPause is the time between two looks whether somebody else has done
+	// with the dead letters.
+	lockPause = 50 * time.Millisecond
+)
 
 // dead is the queue of the dead letters of all services.
 var dead = queue{name: "enoki.dead"}
 
-// bury keeps the message of d as a dead letter and acks it then.
-func (m *member) bury(d *delivery, l broker.DeadLetter) {
-	msg := copyOf(d)
-	msg.Headers[headerService] = l.Service
-	msg.Headers[headerHandler] = l.Handler
-	msg.Headers[headerSource] = l.Source
-	msg.Headers[headerEvent] = l.Event
-	msg.Headers[headerReason] = strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxReason)], "")
-	msg.Headers[headerAttempts] = int32(l.Attempt)
-	msg.Headers[headerDied] = time.Now().UTC().Format(time.RFC3339Nano)
-	m.replace(d, dead, &outgoing{key: dead.name, mandatory: true, repeatable: true, msg: msg})
+// deadLock is the queue that one who loops over the dead letters has alone,
+// because nobody else could see those in his hand. It goes with its connection.
+const deadLock = "enoki.dead.lock"
+
+// cut returns valid text of at most limit bytes.
+func cut(text string, limit int) string {
+	return strings.ToValidUTF8(text[:min(len(text), limit)], "")
 }
 
-// DeadLetters implements [broker.Broker]. While it reads, another process that
-// reads sees only the rest.
-func (d *Driver) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter, error) {
+// bury keeps the message of d as a dead letter and acks it then. One with a
+// queue goes back there when it is retried, any other to its exchange.
+func (m *member) bury(d *delivery, queueName string, l broker.DeadLetter) {
+	l.ID, l.Died = uuid.Short(), time.Now()
+	l.Service, l.Attempts = m.service.Name, attemptOf(d.Headers)
+	l.First, l.Revived = firstOf(d), revivedOf(d.Headers)
+	l.Kind, l.Reason = cut(l.Kind, maxKind), cut(l.Reason, maxReason)
+	l.Message = message(d.Delivery)
+	msg := copyOf(d)
+	for header, value := range map[string]any{
+		headerID: l.ID, headerService: l.Service, headerHandler: l.Handler, headerSource: l.Source, headerEvent: l.Event,
+		headerKind: l.Kind, headerReason: l.Reason, headerAttempts: int32(l.Attempts), headerQueue: queueName,
+		headerDied: l.Died.UTC().Format(time.RFC3339Nano), headerFirst: l.First.UTC().Format(time.RFC3339Nano),
+	} {
+		msg.Headers[header] = value
+	}
+	keepRoute(msg.Headers, d)
+	buried := m.replace(d, dead, &outgoing{key: dead.name, mandatory: true, repeatable: true, msg: msg})
+	if buried && m.service.Buried != nil {
+		m.service.Buried(l)
+	}
+}
+
+// DeadLetters implements [broker.Broker]. While a loop runs, those of others
+// wait for its end: RabbitMQ shows a message to one reader at a time.
+func (d *Driver) DeadLetters(ctx context.Context, f broker.DeadLetterFilter) iter.Seq2[*broker.HeldLetter, error] {
+	return func(yield func(*broker.HeldLetter, error) bool) {
+		err := d.readDead(ctx, f, func(l *broker.HeldLetter) bool { return yield(l, nil) })
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield func(*broker.HeldLetter) bool) error {
 	if err := d.open(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	d.reading.Lock()
-	defer d.reading.Unlock()
-	if err := d.declare(ctx, dead); err != nil {
-		return nil, err
-	}
-	s, err := d.consuming.await(ctx)
+	s, unlock, err := d.lockDead(ctx)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	defer unlock()
+	if err := d.declare(ctx, dead); err != nil {
+		return err
 	}
 	ch, err := s.conn.Channel()
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return fmt.Errorf("read dead letters: %w", err)
 	}
-	letters, err := readDead(ctx, ch, limit)
 	// Whatever the channel has got and not acked goes back, in its order.
+	defer ch.Close() // when the loop panics
+	r := &deadReader{driver: d, ch: ch, filter: f}
+	err = r.read(ctx, yield)
 	if closeErr := ch.Close(); err == nil {
 		err = closeErr
 	}
 	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
 		d.undeclare(dead)
-		return nil, nil // somebody has deleted them all
+		return nil // somebody has deleted them all
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return fmt.Errorf("read dead letters: %w", err)
 	}
-	return letters, nil
+	return nil
 }
 
-func readDead(ctx context.Context, ch *amqp091.Channel, limit int) ([]broker.DeadLetter, error) {
-	var letters []broker.DeadLetter
-	for len(letters) < limit {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		got, ok, err := ch.Get(dead.name, false)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			break
-		}
-		letters = append(letters, deadLetter(&got))
+// lockDead waits until nobody else reads dead letters.
+func (d *Driver) lockDead(ctx context.Context) (s *session, unlock func(), err error) {
+	select {
+	case d.reading <- struct{}{}: // the broker tells connections apart, not loops
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("this program reads dead letters already: %w", ctx.Err())
 	}
-	return letters, nil
+	defer func() {
+		if err != nil {
+			<-d.reading
+		}
+	}()
+	for {
+		if s, err = d.consuming.await(ctx); err != nil {
+			return nil, nil, err
+		}
+		ch, err := s.conn.Channel()
+		if err != nil {
+			return nil, nil, fmt.Errorf("read dead letters: %w", err)
+		}
+		_, err = ch.QueueDeclare(deadLock, false, false, true, false, nil)
+		if err == nil {
+			return s, func() {
+				_, _ = ch.QueueDelete(deadLock, false, false, false) // if not, it goes with the connection
+				_ = ch.Close()
+				<-d.reading
+			}, nil
+		}
+		if taken, ok := errors.AsType[*amqp091.Error](err); !ok || taken.Code != amqp091.ResourceLocked {
+			return nil, nil, fmt.Errorf("declare queue %q: %w", deadLock, err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("somebody else reads the dead letters: %w", ctx.Err())
+		}
+	}
+}
+
+// deadReader is one loop over the dead letters. All of them stay on its
+// channel, unacked, until the channel is closed.
+type deadReader struct {
+	driver *Driver
+	ch     *amqp091.Channel
+	filter broker.DeadLetterFilter
+}
+
+// read gets the letters that are there now, one by one.
+func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bool) error {
+	state, err := r.ch.QueueDeclarePassive(dead.name, true, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	wanted := slices.Clone(r.filter.IDs)
+	seen := map[string]bool{}
+	for range state.Messages {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		got, ok, err := r.ch.Get(dead.name, false)
+		if err != nil || !ok {
+			return err
+		}
+		held := r.hold(&got)
+		if seen[held.ID] { // its confirm was lost, and so it was sent twice
+			if err := got.Ack(false); err != nil {
+				return err
+			}
+			continue
+		}
+		seen[held.ID] = got.Headers[headerID] != nil
+		if !r.filter.Picks(&held.DeadLetter) {
+			continue
+		}
+		if !yield(held) {
+			return nil
+		}
+		wanted = slices.DeleteFunc(wanted, func(id string) bool { return id == held.ID })
+		if len(r.filter.IDs) > 0 && len(wanted) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *deadReader) hold(d *amqp091.Delivery) *broker.HeldLetter {
+	held := &broker.HeldLetter{DeadLetter: deadLetter(d)}
+	settled := false // by one of the two
+	once := func(do func() error) error {
+		if settled {
+			return broker.ErrGone
+		}
+		err := do()
+		settled = err == nil
+		return err
+	}
+	held.Retry = func(ctx context.Context) error {
+		return once(func() error { return r.retry(ctx, d, &held.DeadLetter) })
+	}
+	held.Discard = func(ctx context.Context) error {
+		return once(func() error { return r.discard(ctx, d, held.ID) })
+	}
+	return held
+}
+
+// inHand fails when the letters in hand have gone back, or are to stay.
+func (r *deadReader) inHand(ctx context.Context) error {
+	err := r.driver.open(ctx)
+	if err == nil && r.ch.IsClosed() {
+		err = fmt.Errorf("%w: the link was lost, or the loop is over; it is still there", broker.ErrNotDelivered)
+	}
+	return err
+}
+
+func (r *deadReader) discard(ctx context.Context, d *amqp091.Delivery, id string) error {
+	err := r.inHand(ctx)
+	if err == nil {
+		err = d.Ack(false)
+	}
+	if err != nil {
+		return fmt.Errorf("discard dead letter %s: %w", id, err)
+	}
+	return nil
+}
+
+// retry publishes a dead letter to where it came from and then acks it.
+func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.DeadLetter) error {
+	what := fmt.Sprintf("retry dead letter %s of %s.%s", l.ID, l.Service, l.Handler)
+	if err := r.inHand(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	o, err := revive(d, l)
+	if err == nil {
+		err = r.driver.publisher.publish(ctx, o)
+	}
+	if errors.Is(err, errNoRoute) {
+		return fmt.Errorf("%s: %w: its queue is not there any more; discard it, or start the service that has it", what, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := d.Ack(false); err != nil {
+		return fmt.Errorf("%s: it went back, but is still there: %w: %w", what, broker.ErrUnknownOutcome, err)
+	}
+	return nil
+}
+
+// revive makes the message that goes back: an event straight to its queue, a
+// call by its exchange, for who serves it reads the method from the routing
+// key.
+func revive(d *amqp091.Delivery, l *broker.DeadLetter) (*outgoing, error) {
+	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, msg: copyOf(&delivery{Delivery: d})}
+	if o.key == "" {
+		o.exchange, o.key = textOf(d, headerExchange), textOf(d, headerRoutingKey)
+	}
+	if o.key == "" {
+		return nil, fmt.Errorf("%w: it does not say where it came from", broker.ErrNotDelivered)
+	}
+	for _, header := range lettersOnly {
+		delete(o.msg.Headers, header)
+	}
+	o.msg.Headers[headerRevived] = int32(l.Revived + 1)
+	if was := message(d); was.ContentType != l.Message.ContentType || !bytes.Equal(was.Body, l.Message.Body) {
+		o.msg.Body, o.msg.ContentType, o.msg.ContentEncoding = l.Message.Body, l.Message.ContentType, encodingOf(l.Message.ContentType)
+		delete(o.msg.Headers, headerCompression)
+	}
+	return o, nil
+}
+
+func textOf(d *amqp091.Delivery, header string) string {
+	s, _ := d.Headers[header].(string) // somebody else may publish there
+	return s
 }
 
 func deadLetter(d *amqp091.Delivery) broker.DeadLetter {
-	text := func(header string) string {
-		s, _ := d.Headers[header].(string) // somebody else may publish there
-		return s
-	}
-	died, _ := time.Parse(time.RFC3339Nano, text(headerDied))
-	attempts, _ := valueOf(d.Headers[headerAttempts]).(int64)
 	m := message(d)
 	m.Redelivered = false // a dead letter is one by being looked at
-	return broker.DeadLetter{
-		Service: text(headerService), Handler: text(headerHandler),
-		Source: text(headerSource), Event: text(headerEvent),
-		Reason: text(headerReason), Attempt: int(attempts), Died: died,
-		Message: m,
+	l := broker.DeadLetter{
+		ID:      textOf(d, headerID),
+		Service: textOf(d, headerService), Handler: textOf(d, headerHandler),
+		Source: textOf(d, headerSource), Event: textOf(d, headerEvent),
+		Kind: textOf(d, headerKind), Reason: textOf(d, headerReason),
+		Revived: revivedOf(d.Headers), Message: m,
 	}
+	attempts, _ := valueOf(d.Headers[headerAttempts]).(int64)
+	l.Attempts = int(attempts)
+	l.Died, _ = time.Parse(time.RFC3339Nano, textOf(d, headerDied))
+	l.First, _ = time.Parse(time.RFC3339Nano, textOf(d, headerFirst))
+	if l.ID == "" { // of a foreign sender
+		sum := sha256.Sum256(slices.Concat([]byte(d.MessageId), []byte(d.CorrelationId), d.Body))
+		l.ID = hex.EncodeToString(sum[:6])
+	}
+	return l
+}
+
+// revivedOf returns how often a message was retried as a dead letter.
+func revivedOf(headers amqp091.Table) int {
+	n, _ := valueOf(headers[headerRevived]).(int64)
+	return int(n)
 }

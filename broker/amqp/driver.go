@@ -87,7 +87,7 @@ type Driver struct {
 	closed  bool
 	members map[*member]struct{}
 
-	reading sync.Mutex // held by DeadLetters: two readers would halve the list
+	reading chan struct{} // has an item while a loop reads dead letters
 }
 
 var _ broker.Broker = (*Driver)(nil)
@@ -102,7 +102,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
-	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}}
+	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1)}
 	d.consuming, d.publishing = newLinks(address, c)
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -55,14 +56,28 @@ func TestMalformedRequestsAreSurvived(t *testing.T) {
 
 	send("unreadable", amqp091.Publishing{ContentType: "text/plain", CorrelationId: "5"})
 	until(t, "what can't be answered is a dead letter", func() error {
-		letters, err := d.DeadLetters(t.Context(), 1000)
-		for _, l := range letters {
-			if l.Service == service && l.Handler == "unreadable" && l.Reason == "no JSON" && l.Source == "" &&
-				l.Attempt == 1 && l.Message.ID == "5" && l.Message.ContentType == "text/plain" && string(l.Message.Body) == "{" {
+		for l, err := range d.DeadLetters(t.Context(), broker.DeadLetterFilter{Service: service}) {
+			if err != nil {
+				return err
+			}
+			if l.Handler == "unreadable" && l.Reason == "no JSON" && l.Source == "" &&
+				l.Attempts == 1 && l.Message.ID == "5" && l.Message.ContentType == "text/plain" && string(l.Message.Body) == "{" {
+				return l.Retry(t.Context())
+			}
+			t.Errorf("a dead letter is %+v with %+v", l.DeadLetter, l.Message)
+		}
+		return errors.New("it is not there yet")
+	})
+	if m := next(t, "the request that is retried", served); m.ID != "5" || string(m.Body) != "{" {
+		t.Errorf("the retried request is %+v", m)
+	}
+	until(t, "it is a dead letter again", func() error {
+		for l, err := range d.DeadLetters(t.Context(), broker.DeadLetterFilter{Service: service, Handler: "unreadable"}) {
+			if err == nil && l.Revived == 1 {
 				return nil
 			}
 		}
-		return fmt.Errorf("not among %+v (error %v)", letters, err)
+		return errors.New("it is not there yet")
 	})
 	if err := m.Leave(within(t, patience)); err != nil {
 		t.Fatal(err)

@@ -191,6 +191,7 @@ func (m *member) serve(d *delivery) {
 		m.setRunning(d.CorrelationId, cancel)
 		defer m.setRunning(d.CorrelationId, nil)
 	}
+	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
 	reply := m.service.Serve(ctx, method, message(d.Delivery))
 	switch {
@@ -199,7 +200,7 @@ func (m *member) serve(d *delivery) {
 	case reply == nil:
 		_ = d.Nack(false, true)
 	case d.ReplyTo == "" && reply.Reject != "":
-		m.bury(d, broker.DeadLetter{Service: m.service.Name, Handler: method, Reason: reply.Reject, Attempt: 1})
+		m.bury(d, "", broker.DeadLetter{Handler: method, Kind: reply.RejectKind, Reason: reply.Reject})
 	case d.ReplyTo == "":
 		_ = d.Ack(false)
 	default:

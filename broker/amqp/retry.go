@@ -11,6 +11,7 @@ import (
 // exchange, so where it came from is kept here.
 const (
 	headerAttempt    = ownPrefix + "attempt" // deliveries settled with Retry, plus one
+	headerFirst      = ownPrefix + "first"   // when the first attempt began, by RFC 3339
 	headerExchange   = ownPrefix + "exchange"
 	headerRoutingKey = ownPrefix + "routing-key"
 )
@@ -63,10 +64,8 @@ func rungName(d time.Duration) string {
 func (m *member) retry(d *delivery, queueName string, delay time.Duration) {
 	msg := copyOf(d)
 	msg.Headers[headerAttempt] = int32(attemptOf(d.Headers) + 1)
-	if _, again := d.Headers[headerExchange]; !again {
-		msg.Headers[headerExchange] = d.Exchange
-		msg.Headers[headerRoutingKey] = d.RoutingKey
-	}
+	msg.Headers[headerFirst] = firstOf(d).UTC().Format(time.RFC3339Nano)
+	keepRoute(msg.Headers, d)
 	// Mandatory: a message that no queue takes would be lost.
 	o := &outgoing{key: queueName, mandatory: true, repeatable: true, msg: msg}
 	if delay <= 0 {
@@ -76,6 +75,14 @@ func (m *member) retry(d *delivery, queueName string, delay time.Duration) {
 	wait := rung(delay)
 	o.exchange = wait.name
 	m.replace(d, wait, o)
+}
+
+// keepRoute notes in headers where d was published.
+func keepRoute(headers amqp091.Table, d *delivery) {
+	if _, again := d.Headers[headerExchange]; !again {
+		headers[headerExchange] = d.Exchange
+		headers[headerRoutingKey] = d.RoutingKey
+	}
 }
 
 // nowhere is the topology of a message that goes straight to a queue that
@@ -118,4 +125,13 @@ func attemptOf(headers amqp091.Table) int {
 		return int(n)
 	}
 	return 1
+}
+
+// firstOf returns when the first attempt at a message began.
+func firstOf(d *delivery) time.Time {
+	text, _ := d.Headers[headerFirst].(string)
+	if first, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return first
+	}
+	return d.begun
 }

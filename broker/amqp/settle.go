@@ -34,6 +34,7 @@ type handler struct {
 func (h *handler) handle(d *delivery) {
 	ctx, cancel := context.WithCancel(h.member.hard)
 	defer cancel()
+	d.begun = time.Now()
 	s := h.Handle(ctx, message(d.Delivery))
 	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
 }
@@ -48,8 +49,8 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 	case broker.Retry:
 		m.retry(d, queueName, s.Delay)
 	case broker.Reject:
-		letter.Service, letter.Reason, letter.Attempt = m.service.Name, s.Reason, attemptOf(d.Headers)
-		m.bury(d, letter)
+		letter.Kind, letter.Reason = s.Kind, s.Reason
+		m.bury(d, queueName, letter)
 	case broker.HandBack:
 		_ = d.Nack(false, true) // on a closed channel it has gone back already
 	default:
@@ -57,8 +58,8 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 	}
 }
 
-// replace acks d after o has taken its place.
-func (m *member) replace(d *delivery, t topology, o *outgoing) {
+// replace acks d after o has taken its place, and tells whether it has.
+func (m *member) replace(d *delivery, t topology, o *outgoing) bool {
 	err := m.publishTo(d, t, o)
 	switch {
 	case err == nil:
@@ -72,6 +73,7 @@ func (m *member) replace(d *delivery, t topology, o *outgoing) {
 		}
 		_ = d.Nack(false, true)
 	}
+	return err == nil
 }
 
 // publishTo publishes to a queue of our own, which somebody may have deleted

@@ -335,7 +335,10 @@ func closeLink(t *trial) {
 	t.wantError("Join after Close", err, broker.ErrClosed)
 	_, err = link.Services(t.ctx)
 	t.wantError("Services after Close", err, broker.ErrClosed)
-	_, err = link.DeadLetters(t.ctx, 1)
+	err = nil
+	for _, end := range link.DeadLetters(t.ctx, broker.DeadLetterFilter{}) {
+		err = end
+	}
 	t.wantError("DeadLetters after Close", err, broker.ErrClosed)
 	t.wantError("Ready after Close", link.Ready(), broker.ErrClosed)
 }

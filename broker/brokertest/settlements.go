@@ -3,8 +3,6 @@ package brokertest
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -243,114 +241,5 @@ func manyVerdicts(t *trial) {
 		if n != want[id] {
 			t.Errorf("event %s was handled %d times, want %d", id, n, want[id])
 		}
-	}
-}
-
-func deadLetterCases() []testCase {
-	return []testCase{
-		{"dead letter", "a Reject keeps the event as a dead letter that says where it comes from and why", deadLetter},
-		{"dead letters in order", "DeadLetters returns the oldest first, no more than asked for, and leaves them there", deadLettersInOrder},
-	}
-}
-
-// deadLetters returns those of services of this trial, oldest first.
-func (t *trial) deadLetters(link broker.Broker) []broker.DeadLetter {
-	t.Helper()
-	all, err := link.DeadLetters(t.ctx, 10000)
-	if err != nil {
-		t.Fatalf("DeadLetters: %v", err)
-	}
-	return slices.DeleteFunc(all, func(d broker.DeadLetter) bool {
-		return !strings.HasSuffix(d.Service, t.tag)
-	})
-}
-
-func deadLetter(t *trial) {
-	start := time.Now().Add(-time.Second) // brokers count in seconds
-	source, name := t.name("source"), t.name("svc")
-	modes := []broker.Mode{broker.Pool, broker.Broadcast, broker.Singleton}
-	s := service(name)
-	for _, mode := range modes {
-		s.Subscriptions = append(s.Subscriptions, broker.Subscription{Source: source, Event: "e" + string(mode), Mode: mode, Handler: "on_" + string(mode),
-			Handle: func(_ context.Context, m *broker.Message) broker.Settlement {
-				if m.Attempt == 1 {
-					return broker.Settlement{Verdict: broker.Retry}
-				}
-				return broker.Settlement{Verdict: broker.Reject, Reason: "can't be: " + string(mode)}
-			}})
-	}
-	t.join(t.dial(), s)
-	sent, wantContext := contextData()
-	for _, mode := range modes {
-		m := &broker.Message{ID: newID(), ContentType: "application/json", Body: []byte(`"` + mode + `"`), Context: sent}
-		if err := t.link.Emit(t.ctx, source, "e"+string(mode), m); err != nil {
-			t.Fatalf("Emit: %v", err)
-		}
-		var got broker.DeadLetter
-		t.until("the dead letter appears", func() error {
-			for _, d := range t.deadLetters(t.link) {
-				if d.Message != nil && d.Message.ID == m.ID {
-					got = d
-					return nil
-				}
-			}
-			return fmt.Errorf("%s event: no dead letter with id %q", mode, m.ID)
-		})
-		want := broker.DeadLetter{Service: name, Handler: "on_" + string(mode), Source: source, Event: "e" + string(mode),
-			Reason: "can't be: " + string(mode), Attempt: 2, Died: got.Died, Message: got.Message}
-		if got != want {
-			t.Errorf("got dead letter %+v, want %+v", got, want)
-		}
-		if got.Died.Before(start) || got.Died.After(time.Now().Add(time.Second)) {
-			t.Errorf("the dead letter died at %v, want now", got.Died)
-		}
-		t.wantContent("dead letter", got.Message, m)
-		t.wantContext(got.Message.Context, wantContext)
-	}
-}
-
-func deadLettersInOrder(t *trial) {
-	source := t.name("source")
-	m := t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"},
-		func(context.Context, *broker.Message) broker.Settlement {
-			return broker.Settlement{Verdict: broker.Reject, Reason: "no"}
-		})
-	var want []string
-	for i := range 5 {
-		id := fmt.Sprint("letter ", i)
-		t.emit(t.link, source, "e", id)
-		want = append(want, id)
-		t.until("the dead letter appears", func() error {
-			if n := len(t.deadLetters(t.link)); n <= i {
-				return fmt.Errorf("got %d dead letters, want %d", n, i+1)
-			}
-			return nil
-		})
-	}
-	t.leave(m)
-	for range 2 { // the second time shows that the first one took nothing away
-		var got []string
-		for _, d := range t.deadLetters(t.dial()) {
-			got = append(got, d.Message.ID)
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("got dead letters %q, want %q", got, want)
-		}
-	}
-	all, err := t.link.DeadLetters(t.ctx, 10000)
-	if err != nil {
-		t.Fatalf("DeadLetters: %v", err)
-	}
-	two, err := t.link.DeadLetters(t.ctx, 2)
-	if err != nil || len(two) != 2 {
-		t.Fatalf("DeadLetters with limit 2: got %d and error %v, want 2 and nil", len(two), err)
-	}
-	for i := range two {
-		if two[i].Message.ID != all[i].Message.ID {
-			t.Errorf("with a limit, dead letter %d is %q, want the oldest, %q", i, two[i].Message.ID, all[i].Message.ID)
-		}
-	}
-	if !slices.IsSortedFunc(all, func(a, b broker.DeadLetter) int { return a.Died.Compare(b.Died) }) {
-		t.Error("dead letters are not sorted by the time they died")
 	}
 }

@@ -38,7 +38,7 @@ type hub struct {
 	events  map[subscribed]*queue
 	bound   map[topic][]*queue
 	members map[*member]struct{}
-	dead    []broker.DeadLetter // oldest first
+	dead    []*dead // oldest first
 }
 
 func newHub() *hub {

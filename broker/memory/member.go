@@ -122,6 +122,9 @@ func (c *consumer) start(w *work) {
 	c.spare--
 	c.member.running++
 	if w.call == nil {
+		if w.first.IsZero() {
+			w.first = time.Now()
+		}
 		c.member.unsettled[w] = c
 		go c.handle(w)
 		return
@@ -149,10 +152,17 @@ func (c *consumer) serve(ctx context.Context, w *work) {
 func (c *consumer) handle(w *work) {
 	defer c.release()
 	s := c.sub.Handle(c.member.ctx, w.delivery())
+	if l := c.settle(w, s); l != nil && c.member.service.Buried != nil {
+		c.member.service.Buried(*l)
+	}
+}
+
+// settle does with w what s says and returns the dead letter that it became.
+func (c *consumer) settle(w *work, s broker.Settlement) *broker.DeadLetter {
 	c.queue.hub.mu.Lock()
 	defer c.queue.hub.mu.Unlock()
 	if c.member.unsettled[w] == nil {
-		return // cut off: another instance has it now
+		return nil // cut off: another instance has it now
 	}
 	delete(c.member.unsettled, w)
 	switch s.Verdict {
@@ -161,25 +171,9 @@ func (c *consumer) handle(w *work) {
 	case broker.HandBack:
 		c.queue.pushAfter(breath, w.again(w.attempt))
 	case broker.Reject:
-		c.bury(w, s.Reason)
+		return c.bury(w, s)
 	}
-}
-
-// bury keeps w as a dead letter. It wants hub.mu held.
-func (c *consumer) bury(w *work, reason string) {
-	m := *w.message // shared and never changed; DeadLetters gives out copies
-	m.Attempt, m.Redelivered = w.attempt, w.redelivered
-	h := c.queue.hub
-	h.dead = append(h.dead, broker.DeadLetter{
-		Service: c.member.service.Name,
-		Handler: c.sub.Handler,
-		Source:  c.sub.Source,
-		Event:   c.sub.Event,
-		Reason:  reason,
-		Attempt: w.attempt,
-		Died:    time.Now(),
-		Message: &m,
-	})
+	return nil
 }
 
 // release makes the worker of a handler that has returned spare again.

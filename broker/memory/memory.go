@@ -144,19 +144,6 @@ func (b *Broker) Services(ctx context.Context) ([]broker.Instance, error) {
 	return shown, nil
 }
 
-// DeadLetters implements broker.Broker.
-func (b *Broker) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter, error) {
-	if err := b.lock(ctx); err != nil {
-		return nil, err
-	}
-	defer b.hub.mu.Unlock()
-	letters := slices.Clone(b.hub.dead[:max(0, min(limit, len(b.hub.dead)))])
-	for i := range letters {
-		letters[i].Message = copyMessage(letters[i].Message)
-	}
-	return letters, nil
-}
-
 // Ready implements broker.Broker: a link works until it is closed.
 func (b *Broker) Ready() error { return b.err() }
 

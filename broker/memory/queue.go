@@ -10,12 +10,14 @@ import (
 )
 
 // work is one delivery of a message, on its way to one handler. It is not
-// changed once it is in a queue, but for its call.
+// changed once it is in a queue, but for its call and the time it starts.
 type work struct {
 	message     *broker.Message // shared by all deliveries; handlers get copies
 	attempt     int
 	redelivered bool
-	call        *call // nil for an event
+	first       time.Time // when the first attempt of an event began
+	revived     int       // how often it was retried as a dead letter
+	call        *call     // nil for an event
 }
 
 // call is what a call has more than an event, guarded by hub.mu.
@@ -44,7 +46,9 @@ func newWork(m *broker.Message) (*work, error) {
 
 // again returns w to be delivered another time.
 func (w *work) again(attempt int) *work {
-	return &work{message: w.message, attempt: attempt, redelivered: true, call: w.call}
+	next := *w
+	next.attempt, next.redelivered = attempt, true
+	return &next
 }
 
 // delivery returns the message for a handler.

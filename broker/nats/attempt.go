@@ -19,6 +19,7 @@ type attempts struct {
 	Attempts int           `json:"attempts"` // how many were settled with Retry
 	Due      time.Time     `json:"due"`      // when the next may start
 	Delay    time.Duration `json:"delay"`    // that was asked for, in ns
+	First    time.Time     `json:"first"`    // when the first of them began
 }
 
 // wait returns how long the next attempt has to wait yet. More than the delay

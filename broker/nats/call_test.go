@@ -119,7 +119,7 @@ func TestRejectWithoutReply(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		letters, err := link.DeadLetters(t.Context(), 10)
+		letters, err := deadLetters(t, link)
 		if err != nil || len(letters) == 0 {
 			return fmt.Errorf("got no dead letter (error %v)", err)
 		}

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,6 +30,8 @@ type delivery struct {
 	msg      *natsgo.Msg
 	sequence uint64    // in the stream
 	times    uint64    // how often it was delivered, for whatever reason
+	first    time.Time // when the first attempt began; set by handle
+	revived  int       // how often it was retried as a dead letter; set by handle
 	seen     time.Time // when the broker was told last that we have it; guarded by consumer.mu
 	settled  atomic.Bool
 }
@@ -49,6 +52,11 @@ func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
 func (c *consumer) handle(dv *delivery) {
 	defer c.release(dv)
 	d := c.member.driver
+	letter := revivedAs(dv.msg)
+	if letter.Consumer != "" && letter.Consumer != c.name {
+		dv.send(ackDone) // a dead letter on its way back to another handler
+		return
+	}
 	m := decode(dv.msg, d.log)
 	if m.ID == "" { // of a foreign sender
 		m.ID = fmt.Sprint(eventStream, "/", dv.sequence)
@@ -67,6 +75,8 @@ func (c *consumer) handle(dv *delivery) {
 		return
 	}
 	m.Attempt, m.Redelivered = past.Attempts+1, dv.times > 1
+	dv.first = cmp.Or(letter.First, past.First, time.Now())
+	dv.revived = letter.Revived
 	dv.settle(m, c.sub.Handle(c.member.ctx, m))
 }
 
@@ -97,7 +107,7 @@ func (dv *delivery) settle(m *broker.Message, s broker.Settlement) {
 	case broker.Retry:
 		dv.retry(m, s.Delay)
 	case broker.Reject:
-		dv.reject(m, s.Reason)
+		dv.reject(m, s)
 	case broker.HandBack:
 		dv.nak(bouncePause)
 	default:
@@ -110,24 +120,24 @@ func (dv *delivery) retry(m *broker.Message, delay time.Duration) {
 	c := dv.consumer
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
-	count := attempts{ID: m.ID, Attempts: m.Attempt, Due: time.Now().Add(delay), Delay: delay}
+	count := attempts{ID: m.ID, Attempts: m.Attempt, Due: time.Now().Add(delay), Delay: delay, First: dv.first}
 	if err := c.member.driver.countAttempt(ctx, c.name, dv.sequence, count); err != nil {
 		c.member.driver.log.Error("an attempt can't be counted; the event comes again uncounted", "consumer", c.name, "id", m.ID, "attempt", m.Attempt, "error", err)
 	}
 	dv.nak(delay)
 }
 
-func (dv *delivery) reject(m *broker.Message, reason string) {
+func (dv *delivery) reject(m *broker.Message, s broker.Settlement) {
 	c := dv.consumer
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
-	letter := broker.DeadLetter{
+	l := letter{Consumer: c.name, DeadLetter: broker.DeadLetter{
 		Service: c.member.service.Name, Handler: c.sub.Handler, Source: c.sub.Source, Event: c.sub.Event,
-		Reason: reason, Attempt: m.Attempt, Died: time.Now(),
-	}
-	id := fmt.Sprintf("%s/%d/%s", c.name, dv.sequence, m.ID)
-	if err := c.member.driver.bury(ctx, letter, dv.msg, id); err != nil {
-		c.member.driver.log.Error("a dead letter can't be stored; the event comes again", "consumer", c.name, "id", m.ID, "reason", reason, "error", err)
+		Kind: s.Kind, Reason: s.Reason, Attempts: m.Attempt, First: dv.first, Revived: dv.revived, Message: m,
+	}}
+	key := fmt.Sprintf("%s/%d/%s", c.name, dv.sequence, m.ID)
+	if err := c.member.bury(ctx, l, dv.msg, key); err != nil {
+		c.member.driver.log.Error("a dead letter can't be stored; the event comes again", "consumer", c.name, "id", m.ID, "reason", s.Reason, "error", err)
 		dv.nak(retryPause)
 		return
 	}

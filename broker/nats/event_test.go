@@ -177,7 +177,7 @@ func TestFullDeadLetters(t *testing.T) {
 			break
 		}
 	}
-	if letters, err := link.DeadLetters(t.Context(), 10); err != nil || len(letters) != 2 {
+	if letters, err := deadLetters(t, link); err != nil || len(letters) != 2 {
 		t.Fatalf("DeadLetters: got %d and error %v, want 2", len(letters), err)
 	}
 	stream, err := jetStream(t, server).Stream(t.Context(), "ENOKI_DEAD")
@@ -188,7 +188,7 @@ func TestFullDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		letters, err := link.DeadLetters(t.Context(), 10)
+		letters, err := deadLetters(t, link)
 		if err == nil && len(letters) != 1 {
 			err = fmt.Errorf("got %d dead letters after the purge, want 1", len(letters))
 		}

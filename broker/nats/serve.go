@@ -1,14 +1,17 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 const (
@@ -108,16 +111,19 @@ func (c *calls) serve(msg *natsgo.Msg) {
 	}
 	method, d := methodOf(msg.Subject), c.member.driver
 	start := time.Now()
-	reply := c.member.service.Serve(ctx, method, decode(msg, d.log))
+	req := decode(msg, d.log)
+	reply := c.member.service.Serve(ctx, method, req)
 	if reply == nil {
 		c.notStarted(msg)
 		return
 	}
 	c.stats.count(method, time.Since(start))
+	revived := revivedAs(msg)
+	if reply.Reject != "" && (msg.Reply == "" || revived.ID != "") && !c.reject(msg, req, start, reply, revived) {
+		return
+	}
 	if msg.Reply != "" {
 		c.reply(msg, reply)
-	} else if reply.Reject != "" {
-		c.reject(msg, method, reply.Reject)
 	}
 }
 
@@ -182,14 +188,21 @@ func (c *calls) reply(msg *natsgo.Msg, m *broker.Message) {
 	}
 }
 
-func (c *calls) reject(msg *natsgo.Msg, method, reason string) {
-	d := c.member.driver
+// reject keeps a call that can't be read, and that nobody is to be told of, as
+// a dead letter, and tells whether it could.
+func (c *calls) reject(msg *natsgo.Msg, req *broker.Message, start time.Time, reply *broker.Message, revived letter) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
 	defer cancel()
-	letter := broker.DeadLetter{Service: c.member.service.Name, Handler: method, Reason: reason, Attempt: 1, Died: time.Now()}
-	if err := d.bury(ctx, letter, msg, "call/"+headerOf(msg, idHeader)); err != nil {
-		d.log.Error("a call that can't be read or answered is lost", "service", letter.Service, "method", method, "reason", reason, "error", err)
+	l := letter{DeadLetter: broker.DeadLetter{
+		Service: c.member.service.Name, Handler: methodOf(msg.Subject), Kind: reply.RejectKind, Reason: reply.Reject, Attempts: 1,
+		First: cmp.Or(revived.First, start), Revived: revived.Revived, Message: req,
+	}}
+	key := fmt.Sprintf("call/%s/%d", cmp.Or(headerOf(msg, idHeader), uuid.New()), l.Revived)
+	if err := c.member.bury(ctx, l, msg, key); err != nil {
+		c.member.driver.log.Error("a call that can't be read or answered is lost", "service", l.Service, "method", l.Handler, "reason", l.Reason, "error", err)
+		return false
 	}
+	return true
 }
 
 // notStarted gives a call that the handler did not start to another instance.

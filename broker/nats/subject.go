@@ -30,8 +30,23 @@ func eventSubject(source, event string) string {
 	return eventPrefix + token(source) + "." + token(event)
 }
 
-func deadSubject(service, handler string) string {
-	return deadPrefix + token(service) + "." + token(handler)
+func deadSubject(service, handler, id string) string {
+	return deadPrefix + token(service) + "." + token(handler) + "." + token(id)
+}
+
+// deadSubjects is the filter for the dead letters of a service and a handler;
+// an empty name stands for all.
+func deadSubjects(service, handler string) string {
+	if service == "" && handler == "" {
+		return deadPrefix + ">"
+	}
+	any := func(name string) string {
+		if name == "" {
+			return "*"
+		}
+		return token(name)
+	}
+	return deadPrefix + any(service) + "." + any(handler) + ".>"
 }
 
 func attemptSubject(consumer string, sequence uint64) string {

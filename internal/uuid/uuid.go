@@ -1,10 +1,11 @@
-// Package uuid makes random identifiers in the text form that Nameko uses for
-// correlation ids, reply keys and call ids.
+// Package uuid makes random identifiers: in the text form that Nameko uses for
+// correlation ids, reply keys and call ids, and in a shorter one.
 package uuid
 
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 )
 
 // Size is the length of the text form.
@@ -28,3 +29,7 @@ func Append(b []byte) []byte {
 	}
 	return b
 }
+
+// Short returns 12 random letters and digits, 60 bits: for names that people
+// type.
+func Short() string { return strings.ToLower(rand.Text()[:12]) }

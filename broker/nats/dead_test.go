@@ -1,0 +1,119 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
+)
+
+// deadLetters returns all dead letters, oldest first.
+func deadLetters(t testing.TB, link broker.Broker) ([]*broker.HeldLetter, error) {
+	t.Helper()
+	var letters []*broker.HeldLetter
+	for l, err := range link.DeadLetters(t.Context(), broker.DeadLetterFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, l)
+	}
+	return letters, nil
+}
+
+// awaitLetter waits for the one dead letter.
+func awaitLetter(t testing.TB, link broker.Broker) (l *broker.HeldLetter) {
+	t.Helper()
+	eventually(t, func() error {
+		letters, err := deadLetters(t, link)
+		if err != nil || len(letters) != 1 {
+			return fmt.Errorf("got %d dead letters and error %v, want 1", len(letters), err)
+		}
+		l = letters[0]
+		return nil
+	})
+	return l
+}
+
+// TestRetryOfCall: a request that could not be read is sent again, and is lost
+// neither when it still can't be read nor when nobody is there.
+func TestRetryOfCall(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	got := make(chan *broker.Message, 1)
+	m := join(t, link, serves(func(_ context.Context, _ string, req *broker.Message) *broker.Message {
+		if string(req.Body) == "{" {
+			return &broker.Message{Reject: "not JSON", RejectKind: "malformed_request"}
+		}
+		got <- req
+		return &broker.Message{}
+	}))
+	if err := client(t, server).Publish("enoki.rpc.register.check", []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	first := awaitLetter(t, link)
+	if err := first.Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Retry(t.Context()); !errors.Is(err, broker.ErrGone) {
+		t.Errorf("Retry of a letter that is gone: %v, want ErrGone", err)
+	}
+	second := awaitLetter(t, link)
+	if second.ID == first.ID || second.Revived != 1 || second.Kind != "malformed_request" || !second.First.Equal(first.First) {
+		t.Errorf("the letter that died again is %+v, the first one was %+v", second.DeadLetter, first.DeadLetter)
+	}
+	second.Message.Body = []byte("{}")
+	if err := second.Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if req := receive(t, "the edited request", got); string(req.Body) != "{}" {
+		t.Errorf("the handler got %q, want the edited body", req.Body)
+	}
+	if letters, err := deadLetters(t, link); err != nil || len(letters) != 0 {
+		t.Errorf("%d letters are left, error %v", len(letters), err)
+	}
+
+	if err := client(t, server).Publish("enoki.rpc.register.check", []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	third := awaitLetter(t, link)
+	if err := m.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Retry(t.Context()); !errors.Is(err, broker.ErrNotDelivered) {
+		t.Errorf("Retry while nobody serves: %v, want ErrNotDelivered", err)
+	}
+	awaitLetter(t, link)
+}
+
+// TestForeignDeadLetter: what somebody else has put there is shown and can be
+// discarded.
+func TestForeignDeadLetter(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	if _, err := jetStream(t, server).Publish(t.Context(), "enoki.dead.by.hand", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	l := awaitLetter(t, link)
+	if string(l.Message.Body) != "x" || !strings.Contains(l.Reason, "enoki.dead.by.hand") {
+		t.Errorf("the letter is %+v", l.DeadLetter)
+	}
+	if err := l.Retry(t.Context()); !errors.Is(err, broker.ErrNotDelivered) {
+		t.Errorf("Retry of a letter from nowhere: %v, want ErrNotDelivered", err)
+	}
+	for l, err := range link.DeadLetters(t.Context(), broker.DeadLetterFilter{IDs: []string{l.ID}}) {
+		if err == nil {
+			err = l.Discard(t.Context())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if letters, err := deadLetters(t, link); err != nil || len(letters) != 0 {
+		t.Errorf("%d letters are left, error %v", len(letters), err)
+	}
+}
