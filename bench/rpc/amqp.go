@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/bench/harness"
+	"github.com/enoki-go/enoki/bench/service"
 )
 
 // exchange is Nameko's for requests and replies.
@@ -19,7 +20,10 @@ const exchange = "nameko-rpc"
 
 // amqpLink is a connection by hand: one channel to consume, one in confirm
 // mode to publish.
-type amqpLink struct{ consuming, publishing *amqp.Channel }
+type amqpLink struct {
+	conn                  *amqp.Connection
+	consuming, publishing *amqp.Channel
+}
 
 func dialAMQPLink(url string) (*amqpLink, error) {
 	conn, err := amqp.Dial(url)
@@ -34,8 +38,8 @@ func dialAMQPLink(url string) (*amqpLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &amqpLink{consuming, publishing}, errors.Join(
-		consuming.Qos(workers, 0, false),
+	return &amqpLink{conn, consuming, publishing}, errors.Join(
+		consuming.Qos(service.Workers, 0, false),
 		publishing.Confirm(false),
 		consuming.ExchangeDeclare(exchange, "topic", true, false, false, false, nil))
 }
@@ -126,7 +130,7 @@ func dialAMQP(ctx context.Context, w *harness.Work) (harness.Operation, error) {
 		return nil, err
 	}
 	go c.receive(replies)
-	go c.returned(l.publishing.NotifyReturn(make(chan amqp.Return, workers)))
+	go c.returned(l.publishing.NotifyReturn(make(chan amqp.Return, service.Workers)))
 	key := w.Name() + ".put"
 	return sending(w, func(ctx context.Context, d Document) (Document, error) { return c.call(ctx, key, d) })
 }

@@ -2,14 +2,11 @@ package rpc
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/bench/harness"
-	"github.com/enoki-go/enoki/broker"
-	"github.com/enoki-go/enoki/broker/nats"
-	"github.com/enoki-go/enoki/broker/nats/embedded"
-	"github.com/enoki-go/enoki/host"
+	"github.com/enoki-go/enoki/bench/service"
+	"github.com/enoki-go/enoki/broker/memory"
 )
 
 // Store is the contract of the service.
@@ -17,66 +14,45 @@ type Store struct {
 	Put func(ctx context.Context, d Document) (Document, error) `rpc:"put" args:"document"`
 }
 
-// workers lets every caller of the largest turn be served at once.
-const workers = 128
-
-func options() *enoki.Options {
-	return &enoki.Options{Logger: slog.New(slog.DiscardHandler), Workers: workers}
+func store(w *harness.Work) *enoki.Service {
+	echo := func(_ context.Context, d Document) (Document, error) { return d, nil }
+	return enoki.NewService(w.Name(), enoki.RPC(Store{Put: echo}))
 }
 
-func echo(_ context.Context, d Document) (Document, error) { return d, nil }
-
 func serveEnoki(ctx context.Context, w *harness.Work) (string, error) {
-	link, err := dialBroker(ctx, w.Broker)
+	link, err := service.Dial(ctx, w.Broker)
 	if err != nil {
 		return "", err
 	}
-	return w.Broker, run(ctx, link, enoki.NewService(w.Name(), enoki.RPC(Store{Put: echo})))
+	return w.Broker, service.Run(ctx, link, store(w))
 }
 
 func serveEnokiEmbedded(ctx context.Context, w *harness.Work) (string, error) {
-	server, err := startEmbedded(w)
+	server, link, err := service.Embedded(ctx, w.Dir, false)
 	if err != nil {
 		return "", err
 	}
-	link, err := nats.Dial(ctx, nats.Config{InProcess: server, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return "", err
-	}
-	return server.URL(), run(ctx, link, enoki.NewService(w.Name(), enoki.RPC(Store{Put: echo})))
-}
-
-func startEmbedded(w *harness.Work) (*embedded.Server, error) {
-	return embedded.Start(embedded.Options{Dir: w.Dir, Port: -1, Logger: slog.New(slog.DiscardHandler)})
-}
-
-// run runs services for as long as the process lives and returns when they
-// take work.
-func run(ctx context.Context, link broker.Broker, services ...*enoki.Service) error {
-	o := options()
-	ready, failed := make(chan struct{}), make(chan error, 1)
-	o.OnReady = func() { close(ready) }
-	go func() { failed <- enoki.Run(ctx, link, o, services...) }()
-	select {
-	case <-ready:
-		return nil
-	case err := <-failed:
-		return err
-	}
+	return server.URL(), service.Run(ctx, link, store(w))
 }
 
 func dialEnoki(ctx context.Context, w *harness.Work) (harness.Operation, error) {
-	link, err := dialBroker(ctx, w.Address)
+	link, err := service.Dial(ctx, w.Address)
 	if err != nil {
 		return nil, err
 	}
-	var store Store
-	if err := enoki.Bind(enoki.NewClient(link, options()), w.Name(), &store); err != nil {
+	var s Store
+	if err := enoki.Bind(enoki.NewClient(link, service.Options()), w.Name(), &s); err != nil {
 		return nil, err
 	}
-	return sending(w, store.Put)
+	return sending(w, s.Put)
 }
 
-func dialBroker(ctx context.Context, url string) (broker.Broker, error) {
-	return host.Dial(ctx, url, slog.New(slog.DiscardHandler))
+// nearEnoki is a service and its caller in one process.
+func nearEnoki(ctx context.Context, w *harness.Work) (harness.Operation, error) {
+	var s Store
+	caller := enoki.NewService("caller", enoki.Needs(w.Name(), &s))
+	if err := service.Run(ctx, memory.New(), store(w), caller); err != nil {
+		return nil, err
+	}
+	return sending(w, s.Put)
 }

@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/enoki-go/enoki/bench/harness"
+	"github.com/enoki-go/enoki/bench/service"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
 )
 
 // callTimeout bounds a call, as it does in Enoki and as it would by hand.
@@ -16,23 +19,29 @@ const callTimeout = 10 * time.Second
 // serveNATS is a service on NATS by hand: a goroutine for each request, so
 // that one that waits does not hold up the others.
 func serveNATS(_ context.Context, w *harness.Work) (string, error) {
-	return w.Broker, serveNATSAt(w.Broker, w)
+	return w.Broker, serveNATSAt(w.Broker, w, func(m *nats.Msg) { go answerNATS(m) })
+}
+
+// serveNATSSerially handles one request after the other, which is what a
+// subscription of nats.go does: less work, and one that waits holds up all.
+func serveNATSSerially(_ context.Context, w *harness.Work) (string, error) {
+	return w.Broker, serveNATSAt(w.Broker, w, answerNATS)
 }
 
 func serveNATSEmbedded(_ context.Context, w *harness.Work) (string, error) {
-	server, err := startEmbedded(w)
+	server, err := embedded.Start(embedded.Options{Dir: w.Dir, Port: -1, Logger: service.Silent})
 	if err != nil {
 		return "", err
 	}
-	return server.URL(), serveNATSAt(server.URL(), w, nats.InProcessServer(server))
+	return server.URL(), serveNATSAt(server.URL(), w, func(m *nats.Msg) { go answerNATS(m) }, nats.InProcessServer(server))
 }
 
-func serveNATSAt(url string, w *harness.Work, options ...nats.Option) error {
+func serveNATSAt(url string, w *harness.Work, handle nats.MsgHandler, options ...nats.Option) error {
 	conn, err := nats.Connect(url, options...)
 	if err != nil {
 		return err
 	}
-	_, err = conn.QueueSubscribe(w.Name()+".put", "workers", func(m *nats.Msg) { go answerNATS(m) })
+	_, err = conn.QueueSubscribe(w.Name()+".put", "workers", handle)
 	if err != nil {
 		return err
 	}
@@ -65,4 +74,29 @@ func dialNATS(_ context.Context, w *harness.Work) (harness.Operation, error) {
 		}
 		return result(m.Data)
 	})
+}
+
+// serveMicro is a service of nats.go's own small framework.
+func serveMicro(_ context.Context, w *harness.Work) (string, error) {
+	conn, err := nats.Connect(w.Broker)
+	if err != nil {
+		return "", err
+	}
+	s, err := micro.AddService(conn, micro.Config{Name: w.Name(), Version: "1.0.0"})
+	if err != nil {
+		return "", err
+	}
+	if err := s.AddGroup(w.Name()).AddEndpoint("put", micro.HandlerFunc(answerMicro)); err != nil {
+		return "", err
+	}
+	return w.Broker, conn.Flush()
+}
+
+func answerMicro(r micro.Request) {
+	body, err := answer(r.Data())
+	if err != nil {
+		_ = r.Error("500", err.Error(), nil) // the caller has a timeout
+		return
+	}
+	_ = r.Respond(body) // the same
 }

@@ -10,40 +10,12 @@ package rpc
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/enoki-go/enoki/bench/document"
 )
 
 // Document is what travels.
-type Document struct {
-	ID    string   `json:"id"`
-	Name  string   `json:"name"`
-	Count int      `json:"count"`
-	Score float64  `json:"score"`
-	Tags  []string `json:"tags"`
-	Text  string   `json:"text"`
-}
-
-// newDocument returns a document of size bytes in JSON.
-func newDocument(size int) (Document, error) {
-	d := Document{ID: "7434029", Name: "Ada Lovelace", Count: 42, Score: 0.75, Tags: []string{"a", "bc"}}
-	text, err := json.Marshal(d)
-	if err != nil {
-		return d, err
-	}
-	if len(text) > size {
-		return d, fmt.Errorf("a document has at least %d bytes, not %d", len(text), size)
-	}
-	d.Text = strings.Repeat("lorem ipsum ", size)[:size-len(text)]
-	return d, nil
-}
-
-// same returns an error when the document that came back is not the one sent.
-func same(sent, got *Document) error {
-	if got.ID != sent.ID || got.Count != sent.Count || len(got.Text) != len(sent.Text) || len(got.Tags) != len(sent.Tags) {
-		return fmt.Errorf("sent %v, got back %v", *sent, *got)
-	}
-	return nil
-}
+type Document = document.Document
 
 // request is the body of a request in Nameko's form, as a programmer who knows
 // the method would write it by hand.
