@@ -31,6 +31,10 @@ var floors = map[string]int{
 	"nameko":     2,
 	"serializer": 2,
 	"enokitest":  2,
+	"outbox":     2,
+
+	"outbox/bolt":     3,
+	"outbox/postgres": 3,
 
 	".":                    1, // package enoki
 	"broker/amqp":          1,
@@ -68,7 +72,7 @@ var onlyImporters = map[string][]string{
 	"github.com/tinylib/msgp":           {"serializer"},
 	"github.com/spf13/cobra":            {"cmd/enoki"},
 	"github.com/redis/go-redis/v9":      {"examples/...", "test/..."},
-	"go.etcd.io/bbolt":                  {"examples/...", "test/..."},
+	"go.etcd.io/bbolt":                  {"outbox/bolt", "examples/...", "test/..."},
 }
 
 // noThirdParty are the packages that stand on the standard library and on

@@ -37,6 +37,17 @@ type partFunc func(*Service) error
 
 func (f partFunc) declare(s *Service) error { return f(s) }
 
+// Parts returns one part that stands for several, in their order.
+func Parts(parts ...Part) Part {
+	return partFunc(func(s *Service) error {
+		var mistakes []error
+		for _, part := range parts {
+			mistakes = append(mistakes, part.declare(s))
+		}
+		return errors.Join(mistakes...)
+	})
+}
+
 // NewService declares a service. The name is made of ASCII letters, digits,
 // '_' and '-', a letter first. What can't work is reported by Check, and by
 // Run before anything starts.

@@ -1,0 +1,146 @@
+// Package outbox emits events that were stored together with the data they
+// tell of: both or neither, whatever dies meanwhile. A handler puts the event
+// into its database within the transaction that writes the data; after the
+// commit a relay hands it to the broker, and forgets it once the broker has
+// stored it. The other way round, an inbox notes in the transaction of a
+// handler which event it has handled, so that one which comes twice has its
+// effect once.
+//
+// Packages bolt and postgres below this one are for bbolt and PostgreSQL;
+// others implement Store and Inbox. What crosses to the broker is an event
+// like any other: it is delivered at least once, with the id that it got in
+// the transaction.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/enoki-go/enoki"
+)
+
+// Store is the part of a database that keeps events until the broker has
+// them. Tx is its transaction. It may be used concurrently.
+type Store[Tx any] interface {
+	// Put adds a record in tx: it is there when, and only when, tx commits.
+	Put(ctx context.Context, tx Tx, r Record) error
+
+	// Relay hands every record to emit, oldest first, and forgets those for
+	// which emit has returned nil; it ends at the first error. Records whose
+	// transactions overlapped may come in either order. It does nothing while
+	// another Relay of the same data runs, in this process or another.
+	Relay(ctx context.Context, emit func(ctx context.Context, r Record) error) error
+
+	// Added has an item soon before or after a transaction of this process
+	// with a record commits.
+	Added() <-chan struct{}
+}
+
+// Record is an event that waits in a Store.
+type Record struct {
+	Source  string // the service that emits the event
+	Event   string // its type
+	Message []byte // the event in this package's form; opaque to a Store
+}
+
+// Event is one event that a service emits by way of a Store, made by Emits.
+type Event[Tx any] struct {
+	part enoki.Part
+	fill func(c *enoki.Client, s Store[Tx])
+}
+
+// Emits declares that the service emits ev, and fills *emit at start. A call
+// of it stores the event in tx, and returns when it has; the broker gets it
+// once tx has committed. It fails when payload can't be encoded, or with the
+// error of the database. A test fills it with a function of its own.
+func Emits[Tx, T any](ev enoki.Event[T], emit *func(ctx context.Context, tx Tx, payload T) error) Event[Tx] {
+	var direct func(context.Context, T) error // nobody calls it: it declares the event
+	return Event[Tx]{
+		part: enoki.Emits(ev, &direct),
+		fill: func(c *enoki.Client, s Store[Tx]) {
+			*emit = func(ctx context.Context, tx Tx, payload T) error {
+				return put(ctx, c, s, tx, ev.Source, ev.Name, payload)
+			}
+		},
+	}
+}
+
+func put[Tx any](ctx context.Context, c *enoki.Client, s Store[Tx], tx Tx, source, event string, payload any) error {
+	m, err := c.Message(ctx, payload)
+	if err != nil {
+		return enoki.Errorf(enoki.InvalidArgument, "event %s.%s: %w", source, event, err)
+	}
+	text, err := encode(m)
+	if err != nil {
+		return enoki.Errorf(enoki.InvalidArgument, "event %s.%s: %w", source, event, err)
+	}
+	if err := s.Put(ctx, tx, Record{Source: source, Event: event, Message: text}); err != nil {
+		return fmt.Errorf("store the event %s.%s: %w", source, event, err)
+	}
+	return nil
+}
+
+// Use declares that the service emits events by way of s, and relays what
+// waits in s for as long as the service runs: at once after a commit of this
+// process, and every second for what others have left.
+func Use[Tx any](s Store[Tx], events ...Event[Tx]) enoki.Part {
+	x := &extension[Tx]{store: s}
+	parts := []enoki.Part{enoki.Extend(x)}
+	for _, ev := range events {
+		x.fills = append(x.fills, ev.fill)
+		parts = append(parts, ev.part)
+	}
+	return enoki.Parts(parts...)
+}
+
+// extension fills the emit functions and relays.
+type extension[Tx any] struct {
+	store Store[Tx]
+	fills []func(*enoki.Client, Store[Tx])
+
+	stop    context.CancelFunc
+	relayed chan struct{} // closed when the relay has ended
+}
+
+func (x *extension[Tx]) Check() error {
+	switch {
+	case x.store == nil:
+		return errors.New("outbox has no store; give Use one, such as bolt.New(db)")
+	case len(x.fills) == 0:
+		return errors.New("outbox has no event; give Use one for each that goes through it, by Emits")
+	}
+	return nil
+}
+
+// Prepare implements enoki.Preparer.
+func (x *extension[Tx]) Prepare(_ context.Context, scope *enoki.Scope) error {
+	for _, fill := range x.fills {
+		fill(scope.Client, x.store)
+	}
+	return nil
+}
+
+func (x *extension[Tx]) Start(ctx context.Context, scope *enoki.Scope) error {
+	ctx, x.stop = context.WithCancel(ctx)
+	r := &relay{source: x.store, broker: scope.Broker, log: scope.Logger}
+	x.relayed = make(chan struct{})
+	go func() {
+		defer close(x.relayed)
+		r.run(ctx)
+	}()
+	return nil
+}
+
+// Stop leaves what waits in the store; it is emitted at the next start.
+func (x *extension[Tx]) Stop(ctx context.Context) error {
+	x.stop()
+	select {
+	case <-x.relayed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (x *extension[Tx]) Describe() []string { return nil } // the events describe themselves
