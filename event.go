@@ -109,16 +109,27 @@ func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T)
 
 // emit encodes an event and hands it to the broker.
 func (c *Client) emit(ctx context.Context, source, event string, payload any) error {
+	m, err := c.EventMessage(ctx, source, event, payload)
+	if err != nil {
+		return err
+	}
+	ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
+	defer limit.end()
+	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
+}
+
+// EventMessage returns the message that an emit of the event would hand to the
+// broker, with all that ctx says of it. It is for extensions that keep events
+// before the broker gets them. The error has the code InvalidArgument.
+func (c *Client) EventMessage(ctx context.Context, source, event string, payload any) (*broker.Message, error) {
 	m, err := c.Message(ctx, payload)
 	if err == nil {
 		err = trailOf(ctx).emission.stamp(m)
 	}
 	if err != nil {
-		return Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+		return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 	}
-	ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
-	defer limit.end()
-	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
+	return m, nil
 }
 
 // insist emits again what may not have arrived because the link was lost, for

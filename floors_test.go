@@ -33,8 +33,9 @@ var floors = map[string]int{
 	"enokitest":  2,
 	"outbox":     2,
 
-	"outbox/bolt":     3,
-	"outbox/postgres": 3,
+	"outbox/outboxtest": 3,
+	"outbox/bolt":       3,
+	"outbox/postgres":   3,
 
 	".":                    1, // package enoki
 	"broker/amqp":          1,
@@ -72,6 +73,7 @@ var onlyImporters = map[string][]string{
 	"github.com/tinylib/msgp":           {"serializer"},
 	"github.com/spf13/cobra":            {"cmd/enoki"},
 	"github.com/redis/go-redis/v9":      {"examples/...", "test/..."},
+	"github.com/jackc/pgx/v5":           {"outbox/postgres", "test/..."}, // in outbox/postgres, its tests are programs that bring a driver
 	"go.etcd.io/bbolt":                  {"outbox/bolt", "examples/...", "test/..."},
 }
 
@@ -177,7 +179,7 @@ func brokenFloor(from, to string, floor int, inTest bool) string {
 		return "internal packages stand on the standard library alone"
 	case target == outside:
 		return "examples, tests and scripts are imported by nobody"
-	case inTest && (to == "broker/brokertest" || to == "broker/memory"):
+	case inTest && (to == "broker/brokertest" || to == "broker/memory" || to == "outbox/outboxtest"):
 		return "" // made for tests
 	case inTest && from == "broker/nats" && to == "broker/nats/embedded":
 		return "" // the server its tests talk to

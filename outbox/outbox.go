@@ -67,9 +67,9 @@ func Emits[Tx, T any](ev enoki.Event[T], emit *func(ctx context.Context, tx Tx, 
 }
 
 func put[Tx any](ctx context.Context, c *enoki.Client, s Store[Tx], tx Tx, source, event string, payload any) error {
-	m, err := c.Message(ctx, payload)
+	m, err := c.EventMessage(ctx, source, event, payload)
 	if err != nil {
-		return enoki.Errorf(enoki.InvalidArgument, "event %s.%s: %w", source, event, err)
+		return err
 	}
 	text, err := encode(m)
 	if err != nil {
