@@ -7,12 +7,13 @@ import (
 	"os"
 	"slices"
 
+	"github.com/enoki-go/enoki/bench/events"
 	"github.com/enoki-go/enoki/bench/harness"
 	"github.com/enoki-go/enoki/bench/rpc"
 )
 
 func main() {
-	groups := slices.Concat(rpc.Groups())
+	groups := slices.Concat(rpc.Groups(), events.Groups())
 	if err := harness.Main(groups, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
