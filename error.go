@@ -183,6 +183,8 @@ func CodeOf(err error) Code {
 		return NotDelivered
 	case errors.Is(err, broker.ErrClosed):
 		return Unavailable
+	case errors.Is(err, broker.ErrGone):
+		return NotFound
 	case errors.Is(err, context.DeadlineExceeded):
 		return DeadlineExceeded
 	case errors.Is(err, context.Canceled):

@@ -95,7 +95,7 @@ func (i *instance) joining() broker.Service {
 	about := i.service.instance()
 	about.ID, about.Started = uuid.New(), time.Now()
 	about.Host, _ = os.Hostname() // for people only
-	s := broker.Service{Instance: about, Workers: i.process.options.Workers}
+	s := broker.Service{Instance: about, Workers: i.process.options.Workers, Buried: i.buried}
 	if len(i.methods) > 0 {
 		s.Serve = i.serve
 	}
@@ -172,7 +172,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 func (i *instance) refuse(ctx context.Context, name string, form *Serializer, refused *Error) *broker.Message {
 	i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
 	out := answer(form, encodeFailure(refused))
-	out.Reject = refused.Message
+	out.Reject, out.RejectKind = refused.Message, string(refused.Code)
 	return out
 }
 
@@ -257,9 +257,9 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handle := i.around(sub.once(i.service.name))
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
-		payload, err := i.payload(sub, m)
+		payload, unread, err := i.payload(sub, m)
 		if err != nil {
-			outcome := sub.unread(err)
+			outcome := sub.unread(unread, err)
 			i.log.ErrorContext(ctx, "event cannot be read", "event", sub.source+"."+sub.event, "id", m.ID,
 				"kept as a dead letter", outcome.Verdict == broker.Reject, "error", err)
 			return outcome
@@ -285,17 +285,24 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	}
 }
 
-// payload decodes the payload of an event.
-func (i *instance) payload(sub *subscription, m *broker.Message) (reflect.Value, error) {
+// payload decodes the payload of an event. The kind says why it can't.
+func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
 	body, _, err := i.forms.read(m)
 	if err != nil {
-		return reflect.Value{}, err
+		return payload, broker.KindUnreadable, err
 	}
-	payload, err := sub.decode(body)
+	payload, err = sub.decode(body)
 	if err != nil {
-		return reflect.Value{}, fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
+		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
 	}
-	return payload, nil
+	return payload, "", nil
+}
+
+// buried tells the operator of a dead letter.
+func (i *instance) buried(l broker.DeadLetter) {
+	i.log.Error("dead letter kept", "letter", l.ID, "handler", l.Handler, "event", l.Source+"."+l.Event, "id", l.Message.ID,
+		"failure", l.Kind, "attempts", l.Attempts, "revived", l.Revived, "reason", l.Reason)
+	i.process.options.OnDeadLetter(l)
 }
 
 // tick runs a timer once.
@@ -321,7 +328,7 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 func (i *instance) scope() *Scope {
 	return &Scope{
 		Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress,
-		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode,
+		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
 	}
 }
 

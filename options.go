@@ -3,6 +3,8 @@ package enoki
 import (
 	"log/slog"
 	"time"
+
+	"github.com/enoki-go/enoki/broker"
 )
 
 // Options are the settings of Run and NewClient. A nil pointer and the zero
@@ -49,6 +51,11 @@ type Options struct {
 	// Default: none.
 	Accept []Serializer
 
+	// OnDeadLetter is told of each message that a service could not handle, once
+	// it is kept as a dead letter. It may be called concurrently and should
+	// not block. A line in the log says the same.
+	OnDeadLetter func(l broker.DeadLetter)
+
 	// OnReady is called once, when every service takes work.
 	OnReady func()
 }
@@ -75,6 +82,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.CallsTracked <= 0 {
 		out.CallsTracked = 10
+	}
+	if out.OnDeadLetter == nil {
+		out.OnDeadLetter = func(broker.DeadLetter) {}
 	}
 	if out.OnReady == nil {
 		out.OnReady = func() {}

@@ -156,6 +156,9 @@ type Scope struct {
 	// fn, or of ctx when it ended before there was a free worker.
 	Handle func(ctx context.Context, kind Kind, name string, fn func(ctx context.Context) error) error
 
+	// Buried logs and counts a dead letter; see broker.Service.
+	Buried func(l broker.DeadLetter)
+
 	// Decode decodes the body of a message into what v points to, in any of
 	// the forms that the service accepts.
 	Decode func(m *broker.Message, v any) error

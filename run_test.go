@@ -520,12 +520,12 @@ func TestFailedEventsAreTriedAgainAndThenKept(t *testing.T) {
 		}
 		reasons := map[string]string{}
 		for _, d := range dead {
-			reasons[d.Handler] = d.Reason
+			reasons[d.Handler] = fmt.Sprintf("%s after %d: %s", d.Kind, d.Attempts, d.Reason)
 			if string(d.Message.Body) != `"hi"` || d.Source != "comments" || d.Event != "posted" || d.Service != "push" {
 				t.Errorf("dead letter %+v", d)
 			}
 		}
-		for handler, want := range map[string]string{"on_posted": "attempt 3 of 3: down", "panics": "panic: no", "wrong_type": "want int, got string"} {
+		for handler, want := range map[string]string{"on_posted": "unknown after 3: down", "panics": "panic after 1: panic: no", "wrong_type": "wrong_type after 1: payload is not as declared: want int, got string"} {
 			if !strings.Contains(reasons[handler], want) {
 				t.Errorf("%s died of %q, want %q", handler, reasons[handler], want)
 			}

@@ -91,7 +91,8 @@ func Ephemeral() SubscribeOption {
 // Retry sets how often one event is tried at most, the first time included;
 // 1 is never again. The default is 5. Between attempts lies a delay that
 // doubles from 1 s to 5 min, with full jitter. An event whose last attempt
-// fails is kept as a dead letter.
+// fails is kept as a dead letter, and so is at once one whose handler panics or
+// returns an error that is [Permanent] or has the code InvalidArgument.
 func Retry(attempts int) SubscribeOption {
 	return func(s *subscription) {
 		s.onError, s.policies = retryOnError, append(s.policies, "Retry")
@@ -115,7 +116,8 @@ func Backoff(first, last time.Duration) SubscribeOption {
 // RequeueOnError has an event whose handler fails or panics delivered again at
 // once, to any instance, without limit: Nameko's requeue_on_error=True. One
 // that always fails keeps the service busy for ever; prefer Retry. An event
-// that cannot be decoded is kept as a dead letter all the same.
+// that cannot be decoded, or whose error is [Permanent], is kept as a dead
+// letter all the same.
 func RequeueOnError() SubscribeOption {
 	return func(s *subscription) { s.onError, s.policies = requeueOnError, append(s.policies, "RequeueOnError") }
 }
@@ -184,11 +186,11 @@ func (sub *subscription) joining(handle func(context.Context, *broker.Message) b
 
 // unread says what becomes of an event that can't be decoded: another try
 // would find the same.
-func (sub *subscription) unread(err error) broker.Settlement {
+func (sub *subscription) unread(kind string, err error) broker.Settlement {
 	if sub.onError == dropOnError {
 		return broker.Settlement{}
 	}
-	return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+	return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: kind}
 }
 
 // settle says what becomes of an event whose handler failed.
@@ -197,14 +199,12 @@ func (sub *subscription) settle(ctx context.Context, attempt int, err error) bro
 	switch {
 	case !panicked && ctx.Err() != nil: // stopped at once: no fault of the event
 		return broker.Settlement{Verdict: broker.HandBack}
-	case sub.onError == requeueOnError:
-		return broker.Settlement{Verdict: broker.HandBack}
 	case sub.onError == dropOnError:
 		return broker.Settlement{}
-	case panicked:
-		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
-	case attempt >= sub.attempts:
-		return broker.Settlement{Verdict: broker.Reject, Reason: fmt.Sprintf("attempt %d of %d: %v", attempt, sub.attempts, err)}
+	case sub.onError == requeueOnError && !isPermanent(err):
+		return broker.Settlement{Verdict: broker.HandBack}
+	case panicked, isPermanent(err), CodeOf(err) == InvalidArgument, attempt >= sub.attempts:
+		return broker.Settlement{Verdict: broker.Reject, Reason: textOf(err), Kind: kindOf(err)}
 	}
 	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
 }

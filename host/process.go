@@ -161,6 +161,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 		HTTPAddress: c.http, CallsTracked: c.tracked,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
+		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },
 		OnReady:        func() { p.reportReady(services) },
 	}
 }

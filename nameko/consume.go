@@ -77,6 +77,7 @@ func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
 	c.member, err = driver.Consume(ctx, amqp.Consumption{
 		Service: scope.Service, Queue: c.queue, Prefetch: c.prefetch,
 		Handle: func(ctx context.Context, m *Message) broker.Settlement { return c.handle(ctx, scope, m) },
+		Buried: scope.Buried,
 	})
 	return err
 }
@@ -96,7 +97,7 @@ func (c *consumer) handle(ctx context.Context, scope *enoki.Scope, m *Message) b
 	fn, err := c.handler(scope, m)
 	if err != nil {
 		log.ErrorContext(ctx, "message cannot be read and is kept as a dead letter", "error", err)
-		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error()}
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindUnreadable}
 	}
 	started := false
 	err = scope.Handle(enoki.WithMessage(ctx, &m.Message), enoki.KindMessage, c.name, func(ctx context.Context) error {

@@ -25,6 +25,7 @@ const maxNames = 1000
 //	enoki_called_total{service,method,kind,code}      calls made that have ended
 //	enoki_call_seconds{service,method,kind}           how long they took
 //	enoki_calling{service}                            how many wait now
+//	enoki_dead_letters_total{service,handler}         messages that were kept because they could not be handled
 //	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
 // and what the Go runtime and the operating system say of the process. Its
@@ -33,6 +34,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 	handled  side
 	called   side
+	dead     *prometheus.CounterVec
+	buried   *nameLimit // names in dead
 }
 
 // NewMetrics returns metrics that have counted nothing yet.
@@ -41,10 +44,14 @@ func NewMetrics() *Metrics {
 		registry: prometheus.NewRegistry(),
 		handled:  newSide("handled_total", "handle_seconds", "handling", "Handlers"),
 		called:   newSide("called_total", "call_seconds", "calling", "Calls made"),
+		dead: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "enoki", Name: "dead_letters_total",
+			Help: "Messages that could not be handled and are kept as dead letters."}, []string{"service", "handler"}),
+		buried: &nameLimit{max: maxNames, seen: map[name]bool{}},
 	}
 	m.registry.MustRegister(
 		m.handled.total, m.handled.seconds, m.handled.running,
 		m.called.total, m.called.seconds, m.called.running,
+		m.dead,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -69,6 +76,12 @@ func (m *Metrics) Handling(service, method, kind string) (ended func(code string
 // Calling notes that a call to service has started, like Handling.
 func (m *Metrics) Calling(service, method, kind string) (ended func(code string)) {
 	return m.called.start(service, method, kind)
+}
+
+// Buried notes that a message is kept as a dead letter of a handler.
+func (m *Metrics) Buried(service, handler string) {
+	n := m.buried.admit(name{service, handler})
+	m.dead.WithLabelValues(n.service, n.method).Inc()
 }
 
 // WatchReady adds the metric enoki_ready, which asks ready at every scrape.

@@ -13,6 +13,7 @@ func TestMetrics(t *testing.T) {
 	m := NewMetrics()
 	handled := m.Handling("push", "push", "rpc")
 	m.Calling("register", "check", "rpc")("not_found")
+	m.Buried("push", "on_posted")
 	m.WatchReady(func() bool { return true })
 
 	if got := testutil.ToFloat64(m.handled.running.WithLabelValues("push")); got != 1 {
@@ -30,6 +31,7 @@ func TestMetrics(t *testing.T) {
 		`enoki_called_total{code="not_found",kind="rpc",method="check",service="register"} 1`,
 		`enoki_call_seconds_count{kind="rpc",method="check",service="register"} 1`,
 		`enoki_calling{service="register"} 0`,
+		`enoki_dead_letters_total{handler="on_posted",service="push"} 1`,
 		"enoki_ready 1",
 		"go_goroutines ",
 		"process_start_time_seconds ",
@@ -44,6 +46,7 @@ func TestMetricsHaveGoodNames(t *testing.T) {
 	m := NewMetrics()
 	m.Handling("s", "m", "rpc")(OK)
 	m.Calling("s", "m", "rpc")(OK)
+	m.Buried("s", "h")
 	problems, err := testutil.GatherAndLint(m.Registry())
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
