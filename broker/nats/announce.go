@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -149,44 +150,38 @@ func (p *presence) hide() {
 	p.subs = []*natsgo.Subscription{}
 }
 
-// stats counts the calls of a member by method.
-type stats struct {
-	mu      sync.Mutex // guards methods
-	methods map[string]*methodStats
-}
+// stats counts the calls of a member by method. The map does not change.
+type stats map[string]*methodStats
 
 type methodStats struct {
-	calls int
-	time  time.Duration
+	calls atomic.Int64
+	took  atomic.Int64 // ns, of all calls together
 }
 
 // newStats has an entry for each declared method and none for what else
 // callers may name, whose number they could drive up.
-func newStats(methods []broker.Method) *stats {
-	s := &stats{methods: make(map[string]*methodStats, len(methods))}
+func newStats(methods []broker.Method) stats {
+	s := make(stats, len(methods))
 	for _, m := range methods {
-		s.methods[m.Name] = &methodStats{}
+		s[m.Name] = &methodStats{}
 	}
 	return s
 }
 
-func (s *stats) count(method string, took time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m, ok := s.methods[method]; ok {
-		m.calls++
-		m.time += took
+func (s stats) count(method string, took time.Duration) {
+	if m, ok := s[method]; ok {
+		m.calls.Add(1)
+		m.took.Add(int64(took))
 	}
 }
 
-func (s *stats) endpoints(service string) []*micro.EndpointStats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]*micro.EndpointStats, 0, len(s.methods))
-	for name, m := range s.methods {
-		e := &micro.EndpointStats{Name: name, Subject: callSubject(service, name), QueueGroup: queueGroup, NumRequests: m.calls, ProcessingTime: m.time}
-		if m.calls > 0 {
-			e.AverageProcessingTime = m.time / time.Duration(m.calls)
+func (s stats) endpoints(service string) []*micro.EndpointStats {
+	list := make([]*micro.EndpointStats, 0, len(s))
+	for name, m := range s {
+		calls, took := m.calls.Load(), time.Duration(m.took.Load())
+		e := &micro.EndpointStats{Name: name, Subject: callSubject(service, name), QueueGroup: queueGroup, NumRequests: int(calls), ProcessingTime: took}
+		if calls > 0 {
+			e.AverageProcessingTime = took / time.Duration(calls)
 		}
 		list = append(list, e)
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -57,7 +54,7 @@ func (d *Driver) readReply(service, method string, reply *natsgo.Msg) (*broker.M
 // service when ctx ends first.
 func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*natsgo.Msg, error) {
 	losses := d.link.losses.Load()
-	reply, err := d.request(ctx, msg, nil)
+	reply, err := d.request(ctx, msg, false)
 	if !errors.Is(err, errUnanswered) {
 		return reply, err
 	}
@@ -78,72 +75,19 @@ var (
 	errBroken = errors.New("the link was lost before the answer")
 )
 
-// request publishes msg and waits for one answer, until ctx ends or broken is
-// closed; msg.Reply then tells which request it was.
-func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, broken <-chan struct{}) (*natsgo.Msg, error) {
-	reply, answer := d.replies.expect()
-	defer d.replies.forget(reply)
-	msg.Reply = reply
+// request publishes msg and waits for one answer until ctx ends, or, if it is
+// onThisLink, until the link is lost; msg.Reply then tells which request it was.
+func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, onThisLink bool) (*natsgo.Msg, error) {
+	w := d.replies.expect(onThisLink)
+	defer d.replies.forget(w)
+	msg.Reply = d.replies.subject(w)
 	if err := d.publish(ctx, msg); err != nil {
 		return nil, err
 	}
 	select {
-	case got := <-answer:
-		return got, nil
-	case <-d.closed:
-		return nil, errClosed
-	case <-broken:
-		return nil, errBroken
+	case got := <-w.answer:
+		return got.msg, got.err
 	case <-ctx.Done():
 		return nil, errUnanswered
-	}
-}
-
-// replies hands each reply to the call that waits for it. One subscription
-// serves all calls of a link.
-type replies struct {
-	prefix string
-
-	mu      sync.Mutex // guards what follows
-	last    uint64
-	waiting map[string]chan *natsgo.Msg
-}
-
-func newReplies(nc *natsgo.Conn) (*replies, error) {
-	r := &replies{prefix: nc.NewInbox() + ".", waiting: make(map[string]chan *natsgo.Msg)}
-	sub, err := nc.Subscribe(r.prefix+"*", r.deliver)
-	if err != nil {
-		return nil, err
-	}
-	// There are no more replies than calls that wait, and handing one over
-	// takes no time: a limit could only lose some.
-	return r, sub.SetPendingLimits(-1, -1)
-}
-
-// expect returns a new reply subject and where its reply will come.
-func (r *replies) expect() (string, <-chan *natsgo.Msg) {
-	answer := make(chan *natsgo.Msg, 1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last++
-	key := strconv.FormatUint(r.last, 36)
-	r.waiting[key] = answer
-	return r.prefix + key, answer
-}
-
-func (r *replies) forget(reply string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.waiting, strings.TrimPrefix(reply, r.prefix))
-}
-
-// deliver drops a reply that nobody waits for any more, and any but the first.
-func (r *replies) deliver(msg *natsgo.Msg) {
-	r.mu.Lock()
-	answer := r.waiting[strings.TrimPrefix(msg.Subject, r.prefix)]
-	r.mu.Unlock()
-	select {
-	case answer <- msg: // never when answer is nil
-	default:
 	}
 }

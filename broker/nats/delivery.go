@@ -173,9 +173,7 @@ func (dv *delivery) send(word string) {
 		return
 	}
 	c := dv.consumer
-	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-	defer cancel()
-	if err := c.member.driver.publish(ctx, &natsgo.Msg{Subject: dv.msg.Reply, Data: []byte(word)}); err != nil {
+	if err := c.member.driver.publishWithin(settleTimeout, &natsgo.Msg{Subject: dv.msg.Reply, Data: []byte(word)}); err != nil {
 		c.member.driver.log.Warn("an event can't be settled; it will come again", "consumer", c.name, "sequence", dv.sequence, "error", err)
 	}
 }

@@ -73,6 +73,7 @@ func newDriver(c Config, link *link) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	link.endsRequests(replies)
 	return &Driver{
 		config: c, log: c.Logger, link: link, js: js, replies: replies,
 		streams: newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12)),
@@ -218,6 +219,7 @@ func (d *Driver) Close() error {
 		m.cutOff()
 	}
 	close(d.closed)
+	d.replies.close()
 	_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices
 	d.link.nc.Close()
 	d.tasks.Wait()
@@ -249,26 +251,49 @@ func (d *Driver) Stats() Stats {
 // until ctx ended.
 func (d *Driver) publish(ctx context.Context, msg *natsgo.Msg) error {
 	for {
-		err := d.link.nc.PublishMsg(msg)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrConnectionReconnecting):
-			if err := d.link.await(ctx, d.closed); errors.Is(err, broker.ErrClosed) {
-				return err
-			} else if err != nil {
-				return fmt.Errorf("%w: no link to %s: %w", broker.ErrNotDelivered, d.config.address(), err)
-			}
-		case errors.Is(err, natsgo.ErrConnectionClosed):
-			return errClosed
-		case errors.Is(err, natsgo.ErrMaxPayload):
-			return d.tooLarge(msg, d.link.nc.MaxPayload())
-		case errors.Is(err, natsgo.ErrBadSubject):
-			return fmt.Errorf("%w: %s: %w", broker.ErrNotDelivered, msg.Subject, err)
-		default: // broken while writing
-			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+		err := d.send(msg)
+		if !errors.Is(err, errDown) {
+			return err
+		}
+		if err := d.link.await(ctx, d.closed); errors.Is(err, broker.ErrClosed) {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: no link to %s: %w", broker.ErrNotDelivered, d.config.address(), err)
 		}
 	}
+}
+
+// publishWithin is publish for those who have no context: most messages need
+// none, and so no timer.
+func (d *Driver) publishWithin(patience time.Duration, msg *natsgo.Msg) error {
+	err := d.send(msg)
+	if !errors.Is(err, errDown) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return d.publish(ctx, msg)
+}
+
+// errDown: the link is down, and nothing was sent.
+var errDown = errors.New("the link is down")
+
+// send sends msg if the link is up.
+func (d *Driver) send(msg *natsgo.Msg) error {
+	err := d.link.nc.PublishMsg(msg)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrConnectionReconnecting):
+		return errDown
+	case errors.Is(err, natsgo.ErrConnectionClosed):
+		return errClosed
+	case errors.Is(err, natsgo.ErrMaxPayload):
+		return d.tooLarge(msg, d.link.nc.MaxPayload())
+	case errors.Is(err, natsgo.ErrBadSubject):
+		return fmt.Errorf("%w: %s: %w", broker.ErrNotDelivered, msg.Subject, err)
+	}
+	return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err) // broken while writing
 }
 
 func (d *Driver) tooLarge(msg *natsgo.Msg, limit int64) error {

@@ -65,7 +65,7 @@ func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 	lost := false
 	for try := 1; ; try++ {
 		once, cancel := context.WithTimeout(ctx, apiTimeout)
-		answer, err := d.request(once, msg, d.link.broken())
+		answer, err := d.request(once, msg, true)
 		cancel()
 		switch {
 		case errors.Is(err, errBroken):

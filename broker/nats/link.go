@@ -68,7 +68,7 @@ type link struct {
 	losses      atomic.Int64 // how often the link was lost
 	settles     atomic.Int64 // until when peers may be reconnecting, Unix ns
 	mu          sync.Mutex   // guards what follows
-	down        chan struct{}
+	replies     *replies     // of the driver, once it has some
 	lostAt      time.Time
 	lastDenial  error
 	denialWatch map[*context.CancelCauseFunc]struct{}
@@ -78,7 +78,6 @@ func newLink(log *slog.Logger) *link {
 	return &link{
 		log:         log,
 		reconnected: make(chan struct{}, 1),
-		down:        make(chan struct{}),
 		denialWatch: make(map[*context.CancelCauseFunc]struct{}),
 	}
 }
@@ -166,8 +165,9 @@ func (l *link) lost(err error) {
 	l.losses.Add(1)
 	l.settles.Store(time.Now().Add(time.Hour).UnixNano()) // until recovered says better
 	l.lostAt = time.Now()
-	close(l.down)
-	l.down = make(chan struct{})
+	if l.replies != nil {
+		l.replies.lost()
+	}
 	l.log.Warn("the link to NATS is lost; trying again for ever", "error", err)
 }
 
@@ -192,11 +192,11 @@ func (l *link) repair() {
 // have not recovered yet.
 func (l *link) settling() bool { return time.Now().UnixNano() < l.settles.Load() }
 
-// broken returns a channel that is closed when the link is lost next.
-func (l *link) broken() <-chan struct{} {
+// endsRequests has r told when the link is lost.
+func (l *link) endsRequests(r *replies) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.down
+	l.replies = r
 }
 
 // failed takes the errors that belong to no call.

@@ -40,13 +40,30 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 		header[typeHeader] = []string{m.ContentType}
 	}
 	if len(m.Context) > 0 {
-		text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
+		text, err := contextText(m)
 		if err != nil {
-			return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+			return nil, err
 		}
 		header[contextHeader] = []string{string(text)}
 	}
 	return &natsgo.Msg{Subject: subject, Header: header, Data: m.Body}, nil
+}
+
+func contextText(m *broker.Message) ([]byte, error) {
+	text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
+	if err != nil {
+		return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+	}
+	return text, nil
+}
+
+// answerTo makes the reply m to a request. It has no id: nobody looks for one.
+func answerTo(request *natsgo.Msg, m *broker.Message) *natsgo.Msg {
+	reply := &natsgo.Msg{Subject: request.Reply, Data: m.Body}
+	if m.ContentType != "" {
+		reply.Header = natsgo.Header{typeHeader: {m.ContentType}}
+	}
+	return reply
 }
 
 // decode reads a message. Context data that can't be read is of a foreign

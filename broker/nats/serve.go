@@ -43,7 +43,7 @@ type calls struct {
 	requests *natsgo.Subscription
 	cancels  *natsgo.Subscription
 	workers  *workers[*natsgo.Msg]
-	stats    *stats
+	stats    stats
 
 	leaving  chan struct{} // closed by stop
 	drained  chan struct{} // closed when no request will come any more
@@ -55,6 +55,7 @@ type calls struct {
 
 	mu        sync.Mutex // guards what follows
 	running   map[string]context.CancelFunc
+	ended     bool            // no handler has time left
 	cancelled map[string]bool // of calls that were not running
 	order     []string        // the keys of cancelled, oldest first
 }
@@ -71,6 +72,7 @@ func newCalls(m *member) (*calls, error) {
 	}
 	c.workers = newWorkers(m.service.Workers, c.serve)
 	c.others = sync.OnceValue(c.askForOthers)
+	context.AfterFunc(m.ctx, c.cutOff)
 	return c, c.subscribe()
 }
 
@@ -128,15 +130,16 @@ func (c *calls) serve(msg *natsgo.Msg) {
 }
 
 // begin returns the context of the handler of one call, ended already when the
-// caller has cancelled it before it was started.
+// caller has cancelled it before it was started. It is not made from that of
+// the member, where all workers would meet at one lock; end ends it instead.
 func (c *calls) begin(call string) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(c.member.ctx)
 	if call == "" { // cannot be cancelled
-		return ctx, cancel
+		return context.WithCancel(c.member.ctx)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cancelled[call] {
+	if c.ended || c.cancelled[call] {
 		cancel()
 	}
 	c.running[call] = cancel
@@ -144,6 +147,16 @@ func (c *calls) begin(call string) (context.Context, func()) {
 		c.mu.Lock()
 		delete(c.running, call)
 		c.mu.Unlock()
+		cancel()
+	}
+}
+
+// cutOff ends the contexts of the handlers that run, and of those to come.
+func (c *calls) cutOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	for _, cancel := range c.running {
 		cancel()
 	}
 }
@@ -173,19 +186,12 @@ func (c *calls) cancel(msg *natsgo.Msg) {
 // sent is told to the caller instead.
 func (c *calls) reply(msg *natsgo.Msg, m *broker.Message) {
 	d := c.member.driver
-	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
-	defer cancel()
-	reply, err := encode(msg.Reply, &broker.Message{ID: m.ID, ContentType: m.ContentType, Body: m.Body})
-	if err == nil {
-		err = d.publish(ctx, reply)
-	}
+	err := d.publishWithin(replyPatience, answerTo(msg, m))
 	if err == nil || errors.Is(err, broker.ErrClosed) {
 		return
 	}
 	d.log.Error("a reply can't be sent", "service", c.member.service.Name, "subject", msg.Subject, "error", err)
-	if ctx.Err() == nil {
-		_ = d.publish(ctx, &natsgo.Msg{Subject: msg.Reply, Header: natsgo.Header{errorHeader: []string{err.Error()}}})
-	}
+	_ = d.publishWithin(replyPatience, &natsgo.Msg{Subject: msg.Reply, Header: natsgo.Header{errorHeader: []string{err.Error()}}})
 }
 
 // reject keeps a call that can't be read, and that nobody is to be told of, as
@@ -226,9 +232,7 @@ func (c *calls) isLeaving() bool {
 // server tells the caller so.
 func (c *calls) handBack(msg *natsgo.Msg) {
 	again := &natsgo.Msg{Subject: msg.Subject, Reply: msg.Reply, Header: msg.Header, Data: msg.Data}
-	ctx, cancel := context.WithTimeout(context.Background(), replyPatience)
-	defer cancel()
-	if err := c.member.driver.publish(ctx, again); err != nil {
+	if err := c.member.driver.publishWithin(replyPatience, again); err != nil {
 		c.member.driver.log.Warn("a call can't be handed back; its caller waits in vain", "subject", msg.Subject, "error", err)
 	}
 }

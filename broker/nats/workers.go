@@ -5,64 +5,167 @@ import "sync"
 // workers are up to max goroutines that run one function for each job. They
 // are started when needed and stay for the next job: a new goroutine would
 // have to grow its stack again in every JSON decoder.
+//
+// Waking a goroutine costs more than a small job does. So one worker at most
+// is on its way to the jobs at any time, and wakes the next when it finds more
+// than it takes: short jobs that come in a burst are done by the few who are
+// awake, while a job that waits for something holds up none of the others.
 type workers[T any] struct {
-	max  int
-	run  func(T)
-	jobs chan T // unbuffered: what is not started stays where it can be handed back
+	max int
+	run func(T)
 
-	mu      sync.Mutex // guards started
+	mu      sync.Mutex // guards what follows
+	jobs    queue[T]   // taken, and to be started by workers that are free
+	busy    int        // workers that run a job
 	started int
+	idle    []*worker // who wait, the last one to begin at the end
+	waking  bool      // one is on its way to the jobs
+	ended   bool
+	wanted  int           // callers of do that wait for room
+	room    chan struct{} // tells one of them that there may be some
 	running sync.WaitGroup
 }
 
+// worker is one who may wait.
+type worker struct{ wake chan struct{} }
+
 func newWorkers[T any](max int, run func(T)) *workers[T] {
-	return &workers[T]{max: max, run: run, jobs: make(chan T)}
+	return &workers[T]{max: max, run: run, room: make(chan struct{}, 1)}
 }
 
 // do gives job to a worker, waiting until one is free. It returns false if
 // stop was closed before.
 func (w *workers[T]) do(job T, stop <-chan struct{}) bool {
-	select {
-	case w.jobs <- job:
-		return true
-	default:
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.busy+w.jobs.len() >= w.max {
+		w.wanted++
+		w.mu.Unlock()
+		stopped := false
+		select {
+		case <-w.room:
+		case <-stop:
+			stopped = true
+		}
+		w.mu.Lock()
+		w.wanted--
+		if stopped {
+			w.tellRoom() // in case that it was told to us
+			return false
+		}
 	}
-	if w.hire(job) {
-		return true
+	w.jobs.push(job)
+	w.wakeOne()
+	w.tellRoom()
+	return true
+}
+
+// tellRoom lets one go on who waits for room, if there is some. w.mu is held.
+func (w *workers[T]) tellRoom() {
+	if w.wanted == 0 || w.busy+w.jobs.len() >= w.max {
+		return
 	}
 	select {
-	case w.jobs <- job:
-		return true
-	case <-stop:
-		return false
+	case w.room <- struct{}{}:
+	default: // is told already
 	}
 }
 
-// hire starts another worker with job, unless there are enough.
-func (w *workers[T]) hire(job T) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.started == w.max {
-		return false
+// wakeOne sends a worker to the jobs unless one is on its way. w.mu is held.
+func (w *workers[T]) wakeOne() {
+	if w.waking {
+		return
 	}
-	w.started++
-	w.running.Go(func() {
-		w.run(job)
-		for job := range w.jobs {
-			w.run(job)
+	if last := len(w.idle) - 1; last >= 0 {
+		next := w.idle[last] // its stack is the warmest
+		w.idle = w.idle[:last]
+		w.waking = true
+		next.wake <- struct{}{}
+		return
+	}
+	if w.started < w.max {
+		w.started++
+		w.waking = true
+		w.running.Go(w.work)
+	}
+}
+
+// work is the life of a worker. It comes awake.
+func (w *workers[T]) work() {
+	self := &worker{wake: make(chan struct{}, 1)}
+	w.mu.Lock()
+	for {
+		w.waking = false
+		for w.jobs.len() > 0 {
+			w.runNext()
 		}
-	})
-	return true
+		if w.ended {
+			w.mu.Unlock()
+			return
+		}
+		w.idle = append(w.idle, self)
+		w.mu.Unlock()
+		<-self.wake
+		w.mu.Lock()
+	}
+}
+
+// runNext takes a job and runs it. w.mu is held, but not meanwhile.
+func (w *workers[T]) runNext() {
+	job := w.jobs.pop()
+	w.busy++
+	if w.jobs.len() > 0 {
+		w.wakeOne()
+	}
+	w.mu.Unlock()
+	w.run(job)
+	w.mu.Lock()
+	w.busy--
+	w.tellRoom()
 }
 
 // dismiss ends the workers once they have finished their jobs and returns a
 // channel that is closed then. No do may run or follow.
 func (w *workers[T]) dismiss() <-chan struct{} {
-	close(w.jobs)
-	idle := make(chan struct{})
+	w.mu.Lock()
+	w.ended = true
+	for _, idle := range w.idle {
+		idle.wake <- struct{}{}
+	}
+	w.idle = nil
+	w.mu.Unlock()
+	gone := make(chan struct{})
 	go func() {
 		w.running.Wait()
-		close(idle)
+		close(gone)
 	}()
-	return idle
+	return gone
+}
+
+// queue is first in, first out.
+type queue[T any] struct {
+	items []T
+	head  int // of items: the next to come out
+}
+
+func (q *queue[T]) len() int { return len(q.items) - q.head }
+
+func (q *queue[T]) push(item T) {
+	if q.head > 0 && len(q.items) == cap(q.items) { // room is at the front
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, item)
+}
+
+func (q *queue[T]) pop() T {
+	var none T
+	item := q.items[q.head]
+	q.items[q.head] = none
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return item
 }

@@ -163,8 +163,17 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// Parse reads what Append has written.
+// Parse reads what Append has written. Package json reads what
+// is not plain.
 func Parse(text string) (map[string]any, error) {
+	p := plainParser{rest: text}
+	if m, ok := p.object(0); ok && p.rest == "" {
+		return m, nil
+	}
+	return parseJSON(text)
+}
+
+func parseJSON(text string) (map[string]any, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var raw map[string]any

@@ -1,0 +1,119 @@
+package nats
+
+import (
+	"strconv"
+	"sync"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// replies hands each reply to the call that waits for it. One subscription
+// serves all calls of a link.
+type replies struct {
+	prefix string
+	spare  sync.Pool // of *waiter
+
+	mu      sync.Mutex // guards what follows
+	last    uint64
+	waiting map[uint64]*waiter
+	closed  bool
+}
+
+// waiter is a request that waits for its answer.
+type waiter struct {
+	number     uint64
+	onThisLink bool        // it ends when the link is lost
+	answer     chan answer // has room for one
+}
+
+// answer is the reply to a request, or why none will come.
+type answer struct {
+	msg *natsgo.Msg
+	err error
+}
+
+func newReplies(nc *natsgo.Conn) (*replies, error) {
+	r := &replies{prefix: nc.NewInbox() + ".", waiting: make(map[uint64]*waiter)}
+	r.spare.New = func() any { return &waiter{answer: make(chan answer, 1)} }
+	sub, err := nc.Subscribe(r.prefix+"*", r.deliver)
+	if err != nil {
+		return nil, err
+	}
+	// There are no more replies than calls that wait, and handing one over
+	// takes no time: a limit could only lose some.
+	return r, sub.SetPendingLimits(-1, -1)
+}
+
+// expect returns a waiter for a new request, to be forgotten after it.
+func (r *replies) expect(onThisLink bool) *waiter {
+	w := r.spare.Get().(*waiter)
+	w.onThisLink = onThisLink
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	w.number = r.last
+	r.waiting[w.number] = w
+	if r.closed {
+		w.end(answer{err: errClosed})
+	}
+	return w
+}
+
+// subject is where the answer for w has to go.
+func (r *replies) subject(w *waiter) string {
+	return r.prefix + strconv.FormatUint(w.number, 36)
+}
+
+func (r *replies) forget(w *waiter) {
+	r.mu.Lock()
+	delete(r.waiting, w.number)
+	r.mu.Unlock()
+	select {
+	case <-w.answer: // came too late
+	default:
+	}
+	r.spare.Put(w)
+}
+
+// end gives w its answer, unless it has one. replies.mu is held, so that no
+// answer comes after the waiter was forgotten.
+func (w *waiter) end(a answer) {
+	select {
+	case w.answer <- a:
+	default:
+	}
+}
+
+// deliver drops a reply that nobody waits for any more, and any but the first.
+func (r *replies) deliver(msg *natsgo.Msg) {
+	number, err := strconv.ParseUint(msg.Subject[len(r.prefix):], 36, 64)
+	if err != nil {
+		return // not one of ours
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.waiting[number]; w != nil {
+		w.end(answer{msg: msg})
+	}
+}
+
+// lost ends the requests that can't outlive the link.
+func (r *replies) lost() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.waiting {
+		if w.onThisLink {
+			w.end(answer{err: errBroken})
+		}
+	}
+}
+
+// close ends all requests, and those to come.
+func (r *replies) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, w := range r.waiting {
+		w.end(answer{err: errClosed})
+	}
+}
