@@ -37,7 +37,7 @@ rolling: ## move a service between Python and Go under load for ten minutes
 .PHONY: bench
 bench: ## measure Enoki against its peers, all cases (30 minutes); -h after ARGS= lists the flags
 	@scripts/install-test-servers
-	cd bench && go run . $(ARGS)
+	cd bench && go run . -profiles results/profiles $(ARGS)
 
 .PHONY: bench-quick
 bench-quick: ## the same with one size and 16 callers (5 minutes)

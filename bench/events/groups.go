@@ -9,6 +9,8 @@
 package events
 
 import (
+	"slices"
+
 	"github.com/enoki-go/enoki/bench/harness"
 )
 
@@ -25,14 +27,14 @@ func Groups() []harness.Group {
 		jetStream("events-nats-fast", "events over JetStream, synced every two minutes", harness.NATSFast),
 		{
 			Name: "events-embedded", About: "events over JetStream in the service's process, every write synced",
-			Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+			Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
 				{Name: "raw", About: "nats.go by hand", Serve: serveEmbedded, Dial: dialJetStream, Counted: true},
 				{Name: "enoki", About: "Enoki", Serve: serveEnokiEmbedded, Dial: dialEnoki, Counted: true},
 			},
 		},
 		{
 			Name: "events-rabbitmq", About: "events over RabbitMQ, persistent, confirmed, acknowledged",
-			Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+			Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
 				{Name: "raw", About: "amqp091-go by hand", Broker: harness.RabbitMQ, Serve: serveAMQP, Dial: dialAMQP, Counted: true},
 				{Name: "enoki", About: "Enoki", Broker: harness.RabbitMQ, Serve: serveEnoki, Dial: dialEnoki, Counted: true},
 				{Name: "watermill", About: "Watermill, 16 subscribers, a pool of 16 channels", Broker: harness.RabbitMQ, Serve: serveWatermillAMQP, Dial: dialWatermillAMQP, Counted: true},
@@ -43,10 +45,17 @@ func Groups() []harness.Group {
 
 func jetStream(name, about string, broker harness.Broker) harness.Group {
 	return harness.Group{
-		Name: name, About: about, Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+		Name: name, About: about, Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
 			{Name: "raw", About: "nats.go by hand", Broker: broker, Serve: serveJetStream, Dial: dialJetStream, Counted: true},
 			{Name: "enoki", About: "Enoki", Broker: broker, Serve: serveEnoki, Dial: dialEnoki, Counted: true},
 			{Name: "watermill", About: "Watermill, 16 subscribers", Broker: broker, Serve: serveWatermillNATS, Dial: dialWatermillNATS, Counted: true},
 		},
 	}
+}
+
+func goals() []harness.Goal {
+	return slices.Concat(
+		harness.Reach(0.85, "enoki", "raw", "rate", "CPU"),
+		harness.Reach(1.0, "enoki", "watermill", "rate", "CPU"),
+	)
 }

@@ -21,6 +21,17 @@ type Group struct {
 	Sizes   []int  // bytes of the document
 	Callers []int  // how many do the work at once
 	Cases   []Case
+	Longer  int // how many times longer its turns are; 0 is 1
+	Goals   []Goal
+}
+
+// Goal is what a case is to reach beside another one.
+type Goal struct {
+	Case    string  `json:"case"`
+	Against string  `json:"against"`
+	What    string  `json:"what"` // a name in Measures
+	Least   float64 `json:"least"`
+	Callers []int   `json:"callers,omitempty"` // with these only
 }
 
 // Case is one way to do the work of its group. It is run by two processes: the
@@ -89,4 +100,24 @@ func (c *Case) measuredWith(callers int) bool {
 
 func (c *Case) measuredAt(size int) bool {
 	return len(c.Sizes) == 0 || slices.Contains(c.Sizes, size)
+}
+
+// goals returns those that hold with a number of callers.
+func (g *Group) goals(callers int) []Goal {
+	var out []Goal
+	for _, goal := range g.Goals {
+		if len(goal.Callers) == 0 || slices.Contains(goal.Callers, callers) {
+			out = append(out, goal)
+		}
+	}
+	return out
+}
+
+// Reach makes a goal for each of the measures.
+func Reach(least float64, name, against string, measures ...string) []Goal {
+	var out []Goal
+	for _, what := range measures {
+		out = append(out, Goal{Case: name, Against: against, What: what, Least: least})
+	}
+	return out
 }

@@ -31,6 +31,9 @@ func median[T float64 | time.Duration](values []T) T {
 // Measure is a number that is taken of a turn, more being better.
 type Measure func(*Turn) float64
 
+// Measures are all of them, by the names that goals use.
+var Measures = map[string]Measure{"rate": Rate, "CPU": PerCPU, "own CPU": PerOwnCPU}
+
 // Rate is operations a second.
 func Rate(t *Turn) float64 { return float64(t.Calls) / t.Elapsed.Seconds() }
 

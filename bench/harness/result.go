@@ -23,6 +23,7 @@ type Series struct {
 	Base    string `json:"base"`
 	Size    int    `json:"size"`
 	Callers int    `json:"callers"`
+	Goals   []Goal `json:"goals,omitempty"`
 	Sets    []Set  `json:"sets"`
 }
 

@@ -131,7 +131,7 @@ func (r *runner) missing(name string, err error) {
 // lies between them, so that what the machine does meanwhile meets both sides
 // of each ratio: a base b, c base d, and backwards in every other round.
 func (r *runner) measure(callers int) error {
-	s := &Series{Group: r.group.Name, Base: r.group.Base, Size: r.size, Callers: callers}
+	s := &Series{Group: r.group.Name, Base: r.group.Base, Size: r.size, Callers: callers, Goals: r.group.goals(callers)}
 	r.result.Series = append(r.result.Series, s)
 	base, others := r.pairs[0], r.with(callers)
 	for _, p := range append([]*pair{base}, others...) {
@@ -170,7 +170,7 @@ func (r *runner) around(s *Series, round, callers int, base *pair, cases []*pair
 	}
 	var set Set
 	for _, p := range turns {
-		t, err := p.turn(order{Callers: callers, Time: r.plan.Turn})
+		t, err := p.turn(order{Callers: callers, Time: r.plan.Turn * time.Duration(max(r.group.Longer, 1))})
 		if err != nil {
 			return err
 		}

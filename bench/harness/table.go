@@ -13,6 +13,7 @@ func (r *Result) Table() string {
 	for _, s := range r.Series {
 		s.table(&b)
 	}
+	r.goals(&b)
 	if len(r.Missing) > 0 {
 		fmt.Fprintf(&b, "\nNot to be had:\n\n")
 	}
@@ -98,4 +99,30 @@ func short(ns float64) string {
 		return fmt.Sprintf("%.0f µs", ns/1e3)
 	}
 	return fmt.Sprintf("%.1f ms", ns/1e6)
+}
+
+const goalsHead = `
+**Goals**
+
+| work | case | to | by | at least | measured | |
+|---|---|---|---|---|---|---|
+`
+
+// goals tells which were reached.
+func (r *Result) goals(b *strings.Builder) {
+	head := goalsHead
+	for _, s := range r.Series {
+		for _, g := range s.Goals {
+			ratio := s.Against(g.Case, g.Against, Measures[g.What])
+			if ratio.Median == 0 {
+				continue // not measured in this run
+			}
+			verdict := "reached"
+			if ratio.Median < g.Least {
+				verdict = "**missed**"
+			}
+			fmt.Fprintf(b, "%s| %s | %s | %s | %s | %.2f | %s | %s |\n", head, s, g.Case, g.Against, g.What, g.Least, ratio, verdict)
+			head = ""
+		}
+	}
 }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/enoki-go/enoki/bench/document"
 	"github.com/enoki-go/enoki/bench/harness"
@@ -14,12 +15,14 @@ var (
 
 // Groups are the calls over NATS, beside what has no broker, and those over
 // RabbitMQ.
-func Groups() []harness.Group { return []harness.Group{overNATS(), overEmbedded(), overRabbitMQ()} }
+func Groups() []harness.Group {
+	return []harness.Group{overNATS(), overEmbedded(), overRabbitMQ(), besideNameko()}
+}
 
 func overNATS() harness.Group {
 	return harness.Group{
 		Name: "nats", About: "calls over a NATS server, and peers that need no broker",
-		Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+		Base: "raw", Sizes: sizes, Callers: callers, Goals: natsGoals(), Cases: []harness.Case{
 			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Broker: harness.NATS, Serve: serveNATS, Dial: dialNATS},
 			{Name: "enoki", About: "Enoki", Broker: harness.NATS, Serve: serveEnoki, Dial: dialEnoki},
 			{Name: "raw-serial", About: "raw, one request after the other", Broker: harness.NATS, Serve: serveNATSSerially, Dial: dialNATS},
@@ -36,9 +39,10 @@ func overNATS() harness.Group {
 func overEmbedded() harness.Group {
 	return harness.Group{
 		Name: "embedded", About: "calls over NATS with the server in the service's process",
-		Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+		Base: "raw", Sizes: sizes, Callers: callers, Goals: natsGoals(), Cases: []harness.Case{
 			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Serve: serveNATSEmbedded, Dial: dialNATS},
 			{Name: "enoki", About: "Enoki", Serve: serveEnokiEmbedded, Dial: dialEnoki},
+			{Name: "grpc", About: "gRPC unary, JSON codec", Serve: serveGRPC, Dial: dialGRPC},
 			{Name: "enoki-near", About: "Enoki, caller and service in one process", Dial: nearEnoki},
 		},
 	}
@@ -47,10 +51,24 @@ func overEmbedded() harness.Group {
 func overRabbitMQ() harness.Group {
 	return harness.Group{
 		Name: "rabbitmq", About: "calls over RabbitMQ",
-		Base: "raw", Sizes: sizes, Callers: callers, Cases: []harness.Case{
+		Base: "raw", Sizes: sizes, Callers: callers, Goals: rabbitGoals(), Cases: []harness.Case{
 			{Name: "raw", About: "amqp091-go by hand in Nameko's wire, with its guarantees", Broker: harness.RabbitMQ, Serve: serveAMQP, Dial: dialAMQP},
 			{Name: "enoki", About: "Enoki in Nameko's wire, with its guarantees", Broker: harness.RabbitMQ, Serve: serveEnoki, Dial: dialEnoki},
 			{Name: "raw-at-most-once", About: "amqp091-go by hand: automatic acks, transient, direct reply-to", Broker: harness.RabbitMQ, Serve: serveAtMostOnce, Dial: dialAtMostOnce},
+		},
+	}
+}
+
+// besideNameko are calls over RabbitMQ with the number of callers that Nameko
+// is measured with.
+func besideNameko() harness.Group {
+	return harness.Group{
+		Name: "nameko", About: "calls over RabbitMQ in Nameko's wire, with its guarantees",
+		Base: "raw", Sizes: []int{128}, Callers: []int{100}, Longer: 3, Goals: namekoGoals(), Cases: []harness.Case{
+			{Name: "raw", About: "amqp091-go by hand", Broker: harness.RabbitMQ, Serve: serveAMQP, Dial: dialAMQP},
+			{Name: "enoki", About: "Enoki", Broker: harness.RabbitMQ, Serve: serveEnoki, Dial: dialEnoki},
+			nameko("2.14.1"),
+			nameko("3.0.0rc11"),
 		},
 	}
 }
@@ -69,4 +87,31 @@ func sending(w *harness.Work, call func(ctx context.Context, d Document) (Docume
 		}
 		return document.Same(&sent, &got)
 	}, nil
+}
+
+func natsGoals() []harness.Goal {
+	return slices.Concat(
+		harness.Reach(1.0, "enoki", "raw", "rate", "CPU"),
+		harness.Reach(2, "enoki", "grpc", "rate", "CPU"),
+		harness.Reach(5, "enoki", "connect", "rate", "CPU"),
+	)
+}
+
+func rabbitGoals() []harness.Goal {
+	var out []harness.Goal
+	for _, what := range []string{"rate", "CPU"} {
+		out = append(out,
+			harness.Goal{Case: "enoki", Against: "raw", What: what, Least: 0.9, Callers: []int{1}},
+			harness.Goal{Case: "enoki", Against: "raw", What: what, Least: 1.0, Callers: []int{16, 128}},
+		)
+	}
+	return append(out, harness.Reach(1.4, "enoki-at-most-once", "enoki", "rate")...)
+}
+
+func namekoGoals() []harness.Goal {
+	var out []harness.Goal
+	for _, peer := range []string{"nameko-2.14.1", "nameko-3.0.0rc11"} {
+		out = slices.Concat(out, harness.Reach(10, "enoki", peer, "rate"), harness.Reach(15, "enoki", peer, "own CPU"))
+	}
+	return out
 }

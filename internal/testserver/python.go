@@ -3,36 +3,48 @@ package testserver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 )
 
-// Python returns the Python of a virtual environment with what a requirements
-// file lists. It is made at first use, from PyPI, and kept in the user's cache
-// directory under the name and a hash of what it was made from. Without Python
-// or PyPI the test is skipped.
+// Python is InstallPython for a test, which is skipped without Python or PyPI.
 func Python(t testing.TB, name, requirements string) string {
 	t.Helper()
+	program, err := InstallPython(name, requirements)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err != nil {
+		Skip(t, err.Error())
+	}
+	return program
+}
+
+// InstallPython returns the Python of a virtual environment with what a
+// requirements file lists. It is made at first use, from PyPI, and kept in the
+// user's cache directory under the name and a hash of what it was made from.
+func InstallPython(name, requirements string) (string, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		Skip(t, "python3 is not installed")
+		return "", err
 	}
 	dir, err := pythonDir(python, name, requirements)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	program := filepath.Join(dir, "bin", "python")
 	if _, err := os.Stat(program); err == nil {
-		return program
+		return program, nil
 	}
-	t.Logf("installing %s into %s", requirements, dir)
 	if err := makePython(python, dir, requirements); err != nil {
-		Skip(t, name+" can't be installed: "+err.Error())
+		return "", fmt.Errorf("%s can't be installed: %w", name, err)
 	}
-	return program
+	return program, nil
 }
 
 func pythonDir(python, name, requirements string) (string, error) {
