@@ -21,7 +21,8 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err := d.open(ctx); err != nil {
 		return nil, err
 	}
-	msg, err := publishing(req)
+	msg := publishing(req)
+	headers, err := headersOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if msg.Expiration, err = expiration(ctx); err != nil {
 		return nil, err
 	}
-	o := &outgoing{exchange: d.config.RPCExchange, key: service + "." + method, mandatory: true, msg: msg}
+	o := &outgoing{exchange: d.config.RPCExchange, key: service + "." + method, mandatory: true, quiet: true, msg: msg, headers: headers}
 	if err := d.publisher.submit(ctx, o); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if errors.Is(err, errNoRoute) {
 		return nil, fmt.Errorf("%w %q: it has no queue on the broker", broker.ErrUnknownService, service)
 	}
-	if err != nil && ctx.Err() != nil && o.state.Load() == sent {
+	if state := o.state.Load(); err != nil && ctx.Err() != nil && (state == sent || state == confirmed) {
 		d.goCancel(service, msg.CorrelationId)
 	}
 	return reply, err
@@ -59,16 +60,14 @@ var errClosedUnanswered = fmt.Errorf("%w before the reply came: %w", broker.ErrC
 // arrived, and then its reply still comes.
 func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broker.Message, error) {
 	var lost error // why the outcome of the request is not known
-	done := o.done
 	for {
 		select {
 		case reply := <-w.replies:
-			return message(reply), nil
-		case err := <-done:
-			done = nil
+			return message(&reply.Delivery), nil
+		case err := <-o.done:
 			if errors.Is(err, broker.ErrUnknownOutcome) {
 				lost = err
-			} else if err != nil {
+			} else {
 				return nil, err
 			}
 		case <-w.expired:
@@ -77,7 +76,7 @@ func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broke
 			}
 			return nil, fmt.Errorf("%w: the reply queue expired meanwhile", broker.ErrUnknownOutcome)
 		case <-ctx.Done():
-			return nil, d.unanswered(ctx, o, w, done != nil, lost)
+			return nil, d.unanswered(ctx, o, w, lost)
 		case <-d.ctx.Done():
 			return nil, cmp.Or(d.publisher.closed(o), errClosedUnanswered)
 		}
@@ -85,11 +84,11 @@ func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broke
 }
 
 // unanswered is the error of a call whose ctx has ended without a reply.
-func (d *Driver) unanswered(ctx context.Context, o *outgoing, w *waiter, unconfirmed bool, lost error) error {
+func (d *Driver) unanswered(ctx context.Context, o *outgoing, w *waiter, lost error) error {
 	switch {
 	case lost != nil:
 		return fmt.Errorf("%w: %w", lost, ctx.Err())
-	case unconfirmed:
+	case o.state.Load() != confirmed:
 		return cmp.Or(d.publisher.giveUp(ctx, o), ctx.Err()) // confirmed just now
 	case w.interrupted.Load(), d.replies.ready() != nil:
 		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())

@@ -26,97 +26,93 @@ var errNoRoute = fmt.Errorf("%w: no queue takes it (NO_ROUTE)", broker.ErrNotDel
 type confirming struct {
 	session *session
 	ch      *amqp091.Channel
+	lane    *lane
 	ended   chan struct{} // closed when the channel is gone and err is set
 	err     error
 
-	mu      sync.Mutex
-	pending []*outgoing // sent and unconfirmed, in the order of their tags
-	bytes   int         // of the bodies of pending
+	order sync.Mutex // held while a message gets its tag and is written
 
-	room chan struct{} // has an item when pending got shorter
+	mu      sync.Mutex
+	pending []*outgoing // sent, by their tags; nil once confirmed
+	first   uint64      // the tag of pending[0]
+	count   int         // of those that are not nil
+	bytes   int         // of their bodies
+	over    bool        // finish has settled what was pending
+
+	settled []*outgoing   // by the confirm at hand; of the goroutine that reads
+	room    chan struct{} // has an item when less is pending
 }
 
 func openConfirming(s *session) (*confirming, error) {
-	ch, err := s.conn.Channel()
+	ch, l, err := s.openLane()
 	if err != nil {
 		return nil, err
 	}
+	c := &confirming{session: s, ch: ch, lane: l, first: 1, ended: make(chan struct{}), room: make(chan struct{}, 1)}
+	l.bounce, l.confirm = c.returned, c.confirmed
 	if err := ch.Confirm(false); err != nil {
 		return nil, errors.Join(err, ch.Close())
 	}
-	c := &confirming{session: s, ch: ch, ended: make(chan struct{}), room: make(chan struct{}, 1)}
-	// Unbuffered: the library hands over one notification before it reads the
-	// next, so a return is seen before the confirm of the same message.
-	returns := ch.NotifyReturn(make(chan amqp091.Return))
-	confirms := ch.NotifyPublish(make(chan amqp091.Confirmation))
 	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	go c.watch(returns, confirms, closes)
-	return c, nil
-}
-
-// watch reads what the broker says until the channel ends.
-func (c *confirming) watch(returns <-chan amqp091.Return, confirms <-chan amqp091.Confirmation, closes <-chan *amqp091.Error) {
-	defer close(c.ended)
-	for {
-		select {
-		case r, ok := <-returns:
-			if !ok {
-				returns = nil // the others are closed too, or soon will be
-				continue
-			}
-			c.returned(&r)
-		case confirm, ok := <-confirms:
-			if !ok {
-				c.err = broker.ErrClosed
-				if err, ok := <-closes; ok {
-					c.err = err
-				}
-				return
-			}
-			c.confirmed(confirm.Ack)
+	go func() {
+		defer close(c.ended)
+		c.err = broker.ErrClosed
+		if err, ok := <-closes; ok { // closed with the channel
+			c.err = err
 		}
-	}
+	}()
+	return c, nil
 }
 
 // returned notes the return on the message it is about. The broker names no
 // tag in a return, only the message itself.
-func (c *confirming) returned(r *amqp091.Return) {
+func (c *confirming) returned(r *delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, o := range c.pending {
-		if o.mandatory && o.returned == nil && o.key == r.RoutingKey && o.exchange == r.Exchange &&
+		if o != nil && o.mandatory && !o.returned && o.key == r.RoutingKey && o.exchange == r.Exchange &&
 			o.msg.CorrelationId == r.CorrelationId && o.msg.MessageId == r.MessageId {
-			o.returned = r
+			o.returned = true
 			return
 		}
 	}
 }
 
-// confirmed settles the oldest message: the library puts confirms in the
-// order of the messages.
-func (c *confirming) confirmed(ack bool) {
+// confirmed settles the message with the tag, or all up to it.
+func (c *confirming) confirmed(tag uint64, multiple, ack bool) {
 	c.mu.Lock()
-	if len(c.pending) == 0 {
+	last := tag - c.first + 1 // in pending, and one more
+	if tag < c.first || last > uint64(len(c.pending)) {
 		c.mu.Unlock()
 		return
 	}
-	o := c.pending[0]
-	c.pending[0] = nil
-	c.pending = c.pending[1:]
-	c.bytes -= len(o.msg.Body)
+	from := last - 1
+	if multiple {
+		from = 0
+	}
+	for i := from; i < last; i++ {
+		if o := c.pending[i]; o != nil {
+			c.pending[i] = nil
+			c.count--
+			c.bytes -= len(o.msg.Body)
+			c.settled = append(c.settled, o)
+		}
+	}
+	done := 0
+	for done < len(c.pending) && c.pending[done] == nil {
+		done++
+	}
+	c.pending, c.first = c.pending[done:], c.first+uint64(done)
 	c.mu.Unlock()
 	select {
 	case c.room <- struct{}{}:
 	default:
 	}
-	switch {
-	case o.returned != nil:
-		o.done <- errNoRoute
-	case !ack:
-		o.done <- fmt.Errorf("%w: the broker could not take it (nack)", broker.ErrNotDelivered)
-	default:
-		o.done <- nil
+	for i, o := range c.settled {
+		o.confirmed(ack)
+		c.settled[i] = nil
 	}
+	c.settled = c.settled[:0]
 }
 
 // waitForRoom waits until the broker takes messages and the window has room,
@@ -143,38 +139,73 @@ func (c *confirming) waitForRoom(ctx context.Context) bool {
 	}
 }
 
-// fits counts no bytes of the next message, which is not known yet: the window
-// is at most one message larger than its bound.
 func (c *confirming) fits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.pending) < windowMessages && c.bytes < windowBytes
+	return c.hasRoom()
 }
 
-// send writes o. It returns false when the channel has ended before the broker
-// could have got all of o; otherwise watch or finish says what came of it.
+// hasRoom counts no bytes of the next message, which is not known yet: the
+// window is at most one message larger than its bound.
+func (c *confirming) hasRoom() bool { return c.count < windowMessages && c.bytes < windowBytes }
+
+// send writes o, and waits while much else is to be written. It returns false
+// when the channel has ended before the broker could have got anything of o;
+// otherwise the confirm or finish says what came of it.
 func (c *confirming) send(o *outgoing) bool {
-	o.returned = nil
+	for !c.try(o) {
+		if !c.lane.await() {
+			return false
+		}
+	}
+	return true
+}
+
+// try is send that never waits: it returns false, too, when there is too much
+// else to be written.
+func (c *confirming) try(o *outgoing) bool {
+	c.order.Lock()
+	defer c.order.Unlock()
 	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return false
+	}
+	o.returned = false
 	c.pending = append(c.pending, o) // before it is sent: the confirm may be fast
+	c.count++
 	c.bytes += len(o.msg.Body)
 	c.mu.Unlock()
-	err := c.ch.Publish(o.exchange, o.key, o.mandatory, false, o.msg)
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, amqp091.ErrClosed):
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.pending = c.pending[:len(c.pending)-1]
-		return false
-	default:
-		// Part of it may have been written. The library shuts the connection
-		// down then, but not for what it can't encode; either way the tags
-		// are no longer those of pending.
-		c.session.close()
+	if c.lane.publish(o) {
 		return true
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over { // finish takes only what it finds
+		c.pending = c.pending[:len(c.pending)-1]
+		c.count--
+		c.bytes -= len(o.msg.Body)
+	}
+	return false
+}
+
+// atOnce sends o if nothing has to be waited for: the broker takes messages,
+// the window has room, and little else is to be written.
+func (c *confirming) atOnce(o *outgoing) bool {
+	free, _ := c.session.unblocked()
+	select {
+	case <-free:
+	default:
+		return false
+	}
+	if !c.fits() || !o.state.CompareAndSwap(waiting, sent) {
+		return false
+	}
+	if c.try(o) {
+		return true
+	}
+	o.state.Store(waiting)
+	return false
 }
 
 // finish settles what was not confirmed when the channel ended, and returns
@@ -182,25 +213,28 @@ func (c *confirming) send(o *outgoing) bool {
 func (c *confirming) finish() (again []*outgoing) {
 	_ = c.ch.Close() // it may still be open when ctx has ended
 	<-c.ended
+	c.order.Lock() // whoever is sending sees the end first
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	culprit := c.culprit()
-	for i, o := range c.pending {
+	pending, culprit := c.pending, c.culprit()
+	c.pending, c.count, c.bytes, c.over = nil, 0, 0, true
+	c.mu.Unlock()
+	c.order.Unlock()
+	for i, o := range pending {
 		switch {
+		case o == nil: // confirmed
 		case culprit >= 0 && i == culprit:
-			o.done <- fmt.Errorf("%w: %w", broker.ErrNotDelivered, c.err)
+			o.end(fmt.Errorf("%w: %w", broker.ErrNotDelivered, c.err))
 		case culprit >= 0 && i > culprit:
 			o.state.Store(waiting) // the broker ignored what came after
 			again = append(again, o)
-		case o.returned != nil:
-			o.done <- errNoRoute
+		case o.returned:
+			o.end(errNoRoute)
 		case culprit >= 0 && o.repeatable:
 			again = append(again, o)
 		default:
-			o.done <- fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, c.err)
+			o.end(fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, c.err))
 		}
 	}
-	c.pending = nil
 	return again
 }
 
@@ -214,13 +248,13 @@ func (c *confirming) culprit() int {
 	switch refused.Code {
 	case amqp091.NotFound, amqp091.AccessRefused:
 		for i, o := range c.pending {
-			if strings.Contains(refused.Reason, "exchange '"+o.exchange+"'") {
+			if o != nil && strings.Contains(refused.Reason, "exchange '"+o.exchange+"'") {
 				return i
 			}
 		}
 	case amqp091.PreconditionFailed, amqp091.ContentTooLarge:
 		for i, o := range c.pending {
-			if strings.Contains(refused.Reason, "message size "+strconv.Itoa(len(o.msg.Body))+" ") {
+			if o != nil && strings.Contains(refused.Reason, "message size "+strconv.Itoa(len(o.msg.Body))+" ") {
 				return i
 			}
 		}

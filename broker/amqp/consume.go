@@ -82,7 +82,7 @@ func (m *member) consume(d *delivery, queueName string, handle func(context.Cont
 
 // received is the message as its sender published it, also after a retry.
 func received(d *delivery) *Received {
-	r := &Received{Message: *message(d.Delivery), Exchange: d.Exchange, RoutingKey: d.RoutingKey, ReplyTo: d.ReplyTo}
+	r := &Received{Message: *message(&d.Delivery), Exchange: d.Exchange, RoutingKey: d.RoutingKey, ReplyTo: d.ReplyTo}
 	if exchange, retried := d.Headers[headerExchange].(string); retried {
 		r.Exchange = exchange
 		r.RoutingKey, _ = d.Headers[headerRoutingKey].(string)

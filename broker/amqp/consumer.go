@@ -22,9 +22,9 @@ type work struct {
 	// before, if not nil, is called each time the consumer is attached again,
 	// before the queue is declared.
 	before func(*session) error
-	// handle settles one message. It runs in a goroutine of its own, at most
-	// prefetch of them at once, over all connections; if inline, it does not
-	// block and runs in the goroutine that reads.
+	// handle settles one message, at once or by delivery.later. At most
+	// prefetch of them run at once, over all connections; if inline, it does
+	// not block and runs in the goroutine that reads.
 	handle func(*delivery)
 	inline bool
 }
@@ -33,9 +33,9 @@ type work struct {
 // needs. It is ready only while the broker has confirmed it.
 type consumer struct {
 	work
-	link  *link
-	log   *slog.Logger
-	slots chan struct{} // one item for each handler that runs
+	link    *link
+	log     *slog.Logger
+	workers *workers // nil if inline
 
 	taking      context.Context // ends when no more messages are to be taken
 	stop        context.CancelFunc
@@ -50,31 +50,38 @@ type consumer struct {
 
 // attachment is the life of one consumer on one channel.
 type attachment struct {
-	ch         *amqp091.Channel
-	tag        string
-	deliveries <-chan amqp091.Delivery
-	since      time.Time
-	handlers   sync.WaitGroup
-	ended      chan struct{} // closed when no more can be settled on ch
-	err        error         // why, if not by us; read it after ended
+	ch        *amqp091.Channel
+	tag       string
+	consuming <-chan amqp091.Delivery // closed when the broker ends the consumer; the lane has the deliveries
+	since     time.Time
+	unsettled *tally
+	ended     chan struct{} // closed when no more can be settled on ch
+	err       error         // why, if not by us; read it after ended
 }
 
 // delivery is a message to be settled.
 type delivery struct {
-	*amqp091.Delivery
+	amqp091.Delivery
 	attachment *attachment
 	begun      time.Time // when its handler was started
+	later      bool      // its handler returns before it is settled, and then calls settled
 }
+
+// settled counts d as settled, in whatever way.
+func (d *delivery) settled() { d.attachment.unsettled.done() }
 
 // newConsumer returns a consumer that takes messages from when run is called
 // until ctx ends or stop is called.
 func newConsumer(ctx context.Context, l *link, log *slog.Logger, w work) *consumer {
 	c := &consumer{
 		work: w, link: l, log: log.With("queue", w.queue.name),
-		slots: make(chan struct{}, w.prefetch), finished: make(chan struct{}),
-		state: fmt.Errorf("%s has no consumer yet", w.queue), changed: make(chan struct{}),
+		finished: make(chan struct{}),
+		state:    fmt.Errorf("%s has no consumer yet", w.queue), changed: make(chan struct{}),
 	}
 	c.taking, c.stop = context.WithCancel(ctx)
+	if !w.inline {
+		c.workers = &workers{limit: w.prefetch, handle: c.start}
+	}
 	return c
 }
 
@@ -83,6 +90,9 @@ func newConsumer(ctx context.Context, l *link, log *slog.Logger, w work) *consum
 // them: what they have is given back.
 func (c *consumer) run(hard context.Context) {
 	defer close(c.finished)
+	if c.workers != nil {
+		defer c.workers.close()
+	}
 	defer c.attached.Wait()
 	defer c.stop()
 	var wait backoff
@@ -126,7 +136,7 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 			return nil, err
 		}
 	}
-	ch, err := s.conn.Channel()
+	ch, l, err := s.openLane()
 	if err != nil {
 		return nil, fmt.Errorf("%s: open a channel: %w", c.queue, err)
 	}
@@ -137,8 +147,9 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err), ch.Close())
 	}
-	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), ended: make(chan struct{})}
-	a.deliveries, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
+	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
+	l.deliver = func(d *delivery) { c.take(a, d) }
+	a.consuming, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
 	if err != nil {
 		_ = ch.Close()
 		return nil, explainDeclare(c.queue, err)
@@ -153,50 +164,55 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	return a, nil
 }
 
-// consume starts handlers until the broker ends the consumer or stop is
-// called. What it has then and did not start goes back to the queue.
+// consume waits until the broker ends the consumer or stop is called. What it
+// has then and did not start goes back to the queue.
 func (c *consumer) consume(a *attachment) {
-	for {
-		select {
-		case d, ok := <-a.deliveries:
-			if !ok {
-				return
+	select {
+	case <-a.consuming:
+	case <-c.taking.Done():
+		_ = a.ch.Cancel(a.tag, false) // fails on a closed channel only
+		if c.workers != nil {
+			for _, d := range c.workers.drain() {
+				c.giveBack(d)
 			}
-			c.start(a, &d)
-		case <-c.taking.Done():
-			a.giveBack()
-			return
 		}
 	}
 }
 
-// start runs the handler as soon as there is a slot. The prefetch bounds what
-// the broker sends on one channel; the slots count the handlers, too, that run
-// on after their connection was lost.
-func (c *consumer) start(a *attachment, d *amqp091.Delivery) {
-	if c.inline {
-		c.handle(&delivery{Delivery: d, attachment: a})
-		return
+// take gets a delivery from the goroutine that reads. The prefetch bounds what
+// the broker sends on one channel; the workers count the handlers, too, that
+// run on after their connection was lost.
+func (c *consumer) take(a *attachment, d *delivery) {
+	d.attachment = a
+	switch {
+	case c.inline:
+		c.handle(d)
+	case !a.unsettled.add():
+		// The broker delivers it again.
+	case c.taking.Err() != nil:
+		c.giveBack(d)
+	default:
+		c.workers.give(d)
 	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-a.ended:
-		return // the broker delivers it again
-	case <-c.taking.Done():
-		_ = d.Nack(false, true) // on a closed channel it has gone back already
-		return
-	}
-	a.handlers.Go(func() {
-		defer func() { <-c.slots }()
-		c.handle(&delivery{Delivery: d, attachment: a})
-	})
 }
 
-// giveBack cancels the consumer and hands back what was prefetched.
-func (a *attachment) giveBack() {
-	_ = a.ch.Cancel(a.tag, false) // fails on a closed channel only
-	for d := range a.deliveries { // closed by the cancel or with the channel
-		_ = d.Nack(false, true)
+func (c *consumer) giveBack(d *delivery) {
+	_ = d.Nack(false, true) // on a closed channel it has gone back already
+	d.settled()
+}
+
+// start runs the handler, unless the message is no longer ours.
+func (c *consumer) start(d *delivery) {
+	switch {
+	case d.attachment.isOver():
+		d.settled() // the broker delivers it again
+	case c.taking.Err() != nil:
+		c.giveBack(d)
+	default:
+		c.handle(d)
+		if !d.later {
+			d.settled()
+		}
 	}
 }
 
@@ -225,13 +241,8 @@ func (a *attachment) lost() error {
 // finish closes the channel when the handlers have settled their messages, or
 // at once when hard ends: then the broker takes the messages back.
 func (a *attachment) finish(hard context.Context) {
-	settled := make(chan struct{})
-	go func() {
-		defer close(settled)
-		a.handlers.Wait()
-	}()
 	select {
-	case <-settled:
+	case <-a.unsettled.wait():
 	case <-hard.Done():
 	}
 	_ = a.ch.Close() // it may be closed already

@@ -72,7 +72,7 @@ func (m *member) bury(d *delivery, queueName string, l broker.DeadLetter) {
 	l.Service, l.Attempts = m.service.Name, attemptOf(d.Headers)
 	l.First, l.Revived = firstOf(d), revivedOf(d.Headers)
 	l.Kind, l.Reason = cut(l.Kind, maxKind), cut(l.Reason, maxReason)
-	l.Message = message(d.Delivery)
+	l.Message = message(&d.Delivery)
 	msg := copyOf(d)
 	for header, value := range map[string]any{
 		headerID: l.ID, headerService: l.Service, headerHandler: l.Handler, headerSource: l.Source, headerEvent: l.Event,
@@ -111,7 +111,7 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 	if err := d.declare(ctx, dead); err != nil {
 		return err
 	}
-	ch, err := s.conn.Channel()
+	ch, err := s.open()
 	if err != nil {
 		return fmt.Errorf("read dead letters: %w", err)
 	}
@@ -148,7 +148,7 @@ func (d *Driver) lockDead(ctx context.Context) (s *session, unlock func(), err e
 		if s, err = d.consuming.await(ctx); err != nil {
 			return nil, nil, err
 		}
-		ch, err := s.conn.Channel()
+		ch, err := s.open()
 		if err != nil {
 			return nil, nil, fmt.Errorf("read dead letters: %w", err)
 		}
@@ -283,7 +283,7 @@ func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.D
 // call by its exchange, for who serves it reads the method from the routing
 // key.
 func revive(d *amqp091.Delivery, l *broker.DeadLetter) (*outgoing, error) {
-	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, msg: copyOf(&delivery{Delivery: d})}
+	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, msg: copyOf(&delivery{Delivery: *d})}
 	if o.key == "" {
 		o.exchange, o.key = textOf(d, headerExchange), textOf(d, headerRoutingKey)
 	}

@@ -209,7 +209,7 @@ func (d *Driver) declare(ctx context.Context, t topology) error {
 	if s.declared(keyOf(t)) {
 		return nil
 	}
-	ch, err := s.conn.Channel()
+	ch, err := s.open()
 	if err != nil {
 		return fmt.Errorf("declare %s: %w", t, err)
 	}

@@ -23,20 +23,21 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	msg, err := publishing(m)
+	msg := publishing(m)
+	headers, err := headersOf(m)
 	if err != nil {
 		return err
 	}
 	msg.MessageId = orNew(m.ID)
 	ex := d.eventsOf(source)
 	if n := steps(m.Due); n > 0 {
-		return d.emitLater(ctx, ex, event, n, msg)
+		return d.emitLater(ctx, ex, event, n, msg, headers)
 	}
 	for range 2 {
 		if err = d.declare(ctx, ex); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
-		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, msg: msg})
+		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, msg: msg, headers: headers})
 		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {
 			return err
 		}
@@ -48,21 +49,25 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 // publishing turns m into what all kinds of messages have in common on the
 // wire. Priority 0 and an empty headers table, which Nameko sends, are the
 // defaults of receivers; the client library leaves them out.
-func publishing(m *broker.Message) (amqp091.Publishing, error) {
-	headers, err := headersOf(m.Context)
-	if err == nil {
-		err = checkHeaders(headers, maxContext)
-	}
-	if err != nil {
-		return amqp091.Publishing{}, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
-	}
+func publishing(m *broker.Message) amqp091.Publishing {
 	return amqp091.Publishing{
-		Headers:         headers,
 		ContentType:     m.ContentType,
 		ContentEncoding: encodingOf(m.ContentType),
 		DeliveryMode:    amqp091.Persistent,
 		Body:            m.Body,
-	}, nil
+	}
+}
+
+// headersOf returns the context data of m as they are written.
+func headersOf(m *broker.Message) ([]byte, error) {
+	headers, err := appendContext(make([]byte, 0, 512), m.Context)
+	if err == nil {
+		err = checkSize(headers, maxContext)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	return headers, nil
 }
 
 // jsonType is the one content type that every Nameko service accepts, without

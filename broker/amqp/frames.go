@@ -1,12 +1,8 @@
 package amqp
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
-	"io"
-	"log/slog"
-	"net"
 )
 
 // The client library ends the connection for a header that it can't decode,
@@ -31,88 +27,6 @@ const (
 	flagContentEncoding = 0x4000
 	flagHeaders         = 0x2000
 )
-
-// readable is a connection whose incoming headers the client library can
-// decode. Like the library it has one reader.
-type readable struct {
-	net.Conn
-	log    *slog.Logger
-	in     *bufio.Reader
-	pass   int    // bytes of the frame at hand to be handed on as they are
-	header []byte // what is left of a header frame that was looked at
-}
-
-func newReadable(conn net.Conn, log *slog.Logger) *readable {
-	return &readable{Conn: conn, log: log, in: bufio.NewReaderSize(conn, 64<<10)}
-}
-
-// Read fills p with all that has arrived, and waits only for the first byte.
-func (r *readable) Read(p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		switch {
-		case len(r.header) > 0:
-			k := copy(p[n:], r.header)
-			r.header = r.header[k:]
-			n += k
-		case n > 0 && !r.arrived():
-			return n, nil
-		case r.pass > 0:
-			k, err := r.in.Read(p[n:min(len(p), n+r.pass)])
-			r.pass -= k
-			n += k
-			if err != nil {
-				return n, err
-			}
-		default:
-			if err := r.nextFrame(); err != nil {
-				return n, err
-			}
-		}
-	}
-	return n, nil
-}
-
-// arrived tells whether the next step of Read needs no more from the network.
-func (r *readable) arrived() bool {
-	if r.pass > 0 {
-		return r.in.Buffered() > 0
-	}
-	if r.in.Buffered() < frameHead {
-		return false
-	}
-	head, _ := r.in.Peek(frameHead) // it is in the buffer
-	return head[0] != frameHeader || r.in.Buffered() >= frameLength(head)
-}
-
-func frameLength(head []byte) int {
-	return frameHead + int(binary.BigEndian.Uint32(head[3:])) + 1
-}
-
-// nextFrame looks at the next frame, and reads it if it has properties.
-func (r *readable) nextFrame() error {
-	head, err := r.in.Peek(frameHead)
-	if err != nil {
-		return err
-	}
-	length := frameLength(head)
-	if head[0] != frameHeader {
-		r.pass = length
-		return nil
-	}
-	frame, err := io.ReadAll(io.LimitReader(r.in, int64(length)))
-	if err == nil && len(frame) < length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	var whole bool
-	if r.header, whole = readableHeader(frame); !whole {
-		r.log.Warn("the headers of a message can't be decoded and are left out")
-	}
-	return nil
-}
 
 // readableHeader returns the frame with headers that the library can decode:
 // the type of a value is replaced by that of the same value, or the headers

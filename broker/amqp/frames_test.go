@@ -150,13 +150,13 @@ func TestReadableStream(t *testing.T) {
 		"half by half":  iotest.HalfReader(strings.NewReader(in)),
 		"data with EOF": iotest.DataErrReader(strings.NewReader(in)),
 	} {
-		got, err := io.ReadAll(iotest.OneByteReader(newReadable(conn{r: r}, slog.New(slog.DiscardHandler))))
+		got, err := io.ReadAll(iotest.OneByteReader(newStream(conn{r: r}, slog.New(slog.DiscardHandler))))
 		if string(got) != want || err != nil {
 			t.Errorf("%s: got %q and error %v, want %q", what, got, err, want)
 		}
 	}
 	cut := in[:len(in)-40]
-	if _, err := io.ReadAll(newReadable(conn{r: iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(cut)))}, slog.New(slog.DiscardHandler))); !errors.Is(err, iotest.ErrTimeout) {
+	if _, err := io.ReadAll(newStream(conn{r: iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(cut)))}, slog.New(slog.DiscardHandler))); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("a network that fails: got %v, want its error", err)
 	}
 }

@@ -15,23 +15,6 @@ const (
 	ownPrefix     = "enoki-"  // of this driver's own headers, never context data
 )
 
-// headersOf turns context data into headers: each key gets Nameko's prefix, a
-// nil value is left out.
-func headersOf(context map[string]any) (amqp091.Table, error) {
-	headers := make(amqp091.Table, len(context)+4)
-	for k, v := range context {
-		if v == nil {
-			continue
-		}
-		field, err := fieldOf(v, 0)
-		if err != nil {
-			return nil, fmt.Errorf("context data %q: %w", k, err)
-		}
-		headers[contextPrefix+k] = field
-	}
-	return headers, nil
-}
-
 // fieldOf turns a value into what the client library encodes as py-amqp does:
 // an int takes 32 bits if they suffice and else 64.
 func fieldOf(v any, depth int) (any, error) {

@@ -110,16 +110,20 @@ func (l ladder) headers(h amqp091.Table, n uint64) {
 }
 
 // emitLater sends an event down the ladder of n steps.
-func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg amqp091.Publishing) error {
+func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg amqp091.Publishing, headers []byte) error {
 	l := ladder{top: bits.Len64(n) - 1, events: events}
-	l.headers(msg.Headers, n)
-	var err error
+	way := amqp091.Table{}
+	l.headers(way, n)
+	headers, err := appendTable(headers, way, 0)
+	if err != nil {
+		return err
+	}
 	for range 2 {
 		if err = d.declare(ctx, l); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
 		// Mandatory: a message that no queue takes would be lost.
-		err = d.publisher.publish(ctx, &outgoing{exchange: level(l.top).name, key: event, mandatory: true, repeatable: true, msg: msg})
+		err = d.publisher.publish(ctx, &outgoing{exchange: level(l.top).name, key: event, mandatory: true, repeatable: true, msg: msg, headers: headers})
 		refused, ok := errors.AsType[*amqp091.Error](err)
 		if !errors.Is(err, errNoRoute) && !(ok && refused.Code == amqp091.NotFound) {
 			return err

@@ -56,10 +56,13 @@ type link struct {
 
 // session is the life of one connection.
 type session struct {
-	conn  *amqp091.Connection
-	since time.Time
-	ended chan struct{} // closed when the connection is gone
-	err   error         // why; read it after ended
+	conn   *amqp091.Connection
+	stream *stream
+	since  time.Time
+	ended  chan struct{} // closed when the connection is gone
+	err    error         // why; read it after ended
+
+	opening sync.Mutex // held while a channel is opened, so that openLane knows its number
 
 	mu    sync.Mutex
 	known map[string]bool // what was declared
@@ -262,7 +265,8 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 	}
 	// The library's handshake knows no context.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
-	conn, err := amqp091.Open(newReadable(socket, l.log), amqp091.Config{
+	stream := newStream(socket, l.log)
+	conn, err := amqp091.Open(stream, amqp091.Config{
 		SASL:       l.address.sasl,
 		Vhost:      l.address.vhost,
 		Heartbeat:  cmp.Or(l.address.heartbeat, l.config.Heartbeat),
@@ -276,10 +280,10 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		err = fmt.Errorf("handshake with %s: %w", l.address.host, ctx.Err())
 	}
 	if err != nil {
-		_ = socket.Close()
+		_ = stream.Close()
 		return nil, l.explain(err)
 	}
-	return newSession(conn), nil
+	return newSession(conn, stream), nil
 }
 
 // explain names user and vhost where the broker refused one of them, and
@@ -308,10 +312,10 @@ func (l *link) explain(err error) error {
 	return err
 }
 
-func newSession(conn *amqp091.Connection) *session {
+func newSession(conn *amqp091.Connection, stream *stream) *session {
 	free := make(chan struct{})
 	close(free)
-	s := &session{conn: conn, since: time.Now(), ended: make(chan struct{}), known: map[string]bool{}, free: free}
+	s := &session{conn: conn, stream: stream, since: time.Now(), ended: make(chan struct{}), known: map[string]bool{}, free: free}
 	closes := conn.NotifyClose(make(chan *amqp091.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp091.Blocking, 16))
 	go func() {
@@ -325,6 +329,24 @@ func newSession(conn *amqp091.Connection) *session {
 		}
 	}()
 	return s
+}
+
+// open opens a channel for the library alone.
+func (s *session) open() (*amqp091.Channel, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	return s.conn.Channel()
+}
+
+// openLane opens a channel whose messages go by a lane.
+func (s *session) openLane() (*amqp091.Channel, *lane, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return nil, nil, err
+	}
+	return ch, s.stream.open(), nil
 }
 
 func (s *session) setAlarm(b amqp091.Blocking) {

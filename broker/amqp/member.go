@@ -193,7 +193,7 @@ func (m *member) serve(d *delivery) {
 	}
 	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
-	reply := m.service.Serve(ctx, method, message(d.Delivery))
+	reply := m.service.Serve(ctx, method, message(&d.Delivery))
 	switch {
 	case m.hard.Err() != nil:
 		// The request is another instance's by now, and so is the reply.
@@ -209,10 +209,11 @@ func (m *member) serve(d *delivery) {
 }
 
 // reply publishes the reply as Nameko does: without context, to the exchange
-// of the requests. It has the request's content type unless it has its own.
+// of the requests. It has the request's content type unless it has its own. It
+// does not wait for the confirm, which settles the request.
 func (m *member) reply(d *delivery, reply *broker.Message) {
 	contentType := cmp.Or(reply.ContentType, d.ContentType)
-	err := m.publish(d, &outgoing{
+	o := &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
 		msg: amqp091.Publishing{
 			ContentType:     contentType,
@@ -221,11 +222,33 @@ func (m *member) reply(d *delivery, reply *broker.Message) {
 			CorrelationId:   d.CorrelationId,
 			Body:            reply.Body,
 		},
-	})
-	if errors.Is(err, errUnsettled) {
+	}
+	o.ended = func(err error) { m.replied(d, o, err) }
+	d.later = true
+	if err := m.driver.publisher.submit(m.hard, o); err != nil {
+		m.replied(d, o, err)
+	}
+}
+
+// replied settles a request once the outcome of its reply is known. It does
+// not block.
+func (m *member) replied(d *delivery, o *outgoing, err error) {
+	if err != nil && m.maySucceed(d, err) {
+		go func() {
+			m.settleReplied(d, m.publish(d, o))
+		}()
 		return
 	}
-	if err != nil {
+	m.settleReplied(d, err)
+}
+
+func (m *member) settleReplied(d *delivery, err error) {
+	defer d.settled()
+	switch {
+	case err == nil:
+	case m.hard.Err() != nil, errors.Is(err, errUnsettled), errors.Is(err, broker.ErrClosed):
+		return // the request is another instance's by now
+	default:
 		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.RoutingKey, "error", err)
 	}
 	_ = d.Ack(false) // on a closed channel the request comes again

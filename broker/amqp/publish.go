@@ -70,10 +70,8 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 	if err := p.Check(); err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}
-	msg, err := p.properties()
-	if err != nil {
-		return err
-	}
+	msg := p.properties()
+	var err error
 	for range 2 {
 		if err := d.Declare(ctx, p.Declare...); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
@@ -92,15 +90,14 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 }
 
 // properties returns the message as it goes on the wire.
-func (p *Publishing) properties() (amqp091.Publishing, error) {
-	msg, err := publishing(p.Message)
-	if err != nil {
-		return msg, err
-	}
-	headers, _ := arguments(p.Headers) // checked
-	if headers != nil {
-		maps.Copy(headers, msg.Headers)
-		msg.Headers = headers
+func (p *Publishing) properties() amqp091.Publishing {
+	msg := publishing(p.Message)
+	msg.Headers = make(amqp091.Table, len(p.Headers)+len(p.Message.Context)+1)
+	maps.Copy(msg.Headers, p.Headers)
+	for k, v := range p.Message.Context {
+		if v != nil {
+			msg.Headers[contextPrefix+k] = v
+		}
 	}
 	if p.Compression != "" {
 		msg.Body = deflate(msg.Body)
@@ -117,5 +114,5 @@ func (p *Publishing) properties() (amqp091.Publishing, error) {
 	msg.MessageId = orNew(p.Message.ID)
 	msg.CorrelationId, msg.ReplyTo = p.CorrelationID, p.ReplyTo
 	msg.Type, msg.AppId, msg.Timestamp = p.Type, p.AppID, p.Timestamp
-	return msg, nil
+	return msg
 }

@@ -34,16 +34,22 @@ type outgoing struct {
 	mandatory     bool
 	repeatable    bool // may reach the broker twice
 	msg           amqp091.Publishing
+	headers       []byte // msg.Headers as they are written; made by check unless given
 
-	state atomic.Int32
-	done  chan error // gets the outcome once; nil means confirmed
+	// ended, if not nil, is called once with the outcome; nil means confirmed.
+	// It must not block. Otherwise the outcome goes to done, but a nil one does
+	// not if quiet is set.
+	ended func(error)
+	quiet bool
 
-	returned *amqp091.Return // set by the goroutine that reads confirms
+	state    atomic.Int32
+	done     chan error
+	returned bool // guarded by the mu of its channel
 }
 
 // copy returns the same message to be sent once more.
 func (o *outgoing) copy() *outgoing {
-	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, msg: o.msg}
+	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, msg: o.msg, headers: o.headers}
 }
 
 // The states of an outgoing message.
@@ -51,20 +57,44 @@ const (
 	waiting   int32 = iota // for the writer
 	sent                   // or at least begun
 	abandoned              // by its caller, before it was sent
+	confirmed              // by the broker
 )
 
-// publisher sends messages over one channel with publisher confirms. One
-// goroutine writes: when the broker blocks the connection, that one hangs and
-// the callers can still give up at their deadlines.
-type publisher struct {
-	link  *link
-	log   *slog.Logger
-	queue chan *outgoing
-	again []*outgoing   // to be sent first; touched by run only
-	gone  chan struct{} // closed when run has returned
+// confirmed ends o with what the broker says.
+func (o *outgoing) confirmed(ack bool) {
+	switch {
+	case o.returned:
+		o.end(errNoRoute)
+	case !ack:
+		o.end(fmt.Errorf("%w: the broker could not take it (nack)", broker.ErrNotDelivered))
+	default:
+		o.state.Store(confirmed)
+		o.end(nil)
+	}
+}
 
+func (o *outgoing) end(err error) {
+	switch {
+	case o.ended != nil:
+		o.ended(err)
+	case err != nil || !o.quiet:
+		o.done <- err
+	}
+}
+
+// publisher sends messages over one channel with publisher confirms. A message
+// that need not wait is sent at once; the others wait for one goroutine, so
+// that their callers can give up at their deadlines.
+type publisher struct {
+	link   *link
+	log    *slog.Logger
+	queue  chan *outgoing
+	queued atomic.Int64  // how many are in queue or about to be
+	again  []*outgoing   // to be sent first; touched by run only
+	gone   chan struct{} // closed when run has returned
+
+	channel atomic.Pointer[confirming] // nil while there is none
 	mu      sync.Mutex
-	channel *confirming   // nil while there is none
 	changed chan struct{} // closed when channel changes
 }
 
@@ -96,14 +126,44 @@ func (p *publisher) submit(ctx context.Context, o *outgoing) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	o.done = make(chan error, 1)
+	if o.ended == nil {
+		o.done = make(chan error, 1)
+	}
+	if p.queued.Load() == 0 {
+		if ch := p.channel.Load(); ch != nil && ch.atOnce(o) {
+			return nil
+		}
+	}
+	p.queued.Add(1)
 	select {
 	case p.queue <- o:
+		select {
+		case <-p.gone:
+			p.drain()
+		default:
+		}
 		return nil
 	case <-ctx.Done():
+		p.queued.Add(-1)
 		return p.notSent(ctx)
 	case <-p.gone:
+		p.queued.Add(-1)
 		return broker.ErrClosed
+	}
+}
+
+// drain ends what waits in the queue of a publisher that is gone.
+func (p *publisher) drain() {
+	for {
+		select {
+		case o := <-p.queue:
+			p.queued.Add(-1)
+			if o.state.CompareAndSwap(waiting, abandoned) {
+				o.end(broker.ErrClosed)
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -170,70 +230,46 @@ func (o *outgoing) check() error {
 	if n := len(o.msg.Body); n > maxMessage {
 		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrNotDelivered, n, maxMessage)
 	}
-	for name, s := range map[string]string{
-		"exchange": o.exchange, "routing key": o.key, "correlation id": o.msg.CorrelationId,
-		"reply_to": o.msg.ReplyTo, "message id": o.msg.MessageId, "content type": o.msg.ContentType,
-		"content encoding": o.msg.ContentEncoding, "type": o.msg.Type, "app id": o.msg.AppId,
+	for _, property := range [...]struct{ name, text string }{
+		{"exchange", o.exchange}, {"routing key", o.key}, {"correlation id", o.msg.CorrelationId},
+		{"reply_to", o.msg.ReplyTo}, {"message id", o.msg.MessageId}, {"content type", o.msg.ContentType},
+		{"content encoding", o.msg.ContentEncoding}, {"type", o.msg.Type}, {"app id", o.msg.AppId}, {"expiration", o.msg.Expiration},
 	} {
-		if len(s) > maxShortString {
-			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q", broker.ErrNotDelivered, name, len(s), maxShortString, s)
+		if len(property.text) > maxShortString {
+			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q",
+				broker.ErrNotDelivered, property.name, len(property.text), maxShortString, property.text)
 		}
 	}
-	if err := checkHeaders(o.msg.Headers, maxHeaders); err != nil {
+	var err error
+	if o.headers == nil && len(o.msg.Headers) > 0 {
+		o.headers, err = appendTable(nil, o.msg.Headers, 0)
+	}
+	if err == nil {
+		err = checkSize(o.headers, maxHeaders)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}
 	return nil
 }
 
-// checkHeaders refuses headers that take more bytes than most.
-func checkHeaders(t amqp091.Table, most int) error {
-	size, err := headerSize(t)
-	if err == nil && size > most {
-		err = fmt.Errorf("the headers have about %d bytes, more than %d", size, most)
+// checkSize refuses headers that take more bytes than most.
+func checkSize(headers []byte, most int) error {
+	if len(headers) > most {
+		return fmt.Errorf("the headers have %d bytes, more than %d", len(headers), most)
 	}
-	return err
-}
-
-// headerSize returns about how many bytes v takes on the wire.
-func headerSize(v any) (int, error) {
-	size := 9 // a type and a number, or the length of what follows
-	switch v := v.(type) {
-	case string:
-		size += len(v)
-	case []byte:
-		size += len(v)
-	case []any:
-		if len(v) > maxElements {
-			return 0, fmt.Errorf("the headers have a list of %d elements, more than %d", len(v), maxElements)
-		}
-		for _, e := range v {
-			n, err := headerSize(e)
-			if err != nil {
-				return 0, err
-			}
-			size += n
-		}
-	case amqp091.Table:
-		if len(v) > maxElements {
-			return 0, fmt.Errorf("the headers have a table of %d elements, more than %d", len(v), maxElements)
-		}
-		for k, e := range v {
-			if len(k) > maxShortString {
-				return 0, fmt.Errorf("the header %.40q... has a name of %d bytes, more than %d", k, len(k), maxShortString)
-			}
-			n, err := headerSize(e)
-			if err != nil {
-				return 0, err
-			}
-			size += 1 + len(k) + n
-		}
-	}
-	return size, nil
+	return nil
 }
 
 // run keeps a confirming channel open and writes until ctx ends.
 func (p *publisher) run(ctx context.Context) {
+	defer p.drain()
 	defer close(p.gone)
+	defer func() {
+		for _, o := range p.again {
+			o.end(fmt.Errorf("%w: %w", broker.ErrClosed, broker.ErrUnknownOutcome))
+		}
+	}()
 	var wait backoff
 	for {
 		s, err := p.link.await(ctx)
@@ -286,6 +322,7 @@ func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
 	}
 	select {
 	case o := <-p.queue:
+		p.queued.Add(-1)
 		return o
 	case <-ch.ended:
 		return nil
@@ -297,15 +334,13 @@ func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
 func (p *publisher) set(ch *confirming) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.channel = ch
+	p.channel.Store(ch)
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
 func (p *publisher) ready() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.channel == nil {
+	if p.channel.Load() == nil {
 		return errors.New("no channel to publish on")
 	}
 	return nil
@@ -315,7 +350,7 @@ func (p *publisher) ready() error {
 func (p *publisher) await(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		up, changed := p.channel != nil, p.changed
+		up, changed := p.channel.Load() != nil, p.changed
 		p.mu.Unlock()
 		if up {
 			return nil

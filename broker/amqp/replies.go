@@ -23,17 +23,18 @@ type replies struct {
 	mu       sync.Mutex
 	consumer *consumer // nil until the first use
 	waiters  map[string]*waiter
+	expired  chan struct{} // of all waiters
 }
 
 // waiter waits for the replies to one correlation id.
 type waiter struct {
-	replies     chan *amqp091.Delivery
-	expired     chan struct{} // closed when the queue was lost with what was in it
-	interrupted atomic.Bool   // the queue was without its consumer meanwhile
+	replies     chan *delivery
+	expired     <-chan struct{} // closed when the queue was lost with what was in it
+	interrupted atomic.Bool     // the queue was without its consumer meanwhile
 }
 
 func newReplies(d *Driver) *replies {
-	return &replies{driver: d, key: uuid.New(), waiters: map[string]*waiter{}}
+	return &replies{driver: d, key: uuid.New(), waiters: map[string]*waiter{}, expired: make(chan struct{})}
 }
 
 // await returns when replies can arrive.
@@ -89,7 +90,7 @@ func (r *replies) check(s *session) error {
 		w.interrupted.Store(true)
 	}
 	r.mu.Unlock()
-	ch, err := s.conn.Channel()
+	ch, err := s.open()
 	if err != nil {
 		return err
 	}
@@ -102,10 +103,9 @@ func (r *replies) check(s *session) error {
 	r.driver.log.Warn("the reply queue expired while the link was down, pending calls have failed", "queue", q.name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, w := range r.waiters {
-		close(w.expired)
-		delete(r.waiters, id)
-	}
+	clear(r.waiters)
+	close(r.expired)
+	r.expired = make(chan struct{})
 	return nil
 }
 
@@ -116,7 +116,7 @@ func (r *replies) expect(id string, n int) (*waiter, error) {
 	if _, taken := r.waiters[id]; taken {
 		return nil, fmt.Errorf("%w: a call with the id %q is under way", broker.ErrNotDelivered, id)
 	}
-	w := &waiter{replies: make(chan *amqp091.Delivery, n), expired: make(chan struct{})}
+	w := &waiter{replies: make(chan *delivery, n), expired: r.expired}
 	r.waiters[id] = w
 	return w, nil
 }
@@ -138,7 +138,7 @@ func (r *replies) take(d *delivery) {
 		return
 	}
 	select {
-	case w.replies <- d.Delivery:
+	case w.replies <- d:
 	default:
 	}
 }

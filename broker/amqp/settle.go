@@ -35,7 +35,7 @@ func (h *handler) handle(d *delivery) {
 	ctx, cancel := context.WithCancel(h.member.hard)
 	defer cancel()
 	d.begun = time.Now()
-	s := h.Handle(ctx, message(d.Delivery))
+	s := h.Handle(ctx, message(&d.Delivery))
 	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
 }
 
@@ -98,20 +98,25 @@ func (m *member) publishTo(d *delivery, t topology, o *outgoing) error {
 // known and d is still ours. The error is errUnsettled when it is not.
 func (m *member) publish(d *delivery, o *outgoing) error {
 	for {
-		try := o.copy()
 		ctx, cancel := context.WithTimeout(m.hard, publishTry)
-		err := m.driver.publisher.publish(ctx, try)
+		err := m.driver.publisher.publish(ctx, o.copy())
 		cancel()
 		switch {
 		case err == nil:
 			return nil
 		case m.hard.Err() != nil, errors.Is(err, broker.ErrClosed):
 			return fmt.Errorf("%w: %w", errUnsettled, err)
-		case !errors.Is(err, broker.ErrUnknownOutcome) && !errors.Is(err, context.DeadlineExceeded):
+		case !m.maySucceed(d, err):
+			if d.attachment.isOver() {
+				return fmt.Errorf("%w: %w", errUnsettled, err)
+			}
 			return err // refused
 		}
-		if d.attachment.isOver() {
-			return fmt.Errorf("%w: %w", errUnsettled, err)
-		}
 	}
+}
+
+// maySucceed tells whether what settles d is to be published again after err.
+func (m *member) maySucceed(d *delivery, err error) bool {
+	again := errors.Is(err, broker.ErrUnknownOutcome) || errors.Is(err, context.DeadlineExceeded)
+	return again && m.hard.Err() == nil && !errors.Is(err, broker.ErrClosed) && !d.attachment.isOver()
 }

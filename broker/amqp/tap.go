@@ -179,7 +179,7 @@ func (t *Tap) attach(s *session) error {
 	if err := t.check(s); err != nil {
 		return err
 	}
-	ch, err := s.conn.Channel()
+	ch, err := s.open()
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
@@ -262,7 +262,7 @@ func (t *Tap) checkService(s *session) error {
 // exists asks by a passive declaration, which changes nothing. A queue that is
 // another connection's alone exists.
 func exists(s *session, passive func(*amqp091.Channel) error) (bool, error) {
-	ch, err := s.conn.Channel()
+	ch, err := s.open()
 	if err != nil {
 		return false, err
 	}
@@ -287,7 +287,7 @@ func (t *Tap) SameBroker(ctx context.Context, c Config) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	ch, err := here.conn.Channel()
+	ch, err := here.open()
 	if err != nil {
 		return false, err
 	}
