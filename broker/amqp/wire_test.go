@@ -296,6 +296,10 @@ func TestRetriedEventKeepsWhatItsSenderSaid(t *testing.T) {
 		}
 		return err
 	})
+	if _, set := waits.Headers[headerFirst].(string); !set {
+		t.Errorf("headers of the event that waits: got %v, want the time of the first attempt", waits.Headers)
+	}
+	delete(waits.Headers, headerFirst)
 	want := amqp091.Table{"nameko.user_id": int32(7), "foo": "bar",
 		headerAttempt: int32(4), headerExchange: src + ".events", headerRoutingKey: "e"}
 	if !reflect.DeepEqual(waits.Headers, want) {
