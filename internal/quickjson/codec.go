@@ -1,0 +1,153 @@
+// Package quickjson reads and writes ordinary JSON several times faster than
+// encoding/json, with equal results. It does so by knowing less: whatever is
+// not ordinary (a duplicate key, a name in another case, a value that does not
+// fit) it refuses, and values of types that have a say of their own it gives
+// to encoding/json one by one. Who uses it turns to encoding/json after a
+// refusal, so errors and rare cases are always those of the standard library.
+//
+// It uses no package unsafe and nothing of encoding/json's inside.
+package quickjson
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// Codec reads and writes values of one type. It may be used concurrently.
+type Codec struct {
+	own   bool // read and written here, not by encoding/json
+	read  func(s *Scanner, v reflect.Value) bool
+	write writer
+}
+
+// codecs remembers what Of has found, which a type never changes.
+var codecs sync.Map // of *Codec by reflect.Type
+
+// Of returns the codec of a type.
+func Of(t reflect.Type) *Codec {
+	if c, ok := codecs.Load(t); ok {
+		return c.(*Codec)
+	}
+	b := builder{}
+	c := b.codec(t)
+	for t, c := range b {
+		codecs.Store(t, c)
+	}
+	return c
+}
+
+// builder holds the codecs that are being made; types may be recursive.
+type builder map[reflect.Type]*Codec
+
+func (b builder) codec(t reflect.Type) *Codec {
+	if c, ok := b[t]; ok {
+		return c
+	}
+	c := &Codec{own: true}
+	b[t] = c
+	if speaksForItself(t) || !b.fill(c, t) {
+		*c = Codec{read: readByStandard, write: writeByStandard}
+	}
+	return c
+}
+
+// fill reports whether values of t are ordinary.
+func (b builder) fill(c *Codec, t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool:
+		c.read, c.write = readBool, writeBool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		c.read, c.write = readInt, writeInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		c.read, c.write = readUint, writeUint
+	case reflect.Float32, reflect.Float64:
+		c.read, c.write = readFloat, writeFloat
+	case reflect.String:
+		c.read, c.write = readString, writeString
+	case reflect.Interface:
+		c.read, c.write = readAny, writeAny
+		return t.NumMethod() == 0
+	case reflect.Pointer:
+		element := b.codec(t.Elem())
+		c.read, c.write = readPointer(t.Elem(), element), writePointer(element)
+	case reflect.Slice:
+		element := b.codec(t.Elem())
+		c.read, c.write = readSlice(t, element), writeSlice(element)
+		return t.Elem().Kind() != reflect.Uint8 // bytes are base64
+	case reflect.Map:
+		element := b.codec(t.Elem())
+		c.read, c.write = readMap(t, element), writeMap(element)
+		return t.Key().Kind() == reflect.String && !speaksForItself(t.Key())
+	case reflect.Struct:
+		fields, ok := b.fields(t)
+		c.read, c.write = readStruct(fields), writeStruct(fields)
+		return ok
+	default:
+		return false
+	}
+	return true
+}
+
+// speaksForItself tells whether t has a form of its own in JSON.
+func speaksForItself(t reflect.Type) bool {
+	if t == reflect.TypeFor[json.Number]() {
+		return true
+	}
+	for _, form := range []reflect.Type{
+		reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler](),
+		reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
+	} {
+		if t.Implements(form) || reflect.PointerTo(t).Implements(form) {
+			return true
+		}
+	}
+	return false
+}
+
+// field is a field of a struct.
+type field struct {
+	name      string
+	quoted    string // with the colon, as it is written
+	index     int
+	omitEmpty bool
+	codec     *Codec
+}
+
+// maxFields is how many bits there are to tell which fields have been read.
+const maxFields = 64
+
+// fields reports whether the fields of t are ordinary: none embedded, each
+// with a plain name of its own and no option but omitempty.
+func (b builder) fields(t reflect.Type) ([]field, bool) {
+	var fields []field
+	names := map[string]bool{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		if f.Anonymous {
+			return nil, false
+		}
+		if !f.IsExported() || tag == "-" {
+			continue
+		}
+		name, options, _ := strings.Cut(tag, ",")
+		if name == "" {
+			name = f.Name
+		}
+		if !isPlain(name) || names[name] || options != "" && options != "omitempty" {
+			return nil, false
+		}
+		names[name] = true
+		fields = append(fields, field{name, `"` + name + `":`, i, options != "", b.codec(f.Type)})
+	}
+	return fields, len(fields) <= maxFields
+}
+
+func isPlain(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}

@@ -1,0 +1,206 @@
+package quickjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+type inner struct {
+	A int    `json:"a"`
+	B string `json:"b,omitempty"`
+	C *inner `json:"c"`
+}
+
+type embedded struct {
+	inner
+	Own string
+}
+
+type document struct {
+	Name    string             `json:"name"`
+	Age     int                `json:"age"`
+	Score   float64            `json:"score"`
+	Small   float32            `json:"small,omitempty"`
+	Tiny    int8               `json:"tiny"`
+	Count   uint16             `json:"count,omitempty"`
+	OK      bool               `json:"ok"`
+	Tags    []string           `json:"tags"`
+	Inner   inner              `json:"inner"`
+	Pointer *inner             `json:"pointer,omitempty"`
+	List    []inner            `json:"list,omitempty"`
+	Table   map[string]int     `json:"table"`
+	Nested  map[string][]inner `json:"nested,omitempty"`
+	Any     any                `json:"any"`
+	When    time.Time          `json:"when"`
+	Raw     json.RawMessage    `json:"raw,omitempty"`
+	Bytes   []byte             `json:"bytes"`
+	Number  json.Number        `json:"number"`
+	Array   [2]int             `json:"array"`
+	Text    int                `json:"text,string"`
+	Zero    time.Time          `json:"zero,omitzero"`
+	Method  pointerMethod      `json:"method"`
+	Skipped string             `json:"-"`
+	Plain   string
+	private string
+}
+
+// plain is what is read and written without encoding/json.
+type plain struct {
+	Name  string         `json:"name"`
+	Age   int            `json:"age"`
+	Score float64        `json:"score"`
+	Small float32        `json:"small,omitempty"`
+	OK    *bool          `json:"ok,omitempty"`
+	Tags  []string       `json:"tags"`
+	Inner []inner        `json:"inner"`
+	Table map[string]any `json:"table"`
+	Any   any            `json:"any"`
+}
+
+// pointerMethod has a form of its own only where it has an address.
+type pointerMethod struct{ N int }
+
+func (p *pointerMethod) MarshalJSON() ([]byte, error) { return []byte(`"<own>"`), nil }
+
+type keyed map[time.Duration]string
+
+// targets are types of every kind.
+var targets = []reflect.Type{
+	reflect.TypeFor[plain](), reflect.TypeFor[document](), reflect.TypeFor[*document](), reflect.TypeFor[[]document](),
+	reflect.TypeFor[embedded](), reflect.TypeFor[any](), reflect.TypeFor[map[string]any](), reflect.TypeFor[map[string]plain](), reflect.TypeFor[keyed](),
+	reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[int8](), reflect.TypeFor[uint](), reflect.TypeFor[float64](), reflect.TypeFor[float32](),
+	reflect.TypeFor[bool](), reflect.TypeFor[*string](), reflect.TypeFor[[]int](), reflect.TypeFor[[][]string](), reflect.TypeFor[map[string]*inner](),
+	reflect.TypeFor[json.RawMessage](), reflect.TypeFor[time.Time](), reflect.TypeFor[[]byte](), reflect.TypeFor[pointerMethod](),
+}
+
+var texts = []string{
+	`{"name":"Ada","age":36,"score":1.5,"small":2.5,"ok":true,"tags":["a","b"],"inner":[{"a":1,"b":"x","c":{"a":2,"c":null}}],"table":{"z":1,"a":[]},"any":{"x":[1,"2",null,true,{}]}}`,
+	` { "name" : "Ada" , "tags" : [ ] , "inner" : null } `,
+	`{"name":"A","name":"B"}`, `{"Name":"A"}`, `{"NAME":"A","name":"B"}`, `{"ſcore":1}`, `{"inner":{"a":1},"inner":{"b":"x"}}`,
+	`{"table":{"a":1,"a":null}}`, `{"table":{"a":1},"table":{"b":2}}`, `{"unknown":{"deep":[1,{"x":"\u00e9"}]},"age":1}`, `{"unknown":01}`, `{"unknown":"\x"}`,
+	`{"name":"\u00e9\ud83d\ude00\"\\\n"}`, `{"name":"\ud800"}`, "{\"name\":\"\xff\xfe\"}", `{"name":"<a href='x'>&</a>\u2028"}`, "{\"name\":\"a\tb\"}",
+	`{"na\u006de":"escaped key"}`, "{\"name\":\"é日本\"}", `{"__type__":"date","__value__":"2020-01-01"}`, `{"any":{"__type__":"date","__value__":"2020-01-01"}}`,
+	`{"when":"2026-01-02T03:04:05Z","raw":{"b":[1, 2]},"bytes":"aGk=","number":12,"array":[1,2,3],"text":"7","method":{"N":4}}`,
+	`{"when":"no time"}`, `{"number":"12"}`, `{"age":1.0}`, `{"age":1e2}`, `{"tiny":128}`, `{"count":-1}`, `{"age":9223372036854775808}`, `{"score":1e400}`,
+	`{"small":1e39}`, `{"small":0.1}`, `{"score":-0}`, `{"score":1e21}`, `{"score":1e-7}`, `{"score":123456789012345678901234567890}`,
+	`null`, `true`, `false`, `0`, `-0`, `-1`, `01`, `1.`, `.5`, `1e`, `1e5`, `-`, `"x"`, `"`, `""`, `[]`, `[1,2,3]`, `[1,2,]`, `[[],["a"]]`, `{}`, `{"a":}`, `{"a"}`, `{,}`,
+	`NaN`, `Infinity`, `tru`, `nul`, `{"a":1}x`, `{} {}`, ``, ` `, "\x00", "1\x00", `{"a":1,"b":"x","c":{"a":2}}`, `{"1000000000":"one"}`, `[{"name":"a"},null]`,
+	strings.Repeat("[", 200) + strings.Repeat("]", 200), `"` + strings.Repeat("long text ", 50) + `"`, `"` + strings.Repeat("é", 50) + `\t"`,
+}
+
+func TestReadsAndWritesAsStandard(t *testing.T) {
+	for _, text := range texts {
+		same(t, []byte(text))
+	}
+}
+
+func FuzzReadsAndWritesAsStandard(f *testing.F) {
+	for _, text := range texts {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) { same(t, text) })
+}
+
+// same fails when anything but a refusal differs from encoding/json.
+func same(t *testing.T, text []byte) {
+	t.Helper()
+	for _, target := range targets {
+		want := reflect.New(target)
+		err := json.Unmarshal(text, want.Interface())
+		got := reflect.New(target)
+		if Of(target).Read(bytes.Clone(text), got.Elem()) {
+			if err != nil {
+				t.Errorf("%q into %v: read, want the error %v", text, target, err)
+			} else if !reflect.DeepEqual(got.Interface(), want.Interface()) {
+				t.Errorf("%q into %v:\n got %+v\nwant %+v", text, target, got.Elem(), want.Elem())
+			}
+		}
+		if err == nil {
+			sameWritten(t, want.Elem())
+		}
+	}
+	s := NewScanner(text)
+	if raw, ok := s.Skip(); ok && s.End() && !json.Valid(raw) {
+		t.Errorf("%q is skipped, but no JSON", text)
+	}
+}
+
+func sameWritten(t *testing.T, v reflect.Value) {
+	t.Helper()
+	want, err := json.Marshal(v.Interface())
+	got, ok := Of(v.Type()).Append([]byte("before"), v)
+	if ok && (err != nil || string(got) != "before"+string(want)) {
+		t.Errorf("%v %+v:\n got %s\nwant %s, %v", v.Type(), v, got, want, err)
+	}
+}
+
+func TestOrdinaryIsNotRefused(t *testing.T) {
+	for text, target := range map[string]reflect.Type{texts[0]: targets[0], texts[1]: targets[0], `{"name":"\u00e9","unknown":[{}]}`: targets[0],
+		`{"when":"2026-01-02T03:04:05Z","raw":[1],"bytes":"aGk=","number":1,"array":[1,2],"text":"7","method":{"N":4},"zero":"2026-01-02T03:04:05Z"}`: targets[1]} {
+		v := reflect.New(target).Elem()
+		if speaksForItself(target) || !Of(target).Read([]byte(text), v) {
+			t.Errorf("%s is refused for %v", text, target)
+		}
+		if _, ok := Of(target).Append(nil, v); !ok {
+			t.Errorf("%+v is refused", v)
+		}
+	}
+}
+
+func TestValuesThatCannotBeWritten(t *testing.T) {
+	loop := &inner{}
+	loop.C = loop
+	for _, v := range []any{math.NaN(), float32(math.Inf(1)), loop, map[string]any{"f": func() {}}, []any{make(chan int)}} {
+		if text, ok := Of(reflect.TypeOf(v)).Append(nil, reflect.ValueOf(v)); ok {
+			t.Errorf("a %T is written as %.40s", v, text)
+		}
+	}
+}
+
+func TestWritesFloatsAsStandard(t *testing.T) {
+	for exponent := -50; exponent <= 50; exponent++ {
+		for _, digits := range []float64{1, -1, 9.999999999999999, 1.2345678, 0.1} {
+			f := digits * math.Pow10(exponent)
+			sameWritten(t, reflect.ValueOf(f))
+			sameWritten(t, reflect.ValueOf(float32(f)))
+		}
+	}
+}
+
+type sample struct {
+	ID    string   `json:"id"`
+	Name  string   `json:"name"`
+	Email string   `json:"email"`
+	Age   int      `json:"age"`
+	Score float64  `json:"score"`
+	Tags  []string `json:"tags"`
+	OK    bool     `json:"ok"`
+}
+
+// BenchmarkDocument is one document of 128 bytes, by this package and by
+// encoding/json.
+func BenchmarkDocument(b *testing.B) {
+	v := sample{"7434029", "Ada Lovelace", "ada.lovelace@example.org", 36, 1.5, []string{"a", "bc"}, true}
+	text, _ := json.Marshal(v)
+	codec := Of(reflect.TypeOf(v))
+	for name, work := range map[string]func() bool{
+		"read/quick":     func() bool { return codec.Read(text, reflect.ValueOf(new(sample)).Elem()) },
+		"read/standard":  func() bool { return json.Unmarshal(text, new(sample)) == nil },
+		"write/quick":    func() bool { _, ok := codec.Append(make([]byte, 0, 256), reflect.ValueOf(v)); return ok },
+		"write/standard": func() bool { _, err := json.Marshal(v); return err == nil },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !work() {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}

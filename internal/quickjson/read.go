@@ -1,0 +1,165 @@
+package quickjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strconv"
+)
+
+// Read reads a whole text into v, which must be settable and zero; after a
+// refusal it may not be any more.
+func (c *Codec) Read(data []byte, v reflect.Value) bool {
+	s := NewScanner(data)
+	return s.Value(c, v) && s.End()
+}
+
+// Value reads a value into v, which must be settable and zero.
+func (s *Scanner) Value(c *Codec, v reflect.Value) bool {
+	if c.own && s.peek() == 'n' {
+		return s.word("null") // v stays as it is
+	}
+	return c.read(s, v)
+}
+
+// readByStandard has encoding/json read the value.
+func readByStandard(s *Scanner, v reflect.Value) bool {
+	text, ok := s.Skip()
+	return ok && !bytes.Contains(text, []byte(tagKey)) && json.Unmarshal(text, v.Addr().Interface()) == nil
+}
+
+func readBool(s *Scanner, v reflect.Value) bool {
+	switch s.peek() {
+	case 't':
+		v.SetBool(true)
+		return s.word("true")
+	case 'f':
+		return s.word("false")
+	}
+	return false
+}
+
+func readInt(s *Scanner, v reflect.Value) bool {
+	text, whole, ok := s.number()
+	if !ok || !whole {
+		return false
+	}
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || v.OverflowInt(n) {
+		return false
+	}
+	v.SetInt(n)
+	return true
+}
+
+func readUint(s *Scanner, v reflect.Value) bool {
+	text, whole, ok := s.number()
+	if !ok || !whole {
+		return false
+	}
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil || v.OverflowUint(n) {
+		return false
+	}
+	v.SetUint(n)
+	return true
+}
+
+func readFloat(s *Scanner, v reflect.Value) bool {
+	f, ok := s.float(v.Type().Bits())
+	v.SetFloat(f)
+	return ok
+}
+
+func readString(s *Scanner, v reflect.Value) bool {
+	text, ok := s.text()
+	if ok {
+		v.SetString(string(text))
+	}
+	return ok
+}
+
+func readAny(s *Scanner, v reflect.Value) bool {
+	item, ok := s.any()
+	if ok {
+		v.Set(reflect.ValueOf(item)) // never nil: that was null
+	}
+	return ok
+}
+
+func readPointer(t reflect.Type, element *Codec) func(*Scanner, reflect.Value) bool {
+	return func(s *Scanner, v reflect.Value) bool {
+		target := reflect.New(t)
+		v.Set(target)
+		return s.Value(element, target.Elem())
+	}
+}
+
+func readSlice(t reflect.Type, element *Codec) func(*Scanner, reflect.Value) bool {
+	return func(s *Scanner, v reflect.Value) bool {
+		ok := s.List(func(i int) bool {
+			if i == v.Cap() {
+				v.Grow(max(4, i))
+			}
+			v.SetLen(i + 1)
+			return s.Value(element, v.Index(i))
+		})
+		if ok && v.IsNil() {
+			v.Set(reflect.MakeSlice(t, 0, 0)) // an empty list is not null
+		}
+		return ok
+	}
+}
+
+func readMap(t reflect.Type, element *Codec) func(*Scanner, reflect.Value) bool {
+	return func(s *Scanner, v reflect.Value) bool {
+		m := reflect.MakeMap(t)
+		v.Set(m)
+		key, item := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+		return s.Object(func(text []byte) bool {
+			key.SetString(string(text))
+			item.SetZero()
+			if !s.Value(element, item) {
+				return false
+			}
+			m.SetMapIndex(key, item)
+			return true
+		})
+	}
+}
+
+func readStruct(fields []field) func(*Scanner, reflect.Value) bool {
+	names := make(map[string]int, len(fields))
+	for i, f := range fields {
+		names[f.name] = i
+	}
+	return func(s *Scanner, v reflect.Value) bool {
+		read, expected := uint64(0), 0
+		return s.Object(func(key []byte) bool {
+			i := expected
+			if i >= len(fields) || fields[i].name != string(key) {
+				var ok bool
+				if i, ok = names[string(key)]; !ok {
+					return s.skipField(fields, key)
+				}
+			}
+			bit := uint64(1) << i
+			if read&bit != 0 {
+				return false
+			}
+			read, expected = read|bit, i+1
+			return s.Value(fields[i].codec, v.Field(fields[i].index))
+		})
+	}
+}
+
+// skipField skips a field that the struct does not have, also in another case.
+func (s *Scanner) skipField(fields []field, key []byte) bool {
+	for _, f := range fields {
+		if bytes.EqualFold([]byte(f.name), key) {
+			return false
+		}
+	}
+	_, ok := s.Skip()
+	return ok
+}

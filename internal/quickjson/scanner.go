@@ -1,0 +1,273 @@
+package quickjson
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxDepth is how deep values may lie within each other before they are left
+// to encoding/json, which has a limit of its own.
+const maxDepth = 100
+
+// Scanner reads one JSON text from front to end. Its methods return false when
+// it refuses; the Scanner is of no use from then on.
+type Scanner struct {
+	data  []byte
+	at    int
+	depth int
+}
+
+// NewScanner returns a scanner of data, which must not change meanwhile.
+// Nothing that is read shares memory with it but what Skip returns.
+func NewScanner(data []byte) Scanner { return Scanner{data: data} }
+
+// tagKey marks a value of kombu's dialect, which is more than JSON: Python's
+// services write so what JSON has no form for. Such an object is refused.
+const tagKey = "__type__"
+
+// Object reads an object. It calls each for every key, in their order, to read
+// the value. The key is valid until each returns.
+func (s *Scanner) Object(each func(key []byte) bool) bool {
+	if !s.enter('{') {
+		return false
+	}
+	if s.next('}') {
+		return s.leave()
+	}
+	for {
+		key, ok := s.text()
+		if !ok || string(key) == tagKey || !s.next(':') || !each(key) {
+			return false
+		}
+		if !s.next(',') {
+			return s.next('}') && s.leave()
+		}
+	}
+}
+
+// List reads a list. It calls each for every item to read it.
+func (s *Scanner) List(each func(i int) bool) bool {
+	if !s.enter('[') {
+		return false
+	}
+	if s.next(']') {
+		return s.leave()
+	}
+	for i := 0; ; i++ {
+		if !each(i) {
+			return false
+		}
+		if !s.next(',') {
+			return s.next(']') && s.leave()
+		}
+	}
+}
+
+// Null reads null, if that is what comes next.
+func (s *Scanner) Null() bool { return s.peek() == 'n' && s.word("null") }
+
+// End reports whether nothing is left.
+func (s *Scanner) End() bool { return s.peek() == 0 && s.at == len(s.data) }
+
+// Skip reads any value and returns it as it stands in the text.
+func (s *Scanner) Skip() ([]byte, bool) {
+	c := s.peek()
+	begin := s.at
+	ok := false
+	switch c {
+	case '{':
+		ok = s.Object(func([]byte) bool { _, ok := s.Skip(); return ok })
+	case '[':
+		ok = s.List(func(int) bool { _, ok := s.Skip(); return ok })
+	case '"':
+		_, ok = s.text()
+	case 't':
+		ok = s.word("true")
+	case 'f':
+		ok = s.word("false")
+	case 'n':
+		ok = s.word("null")
+	default:
+		_, _, ok = s.number()
+	}
+	return s.data[begin:s.at], ok
+}
+
+// peek returns the first byte of what comes next, or 0 at the end.
+func (s *Scanner) peek() byte {
+	for s.at < len(s.data) {
+		c := s.data[s.at]
+		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return c
+		}
+		s.at++
+	}
+	return 0
+}
+
+// next reads the byte c, if that is what comes next.
+func (s *Scanner) next(c byte) bool {
+	if s.peek() != c || s.at == len(s.data) {
+		return false
+	}
+	s.at++
+	return true
+}
+
+func (s *Scanner) enter(bracket byte) bool {
+	s.depth++
+	return s.depth <= maxDepth && s.next(bracket)
+}
+
+func (s *Scanner) leave() bool {
+	s.depth--
+	return true
+}
+
+func (s *Scanner) word(word string) bool {
+	end := s.at + len(word)
+	if end > len(s.data) || string(s.data[s.at:end]) != word {
+		return false
+	}
+	s.at = end
+	return true
+}
+
+// text reads a string, which is valid until the data changes.
+func (s *Scanner) text() ([]byte, bool) {
+	if !s.next('"') {
+		return nil, false
+	}
+	begin := s.at
+	odd, foreign := false, false
+	for i := begin + plainLength(s.data[begin:]); i < len(s.data); i++ {
+		switch c := s.data[i]; {
+		case c == '"':
+			s.at = i + 1
+			text := s.data[begin:i]
+			if odd || foreign && !utf8.Valid(text) {
+				return unquoted(s.data[begin-1 : s.at])
+			}
+			return text, true
+		case c == '\\':
+			odd = true
+			i++
+		case c < ' ':
+			return nil, false
+		case c >= utf8.RuneSelf:
+			foreign = true
+		}
+	}
+	return nil, false
+}
+
+// unquoted has escapes and wrong UTF-8 read by encoding/json.
+func unquoted(quoted []byte) ([]byte, bool) {
+	var text string
+	err := json.Unmarshal(quoted, &text)
+	return []byte(text), err == nil
+}
+
+// plainLength counts the bytes at the beginning of b, eight at a time, that
+// are neither a quote, a backslash, a control character nor beyond ASCII.
+func plainLength(b []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; n+8 <= len(b); n += 8 {
+		w := binary.LittleEndian.Uint64(b[n:])
+		quote, backslash := w^('"'*ones), w^('\\'*ones)
+		if (w|(w-' '*ones)|(quote-ones)|(backslash-ones))&high != 0 {
+			break
+		}
+	}
+	return n
+}
+
+// number reads a number; whole is true when it has neither fraction nor
+// exponent.
+func (s *Scanner) number() (text []byte, whole, ok bool) {
+	s.peek()
+	begin := s.at
+	if s.is('-') {
+		s.at++
+	}
+	if s.is('0') {
+		s.at++
+	} else if !s.digits() {
+		return nil, false, false
+	}
+	whole = true
+	if s.is('.') {
+		whole = false
+		s.at++
+		if !s.digits() {
+			return nil, false, false
+		}
+	}
+	if s.is('e') || s.is('E') {
+		whole = false
+		s.at++
+		if s.is('+') || s.is('-') {
+			s.at++
+		}
+		if !s.digits() {
+			return nil, false, false
+		}
+	}
+	return s.data[begin:s.at], whole, true
+}
+
+func (s *Scanner) is(c byte) bool { return s.at < len(s.data) && s.data[s.at] == c }
+
+// digits reads at least one digit.
+func (s *Scanner) digits() bool {
+	begin := s.at
+	for s.at < len(s.data) && s.data[s.at]-'0' <= 9 {
+		s.at++
+	}
+	return s.at > begin
+}
+
+func (s *Scanner) float(bits int) (float64, bool) {
+	text, _, ok := s.number()
+	if !ok {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(text), bits)
+	return f, err == nil
+}
+
+// any reads a value of whatever kind into what encoding/json makes of it.
+func (s *Scanner) any() (v any, ok bool) {
+	switch s.peek() {
+	case '{':
+		m := map[string]any{}
+		ok = s.Object(func(key []byte) bool {
+			name := string(key)
+			item, ok := s.any()
+			m[name] = item
+			return ok
+		})
+		return m, ok
+	case '[':
+		list := []any{}
+		ok = s.List(func(int) bool {
+			item, ok := s.any()
+			list = append(list, item)
+			return ok
+		})
+		return list, ok
+	case '"':
+		text, ok := s.text()
+		return string(text), ok
+	case 't':
+		return true, s.word("true")
+	case 'f':
+		return false, s.word("false")
+	case 'n':
+		return nil, s.word("null")
+	}
+	return s.float(64)
+}
