@@ -30,6 +30,6 @@ func main() {
 			return nil, err
 		}
 		listen := net.JoinHostPort(*address, strconv.Itoa(*port))
-		return []*enoki.Service{register.New(s, log), push.New(s, log), api.New(s, listen, log)}, nil
+		return []*enoki.Service{register.New(s, log), push.New(s, log), api.New(s, listen)}, nil
 	})
 }

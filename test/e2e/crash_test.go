@@ -39,7 +39,7 @@ func kill(t *testing.T, s *site, victim string, article int) {
 	s.parts[victim].kill()
 	down := people.counts()
 	people.await(t, func(c counts) bool { return c.begun > down.begun })
-	if victim == "push" { // nobody is told meanwhile, and nothing else is different
+	if victim == "push" { // authors are told later, and nothing else is different
 		people.await(t, func(c counts) bool { return c.comments >= down.comments+people.size })
 		if c := people.counts(); c.failed > 0 {
 			t.Errorf("without push %d requests failed: %v", c.failed, people.lastFailure())
@@ -208,5 +208,23 @@ func (c *crowd) check(t *testing.T) {
 		if found[id] != content {
 			t.Errorf("comment %d said %q and now says %q", id, content, found[id])
 		}
+	}
+	c.checkTold(t, found)
+}
+
+// checkTold finds every author told of every comment, once each. A comment
+// whose answer got lost counts as well: it is stored with its event.
+func (c *crowd) checkTold(t *testing.T, comments map[int64]string) {
+	t.Helper()
+	written := map[string]int{}
+	for _, content := range comments {
+		written[content]++
+	}
+	for email, id := range c.ids {
+		var want []string
+		for range written[email] {
+			want = append(want, "あなたの記事に新しいコメントがあります：「"+email+"」")
+		}
+		awaitTexts(t, c.site, id, want...)
 	}
 }

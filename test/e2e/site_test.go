@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -168,6 +169,23 @@ func (s *site) notifications(ctx context.Context, userID string) ([]string, erro
 		texts = append(texts, n.Text)
 	}
 	return texts, nil
+}
+
+// awaitTexts waits until a user was told these texts, newest first, and no
+// others: an author is told soon after a comment was stored, not before.
+func awaitTexts(t *testing.T, s *site, userID string, want ...string) {
+	t.Helper()
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for begun := time.Now(); ; <-pace.C {
+		texts, err := s.notifications(t.Context(), userID)
+		if err == nil && slices.Equal(texts, want) {
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("user %s was told %q, %v; want %q", userID, texts, err, want)
+		}
+	}
 }
 
 func decode(t *testing.T, text string, v any) {

@@ -7,18 +7,16 @@ package api
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/examples/comments/commentsapi"
 	"github.com/enoki-go/enoki/examples/comments/pushapi"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/outbox"
 	"github.com/enoki-go/enoki/web"
 )
-
-// name is the name of the service.
-const name = "api"
 
 // Where the API listens when nothing else is said, and the usage of the flags
 // that say so.
@@ -29,36 +27,31 @@ const (
 	PortUsage    = "TCP `port` of the API"
 )
 
-const (
-	// pushTimeout is how long a comment waits for its push: long enough for a
-	// service that works, short enough for somebody who waits for an answer.
-	pushTimeout = 2 * time.Second
-
-	// saveTimeout is how long saving a comment may take. It is not part of the
-	// request's own time, which may be used up by then.
-	saveTimeout = 5 * time.Second
-)
+// saveTimeout is how long saving a comment may take. It is not part of the
+// request's own time, which may be used up by then.
+const saveTimeout = 5 * time.Second
 
 type site struct {
 	register registerapi.Register
 	push     pushapi.Push
 	comments store.Comments
-	log      *slog.Logger
+	posted   func(ctx context.Context, p *store.Posting, c commentsapi.Comment) error
 }
 
 // New returns the service, which keeps the comments in comments and listens
 // on addr.
-func New(comments store.Comments, addr string, log *slog.Logger) *enoki.Service {
-	s := &site{comments: comments, log: log.With("service", name)}
+func New(comments store.Comments, addr string) *enoki.Service {
+	s := &site{comments: comments}
 	o := &web.Options{
 		Addr:  addr,
 		Title: "Comment site",
 		Description: "Register two users, comment on an article of one as the other, and look at what the first one was told. " +
 			"Every answer has status 200 and an envelope; its code is 0 when all went well.",
 	}
-	return enoki.NewService(name,
+	return enoki.NewService(commentsapi.Name,
 		enoki.Needs(registerapi.Name, &s.register),
 		enoki.Needs(pushapi.Name, &s.push),
+		outbox.Use(comments, outbox.Emits(commentsapi.Posted, &s.posted)),
 		web.Serve(o, s.routes()...),
 	)
 }
@@ -158,7 +151,6 @@ func (s *site) postComment(ctx context.Context, in *commentInput) (*output[comme
 	if b.ArticleID == nil {
 		return nil, enoki.Errorf(enoki.InvalidArgument, "body.article_id is missing: send the integer id of the article")
 	}
-	s.tellAuthor(ctx, b.ArticleUserID.UserID, b.Content)
 	id, err := s.save(ctx, store.Comment{
 		ParentID: b.ParentID, UserID: b.UserID, Content: b.Content,
 		ArticleID: *b.ArticleID, ArticleUserID: string(b.ArticleUserID.UserID), Timestamp: b.Timestamp,
@@ -169,25 +161,17 @@ func (s *site) postComment(ctx context.Context, in *commentInput) (*output[comme
 	return ok(commented{CommentID: id}), nil
 }
 
-// tellAuthor pushes a comment to the article's author. A failure is logged
-// and nothing else: it must not cost the comment.
-func (s *site) tellAuthor(ctx context.Context, author registerapi.UserID, content string) {
-	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
-	defer cancel()
-	delivered, message, err := s.push.Push(ctx, author, content)
-	switch {
-	case err != nil:
-		s.log.WarnContext(ctx, "push failed, the comment is saved all the same", "u_id", author, "error", err)
-	case !delivered:
-		s.log.InfoContext(ctx, "the article's author was not told", "u_id", author, "reason", message)
-	}
-}
-
-// save stores a comment also when its writer has gone meanwhile.
+// save stores a comment and the event that tells of it, also when its writer
+// has gone meanwhile.
 func (s *site) save(ctx context.Context, c store.Comment) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	return s.comments.AddComment(ctx, c)
+	return s.comments.AddComment(ctx, c, func(c store.Comment, p *store.Posting) error {
+		return s.posted(ctx, p, commentsapi.Comment{
+			ID: c.ID, ArticleID: c.ArticleID, Author: registerapi.UserID(c.ArticleUserID),
+			UserID: registerapi.UserID(c.UserID), Content: c.Content,
+		})
+	})
 }
 
 type articleInput struct {

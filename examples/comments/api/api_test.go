@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/examples/comments/commentsapi"
 	"github.com/enoki-go/enoki/examples/comments/pushapi"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
@@ -21,15 +22,19 @@ import (
 
 // memory is a store.Comments of one test.
 type memory struct {
-	comments []store.Comment
-	failure  error
+	store.Comments // what no handler calls
+	comments       []store.Comment
+	failure        error
 }
 
-func (m *memory) AddComment(ctx context.Context, c store.Comment) (int64, error) {
+func (m *memory) AddComment(ctx context.Context, c store.Comment, announce func(store.Comment, *store.Posting) error) (int64, error) {
 	if err := errors.Join(m.failure, ctx.Err()); err != nil {
 		return 0, err
 	}
 	c.ID = int64(len(m.comments) + 1)
+	if err := announce(c, &store.Posting{}); err != nil {
+		return 0, err
+	}
 	m.comments = append(m.comments, c)
 	return c.ID, nil
 }
@@ -47,7 +52,7 @@ func (m *memory) CommentsOn(_ context.Context, articleID int64) ([]store.Comment
 // newSite returns a site on which 7000000 and 7000001 are registered.
 func newSite() (*site, *memory) {
 	kept := &memory{}
-	s := &site{comments: kept, log: slog.New(slog.DiscardHandler)}
+	s := &site{comments: kept}
 	s.register.CheckRegistered = func(_ context.Context, id registerapi.UserID) (*registerapi.Profile, error) {
 		if id == "7000000" || id == "7000001" {
 			return &registerapi.Profile{Name: "somebody"}, nil
@@ -65,9 +70,7 @@ func newSite() (*site, *memory) {
 		}
 		return "7000001", "", nil
 	}
-	s.push.Push = func(context.Context, registerapi.UserID, string) (bool, string, error) {
-		return true, pushapi.Delivered, nil
-	}
+	s.posted = func(context.Context, *store.Posting, commentsapi.Comment) error { return nil }
 	return s, kept
 }
 
@@ -131,10 +134,10 @@ func TestRegisterPassesUserData(t *testing.T) {
 
 func TestComment(t *testing.T) {
 	s, kept := newSite()
-	var pushed []string
-	s.push.Push = func(_ context.Context, id registerapi.UserID, content string) (bool, string, error) {
-		pushed = append(pushed, string(id)+" "+content)
-		return false, pushapi.NotRegistered, nil
+	var posted []string
+	s.posted = func(_ context.Context, _ *store.Posting, c commentsapi.Comment) error {
+		posted = append(posted, fmt.Sprintf("%d on %d of %s by %s: %s", c.ID, c.ArticleID, c.Author, c.UserID, c.Content))
+		return nil
 	}
 	const path = "/api/v1/comment"
 	const noUser = `{"code":10003,"message":"article_u_id or u_id is null.","data":""}`
@@ -146,8 +149,8 @@ func TestComment(t *testing.T) {
 	}
 	wantAnswer(t, s, http.MethodPost, path, `{"u_id":"1","article_u_id":"7000000","article_id":1}`,
 		`{"code":10004,"message":"You need to register to comment.","data":""}`)
-	if len(pushed) != 0 || len(kept.comments) != 0 {
-		t.Fatalf("after refusals only: pushed %v, kept %v", pushed, kept.comments)
+	if len(posted) != 0 || len(kept.comments) != 0 {
+		t.Fatalf("after refusals only: posted %v, kept %v", posted, kept.comments)
 	}
 
 	wantAnswer(t, s, http.MethodPost, path,
@@ -156,8 +159,8 @@ func TestComment(t *testing.T) {
 	wantAnswer(t, s, http.MethodPost, path,
 		`{"timestamp":6,"u_id":"7000000","content":"two","article_id":1,"article_u_id":"9","parent_comment_id":1}`,
 		`{"code":0,"message":"","data":{"comment_id":2}}`)
-	if got := strings.Join(pushed, ", "); got != "7000000 <one> & \"1\", 9 two" {
-		t.Errorf("pushed %s", got)
+	if got := strings.Join(posted, ", "); got != `1 on 1 of 7000000 by 7000001: <one> & "1", 2 on 1 of 9 by 7000000: two` {
+		t.Errorf("posted %s", got)
 	}
 	want := store.Comment{ID: 2, ParentID: 1, UserID: "7000000", Content: "two", ArticleID: 1, ArticleUserID: "9", Timestamp: 6}
 	if kept.comments[1] != want {
@@ -171,34 +174,31 @@ func TestComment(t *testing.T) {
 
 const goodComment = `{"u_id":"7000001","content":"x","article_id":1,"article_u_id":"7000000"}`
 
-// TestCommentSurvivesPush lets the push fail, hang, and outlast the client.
-func TestCommentSurvivesPush(t *testing.T) {
-	for name, push := range map[string]func(context.Context, context.CancelFunc) error{
-		"error":           func(context.Context, context.CancelFunc) error { return errors.New("no") },
-		"no service":      func(context.Context, context.CancelFunc) error { return enoki.UnknownService },
-		"no answer":       func(ctx context.Context, _ context.CancelFunc) error { <-ctx.Done(); return ctx.Err() },
-		"client has gone": func(ctx context.Context, leave context.CancelFunc) error { leave(); return ctx.Err() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, kept := newSite()
-			ctx, leave := context.WithCancel(t.Context())
-			s.push.Push = func(ctx context.Context, _ registerapi.UserID, _ string) (bool, string, error) {
-				return false, "", push(ctx, leave)
-			}
-			var in commentInput
-			if err := json.Unmarshal([]byte(goodComment), &in.Body); err != nil {
-				t.Fatal(err)
-			}
-			began := time.Now()
-			out, err := s.postComment(ctx, &in)
-			if err != nil || out.Body.Code != codeOK || len(kept.comments) != 1 {
-				t.Errorf("answer %+v, %v; kept %v", out, err, kept.comments)
-			}
-			if took := time.Since(began); took > pushTimeout+saveTimeout {
-				t.Errorf("it took %v", took)
-			}
-		})
+// TestCommentOutlivesClient saves the comment of a client that has gone.
+func TestCommentOutlivesClient(t *testing.T) {
+	s, kept := newSite()
+	ctx, leave := context.WithCancel(t.Context())
+	s.register.CheckRegistered = func(context.Context, registerapi.UserID) (*registerapi.Profile, error) {
+		leave()
+		return &registerapi.Profile{}, nil
+	}
+	var in commentInput
+	if err := json.Unmarshal([]byte(goodComment), &in.Body); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.postComment(ctx, &in)
+	if err != nil || out.Body.Code != codeOK || len(kept.comments) != 1 {
+		t.Errorf("answer %+v, %v; kept %v", out, err, kept.comments)
+	}
+}
+
+// TestCommentWithoutEvent is refused: its author would never be told.
+func TestCommentWithoutEvent(t *testing.T) {
+	s, kept := newSite()
+	s.posted = func(context.Context, *store.Posting, commentsapi.Comment) error { return errors.New("no") }
+	status, _, _ := ask(t, s, http.MethodPost, "/api/v1/comment", goodComment)
+	if status != http.StatusInternalServerError || len(kept.comments) != 0 {
+		t.Errorf("status %d, kept %v", status, kept.comments)
 	}
 }
 

@@ -8,10 +8,15 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/examples/comments/commentsapi"
 	"github.com/enoki-go/enoki/examples/comments/pushapi"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
 )
+
+// attempts is how often a comment is tried to be told of: for half an hour and
+// more, should the register service be away so long.
+const attempts = 20
 
 type pusher struct {
 	register registerapi.Register
@@ -26,6 +31,7 @@ func New(kept store.Notifications, log *slog.Logger) *enoki.Service {
 	return enoki.NewService(pushapi.Name,
 		enoki.Needs(registerapi.Name, &p.register),
 		enoki.RPC(p.contract()),
+		enoki.On(commentsapi.Posted, p.onPosted, enoki.Retry(attempts)),
 	)
 }
 
@@ -35,6 +41,13 @@ func newPusher(kept store.Notifications, log *slog.Logger) *pusher {
 
 func (p *pusher) contract() pushapi.Push {
 	return pushapi.Push{Push: p.push, Notifications: p.notifications}
+}
+
+// onPosted tells the author of the article. An event may come twice; the
+// author is told once.
+func (p *pusher) onPosted(ctx context.Context, c commentsapi.Comment) error {
+	_, _, err := p.push(ctx, c.Author, c.Content)
+	return err
 }
 
 func (p *pusher) push(ctx context.Context, id registerapi.UserID, content string) (bool, string, error) {
@@ -47,7 +60,7 @@ func (p *pusher) push(ctx context.Context, id registerapi.UserID, content string
 		return false, pushapi.NotRegistered, nil
 	}
 	text, language := p.texts.find(user.Language, user.Country, content)
-	n := store.Notification{Time: time.Now(), Language: language, Text: text}
+	n := store.Notification{EventID: enoki.MessageID(ctx), Time: time.Now(), Language: language, Text: text}
 	if err := p.kept.AddNotification(ctx, string(id), n); err != nil {
 		return false, "", err
 	}
@@ -62,7 +75,7 @@ func (p *pusher) notifications(ctx context.Context, id registerapi.UserID) ([]pu
 	}
 	out := make([]pushapi.Notification, len(kept))
 	for i, n := range kept {
-		out[i] = pushapi.Notification(n)
+		out[i] = pushapi.Notification{Time: n.Time, Language: n.Language, Text: n.Text}
 	}
 	return out, nil
 }

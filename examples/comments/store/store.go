@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/enoki-go/enoki/outbox"
 )
 
 // Ids of users are decimal numbers from FirstUserID to LastUserID.
@@ -52,16 +54,33 @@ type Users interface {
 // Comments is what the API service needs.
 type Comments interface {
 	// AddComment stores c under a new id, higher than all before it, and
-	// returns the id; c.ID is not looked at.
-	AddComment(ctx context.Context, c Comment) (id int64, err error)
+	// returns the id; c.ID is not looked at. announce gets the comment with
+	// its id, and what it puts into p is stored together with the comment; its
+	// error keeps both from being stored. It may run twice.
+	AddComment(ctx context.Context, c Comment, announce func(c Comment, p *Posting) error) (id int64, err error)
 
 	// CommentsOn returns the comments on an article in the order of their ids.
 	CommentsOn(ctx context.Context, articleID int64) ([]Comment, error)
+
+	// The store is an outbox, too: what was put into a Posting waits here.
+	outbox.Store[*Posting]
+}
+
+// Posting is what is stored in one piece with a comment.
+type Posting struct {
+	Events []outbox.Record
+}
+
+// Put is the Put of every store: what p holds is stored when AddComment does.
+func (p *Posting) Put(r outbox.Record) error {
+	p.Events = append(p.Events, r)
+	return nil
 }
 
 // Notifications is what the push service needs.
 type Notifications interface {
-	// AddNotification stores n for a user.
+	// AddNotification stores n for a user, unless it is of an event, and one
+	// of the same event is kept for the user.
 	AddNotification(ctx context.Context, userID string, n Notification) error
 
 	// NotificationsFor returns the MaxNotifications newest notifications for
@@ -83,7 +102,8 @@ type Comment struct {
 // Notification is one text that was pushed to a user. Its JSON is what stores
 // keep.
 type Notification struct {
-	Time     time.Time `json:"time"`     // when it was pushed
-	Language string    `json:"language"` // of Text, as a BCP 47 tag
+	EventID  string    `json:"event_id,omitempty"` // of the event that it tells of, if it is one
+	Time     time.Time `json:"time"`               // when it was pushed
+	Language string    `json:"language"`           // of Text, as a BCP 47 tag
 	Text     string    `json:"text"`
 }

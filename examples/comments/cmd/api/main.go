@@ -22,6 +22,6 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		return []*enoki.Service{api.New(s, net.JoinHostPort(*address, strconv.Itoa(*port)), app.Logger())}, nil
+		return []*enoki.Service{api.New(s, net.JoinHostPort(*address, strconv.Itoa(*port)))}, nil
 	})
 }

@@ -8,6 +8,7 @@
 //	users_data                 id to the JSON of the user data; its sequence counts the ids given
 //	comments/<article id>      comment id (8 bytes, big endian) to the JSON of the comment; the sequence of comments counts them
 //	notifications/<user id>    number (8 bytes, big endian) to the JSON of the notification
+//	enoki_outbox               what package outbox/bolt keeps there
 package bolt
 
 import (
@@ -25,6 +26,8 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/outbox"
+	outboxbolt "github.com/enoki-go/enoki/outbox/bolt"
 )
 
 // lockWait is how long Open waits for a process that still has the file, such
@@ -41,7 +44,8 @@ var (
 
 // Store is an open file.
 type Store struct {
-	db *bbolt.DB
+	db     *bbolt.DB
+	outbox *outboxbolt.Store
 }
 
 var _ store.Store = (*Store)(nil)
@@ -61,7 +65,7 @@ func Open(path string) (*Store, error) {
 	}
 	// The default of 10 ms is what a lone writer would wait for company.
 	db.MaxBatchDelay = time.Millisecond
-	s := &Store{db: db}
+	s := &Store{db: db, outbox: outboxbolt.New(db)}
 	if err := db.Update(makeBuckets); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the store %s: %w", path, err), db.Close())
 	}
@@ -130,7 +134,7 @@ func (s *Store) UserData(ctx context.Context, id string) (json.RawMessage, error
 }
 
 // AddComment implements store.Comments.
-func (s *Store) AddComment(ctx context.Context, c store.Comment) (int64, error) {
+func (s *Store) AddComment(ctx context.Context, c store.Comment, announce func(store.Comment, *store.Posting) error) (int64, error) {
 	err := s.write(ctx, func(tx *bbolt.Tx) error {
 		comments := tx.Bucket(commentsBucket)
 		n, err := comments.NextSequence()
@@ -142,13 +146,36 @@ func (s *Store) AddComment(ctx context.Context, c store.Comment) (int64, error) 
 		if err != nil {
 			return err
 		}
-		return putJSON(article, n, c)
+		if err := putJSON(article, n, c); err != nil {
+			return err
+		}
+		var posting store.Posting
+		if err := announce(c, &posting); err != nil {
+			return err
+		}
+		for _, event := range posting.Events {
+			if err := s.outbox.Put(ctx, tx, event); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store a comment on article %d: %w", c.ArticleID, err)
 	}
 	return c.ID, nil
 }
+
+// Put implements outbox.Store.
+func (s *Store) Put(_ context.Context, p *store.Posting, r outbox.Record) error { return p.Put(r) }
+
+// Relay implements outbox.Store.
+func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outbox.Record) error) error {
+	return s.outbox.Relay(ctx, emit)
+}
+
+// Added implements outbox.Store.
+func (s *Store) Added() <-chan struct{} { return s.outbox.Added() }
 
 // CommentsOn implements store.Comments.
 func (s *Store) CommentsOn(ctx context.Context, articleID int64) ([]store.Comment, error) {
@@ -180,6 +207,10 @@ func (s *Store) AddNotification(ctx context.Context, userID string, n store.Noti
 		if err != nil {
 			return err
 		}
+		known, err := hasEvent(user, n.EventID)
+		if err != nil || known {
+			return err
+		}
 		number, err := user.NextSequence()
 		if err != nil {
 			return err
@@ -195,6 +226,20 @@ func (s *Store) AddNotification(ctx context.Context, userID string, n store.Noti
 		return fmt.Errorf("store a notification for user %q: %w", userID, err)
 	}
 	return nil
+}
+
+// hasEvent tells whether a user has a notification of the event.
+func hasEvent(user *bbolt.Bucket, id string) (known bool, err error) {
+	if id == "" {
+		return false, nil
+	}
+	err = user.ForEach(func(_, value []byte) error {
+		var n store.Notification
+		err := json.Unmarshal(value, &n)
+		known = known || n.EventID == id
+		return err
+	})
+	return known, err
 }
 
 // NotificationsFor implements store.Notifications.

@@ -12,6 +12,8 @@
 //	enoki:comments:last_comment_id         the last comment id given
 //	enoki:comments:article:<article id>    hash: comment id to the JSON of the comment
 //	enoki:comments:notifications:<u_id>    list: JSON of notifications, newest first
+//	enoki:comments:outbox                  list: JSON of events that the broker does not have yet, oldest first
+//	enoki:comments:relay                   who brings them to the broker at the moment
 //
 // What Redis has accepted is as safe as its own settings make it. With
 // "appendonly yes" and "appendfsync always" a server that is killed at any
@@ -41,6 +43,8 @@ const (
 	lastUserIDKey    = "enoki:comments:last_u_id"
 	takenUserIDsKey  = "enoki:comments:taken_u_ids"
 	lastCommentIDKey = "enoki:comments:last_comment_id"
+	outboxKey        = "enoki:comments:outbox"
+	relayKey         = "enoki:comments:relay"
 )
 
 func articleKey(id int64) string            { return "enoki:comments:article:" + strconv.FormatInt(id, 10) }
@@ -51,6 +55,7 @@ func notificationsKey(userID string) string { return "enoki:comments:notificatio
 type Store struct {
 	client *redis.Client
 	log    *slog.Logger
+	added  chan struct{} // has an item when outboxKey got one
 }
 
 var _ store.Store = (*Store)(nil)
@@ -68,7 +73,7 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	s := &Store{client: redis.NewClient(o), log: log}
+	s := &Store{client: redis.NewClient(o), log: log, added: make(chan struct{}, 1)}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the Redis store at %s: %w", o.Addr, err), s.Close())
 	}
@@ -207,23 +212,37 @@ func (s *Store) UserData(ctx context.Context, id string) (json.RawMessage, error
 	return data, nil
 }
 
-var addComment = redis.NewScript(`
-local id = redis.call('INCR', KEYS[1])
-redis.call('HSET', KEYS[2], string.format('%d', id), ARGV[1])
-return id`)
+// AddComment implements store.Comments. An id is taken first, since the events
+// have it; one that is then not used is missing.
+func (s *Store) AddComment(ctx context.Context, c store.Comment, announce func(store.Comment, *store.Posting) error) (int64, error) {
+	err := s.addComment(ctx, &c, announce)
+	if err != nil {
+		return 0, fmt.Errorf("store a comment on article %d: %w", c.ArticleID, err)
+	}
+	return c.ID, nil
+}
 
-// AddComment implements store.Comments.
-func (s *Store) AddComment(ctx context.Context, c store.Comment) (int64, error) {
-	c.ID = 0 // the field of the hash tells it
-	body, err := json.Marshal(c)
-	if err != nil {
-		return 0, fmt.Errorf("store a comment on article %d: %w", c.ArticleID, err)
+func (s *Store) addComment(ctx context.Context, c *store.Comment, announce func(store.Comment, *store.Posting) error) error {
+	var err error
+	if c.ID, err = s.client.Incr(ctx, lastCommentIDKey).Result(); err != nil {
+		return err
 	}
-	id, err := addComment.Run(ctx, s.client, []string{lastCommentIDKey, articleKey(c.ArticleID)}, body).Int64()
-	if err != nil {
-		return 0, fmt.Errorf("store a comment on article %d: %w", c.ArticleID, err)
+	var posting store.Posting
+	if err := announce(*c, &posting); err != nil {
+		return err
 	}
-	return id, nil
+	unnumbered := *c
+	unnumbered.ID = 0 // the field of the hash tells it
+	body, err := json.Marshal(unnumbered)
+	if err != nil {
+		return err
+	}
+	_, err = s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, articleKey(c.ArticleID), strconv.FormatInt(c.ID, 10), body)
+		return pushEvents(ctx, p, posting.Events)
+	})
+	s.wake()
+	return err
 }
 
 // CommentsOn implements store.Comments.
@@ -254,19 +273,23 @@ func decodeComment(id, body string) (store.Comment, error) {
 	return c, err
 }
 
+var addNotification = redis.NewScript(`
+if ARGV[2] ~= '' then
+	for _, text in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+		if cjson.decode(text).event_id == ARGV[2] then return end
+	end
+end
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], 0, ARGV[3] - 1)`)
+
 // AddNotification implements store.Notifications.
 func (s *Store) AddNotification(ctx context.Context, userID string, n store.Notification) error {
 	body, err := json.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("store a notification for user %q: %w", userID, err)
 	}
-	key := notificationsKey(userID)
-	_, err = s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.LPush(ctx, key, body)
-		p.LTrim(ctx, key, 0, store.MaxNotifications-1)
-		return nil
-	})
-	if err != nil {
+	err = addNotification.Run(ctx, s.client, []string{notificationsKey(userID)}, body, n.EventID, store.MaxNotifications).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("store a notification for user %q: %w", userID, err)
 	}
 	return nil

@@ -4,8 +4,10 @@ package storetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/outbox"
 )
 
 // Open opens the store at a URL or path.
@@ -33,7 +36,11 @@ func Run(t *testing.T, open Open, place func(t *testing.T) string) {
 		{"200 emails at once", manyEmailsAtOnce},
 		{"comments come in order and by article", commentsInOrder},
 		{"comments at once have ids of their own", commentsAtOnce},
+		{"a comment and its event are stored both or neither", commentWithEvent},
+		{"events wait until they are emitted", eventsWait},
+		{"one relay runs at a time", oneRelay},
 		{"the newest notifications are kept", newestNotifications},
+		{"one event makes one notification", oneNotification},
 		{"all is there when opened again", openedAgain},
 		{"a context that has ended writes nothing", endedContext},
 		{"a writer killed at any moment", killedWriter},
@@ -176,7 +183,7 @@ func commentsAtOnce(t *testing.T, open Open, at string) {
 	for i := range ids {
 		g.Go(func() error {
 			var err error
-			ids[i], err = s.AddComment(t.Context(), store.Comment{ArticleID: int64(i % 2), Content: strconv.Itoa(i)})
+			ids[i], err = s.AddComment(t.Context(), store.Comment{ArticleID: int64(i % 2), Content: strconv.Itoa(i)}, inSilence)
 			return err
 		})
 	}
@@ -197,6 +204,129 @@ func commentsAtOnce(t *testing.T, open Open, at string) {
 		if stored[id] != strconv.Itoa(i) {
 			t.Errorf("comment %d holds %q, want %d", id, stored[id], i)
 		}
+	}
+}
+
+// inSilence announces nothing.
+func inSilence(store.Comment, *store.Posting) error { return nil }
+
+// announced puts an event with the comment's id into the posting.
+func announced(c store.Comment, p *store.Posting) error {
+	return p.Put(outbox.Record{Source: "api", Event: "posted", Message: strconv.AppendInt(nil, c.ID, 10)})
+}
+
+// relayed returns the messages that a relay emits, which ends with an error at
+// the one given.
+func relayed(t *testing.T, s store.Store, failAt string) (messages []string, err error) {
+	t.Helper()
+	err = s.Relay(t.Context(), func(_ context.Context, r outbox.Record) error {
+		if r.Source != "api" || r.Event != "posted" {
+			t.Errorf("an event %s.%s waits", r.Source, r.Event)
+		}
+		messages = append(messages, string(r.Message))
+		if string(r.Message) == failAt {
+			return errAway
+		}
+		return nil
+	})
+	return messages, err
+}
+
+var errAway = errors.New("the broker is away")
+
+func commentWithEvent(t *testing.T, open Open, at string) {
+	s := opened(t, open, at)
+	_, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1, Content: "refused"}, func(c store.Comment, p *store.Posting) error {
+		return errors.Join(announced(c, p), errors.New("on purpose"))
+	})
+	if err == nil {
+		t.Error("a comment whose announcement fails is stored")
+	}
+	id, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1, Content: "stored"}, announced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Added():
+	default:
+		t.Error("the relay is not woken")
+	}
+	if got, err := relayed(t, s, ""); err != nil || !slices.Equal(got, []string{fmt.Sprint(id)}) {
+		t.Errorf("emitted %q, %v; want the id %d", got, err, id)
+	}
+	if got, err := s.CommentsOn(t.Context(), 1); err != nil || len(got) != 1 || got[0].Content != "stored" {
+		t.Errorf("comments: %v, %v", got, err)
+	}
+}
+
+func eventsWait(t *testing.T, open Open, at string) {
+	s, err := open(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for range 3 {
+		id, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1}, announced)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, fmt.Sprint(id))
+	}
+	if got, err := relayed(t, s, ids[1]); !errors.Is(err, errAway) || !slices.Equal(got, ids[:2]) {
+		t.Errorf("emitted %q, %v; want %q", got, err, ids[:2])
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = opened(t, open, at)
+	for _, want := range [][]string{ids[1:], nil} {
+		if got, err := relayed(t, s, ""); err != nil || !slices.Equal(got, want) {
+			t.Errorf("emitted %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+func oneRelay(t *testing.T, open Open, at string) {
+	s := opened(t, open, at)
+	if _, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1}, announced); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Relay(t.Context(), func(context.Context, outbox.Record) error {
+		got, err := relayed(t, s, "")
+		if len(got) > 0 {
+			t.Errorf("a second relay emits %q meanwhile", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func oneNotification(t *testing.T, open Open, at string) {
+	s := opened(t, open, at)
+	for _, n := range []store.Notification{
+		{EventID: "a", Text: "first"}, {EventID: "a", Text: "again"}, {EventID: "b", Text: "second"}, {Text: "x"}, {Text: "x"},
+	} {
+		if err := s.AddNotification(t.Context(), "7000001", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.AddNotification(t.Context(), "7000002", store.Notification{EventID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for user, most := range map[string]int{"7000001": 4, "7000002": 1} {
+		list, err := s.NotificationsFor(t.Context(), user)
+		if err != nil || len(list) != most {
+			t.Errorf("user %s has %d notifications, %v; want %d", user, len(list), err, most)
+		}
+		for _, n := range list {
+			got = append(got, n.Text)
+		}
+	}
+	if slices.Contains(got, "again") {
+		t.Errorf("an event that came again is told of again: %q", got)
 	}
 }
 
@@ -264,7 +394,7 @@ func endedContext(t *testing.T, open Open, at string) {
 	if _, _, err := s.Register(ctx, "ann@example.com", json.RawMessage(`{}`)); err == nil {
 		t.Error("Register: no error")
 	}
-	if _, err := s.AddComment(ctx, store.Comment{ArticleID: 1}); err == nil {
+	if _, err := s.AddComment(ctx, store.Comment{ArticleID: 1}, inSilence); err == nil {
 		t.Error("AddComment: no error")
 	}
 	if err := s.AddNotification(ctx, "7000001", store.Notification{}); err == nil {
@@ -290,7 +420,7 @@ func mustRegister(t *testing.T, s store.Store, email, data string) string {
 
 func mustComment(t *testing.T, s store.Store, c store.Comment) int64 {
 	t.Helper()
-	id, err := s.AddComment(t.Context(), c)
+	id, err := s.AddComment(t.Context(), c, inSilence)
 	if err != nil || id <= 0 {
 		t.Fatalf("add a comment: %d, %v", id, err)
 	}

@@ -1,0 +1,96 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/outbox"
+)
+
+// relayTerm is how long a relay that says nothing more is taken for alive. It
+// is longer than one event may take.
+const relayTerm = 30 * time.Second
+
+// Put implements outbox.Store.
+func (s *Store) Put(_ context.Context, p *store.Posting, r outbox.Record) error { return p.Put(r) }
+
+func pushEvents(ctx context.Context, p redis.Pipeliner, events []outbox.Record) error {
+	for _, event := range events {
+		text, err := json.Marshal(event)
+		if err != nil {
+			return err
+		}
+		p.RPush(ctx, outboxKey, text)
+	}
+	return nil
+}
+
+// Added implements outbox.Store.
+func (s *Store) Added() <-chan struct{} { return s.added }
+
+func (s *Store) wake() {
+	select {
+	case s.added <- struct{}{}:
+	default:
+	}
+}
+
+var (
+	prolong = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`)
+	resign  = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`)
+)
+
+// Relay implements outbox.Store. One relay at a time has the key relayKey, for
+// as long as it says that it is alive.
+func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outbox.Record) error) (err error) {
+	name := rand.Text()
+	err = s.client.SetArgs(ctx, relayKey, name, redis.SetArgs{Mode: "NX", TTL: relayTerm}).Err()
+	if errors.Is(err, redis.Nil) { // another one has it
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("begin to relay events: %w", err)
+	}
+	defer func() {
+		ended := resign.Run(context.WithoutCancel(ctx), s.client, []string{relayKey}, name).Err()
+		err = errors.Join(err, ended)
+	}()
+	for more := true; more; {
+		if more, err = s.relayOldest(ctx, name, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relayOldest relays one event. There may be no more of them, or another relay
+// may have taken this one for dead.
+func (s *Store) relayOldest(ctx context.Context, name string, emit func(ctx context.Context, r outbox.Record) error) (more bool, err error) {
+	text, err := s.client.LIndex(ctx, outboxKey, 0).Result()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the oldest event: %w", err)
+	}
+	var r outbox.Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return false, fmt.Errorf("the first item of %s can't be read; look at it, and remove it: %w", outboxKey, err)
+	}
+	if err := emit(ctx, r); err != nil {
+		return false, err
+	}
+	// By its value, which is unique: another relay may have been faster.
+	if err := s.client.LRem(context.WithoutCancel(ctx), outboxKey, 1, text).Err(); err != nil {
+		return false, fmt.Errorf("forget an event that was emitted: %w", err)
+	}
+	alive, err := prolong.Run(ctx, s.client, []string{relayKey}, name, relayTerm.Milliseconds()).Int()
+	return alive == 1, err
+}
