@@ -23,6 +23,12 @@ type Broker interface {
 	// first, the instance that has the request is told so, as far as it can
 	// be reached, and the context of its handler is cancelled.
 	//
+	// A request with Message.Instance goes to that instance alone, past the
+	// queue of its service: the error is ErrUnknownService at once when the
+	// instance is not there. One that is Message.OneWay has no reply: Call
+	// returns nil and nil as soon as the broker has stored the request, or an
+	// instance has started it where the broker stores none.
+	//
 	// The error is ErrUnknownService, ErrNotDelivered, ErrUnknownOutcome,
 	// ErrBlocked, ErrClosed or the error of ctx, to be told by errors.Is.
 	Call(ctx context.Context, service, method string, req *Message) (*Message, error)
@@ -98,8 +104,16 @@ type Service struct {
 	// goroutine of its own for each call and answers with a reply. A nil
 	// reply means that the call was not started: it is handed back for
 	// another instance where the broker can do that. ctx ends when the
-	// caller has lost interest or the member has to leave at once.
+	// caller has lost interest or the member has to leave at once. Calls to
+	// this instance alone (Message.Instance) have as many workers again. They,
+	// and one-way calls, must get a reply: nobody else would serve them.
 	Serve func(ctx context.Context, method string, req *Message) *Message
+
+	// Drain, if not nil, is called once by Leave, when the instance takes no
+	// calls to its service and no events any more and the handlers of both
+	// have returned. Calls to this instance alone are served until Drain
+	// returns. ctx ends when the member has to leave at once.
+	Drain func(ctx context.Context)
 
 	// Subscriptions are the events that this service handles.
 	Subscriptions []Subscription
@@ -221,9 +235,18 @@ type Message struct {
 	ContentType string
 	Body        []byte
 
-	// Reject is set on a reply to a request that could not be read, and says
-	// why. A driver that has nowhere to send the reply keeps the request as a
-	// dead letter with this reason, and with RejectKind as its kind.
+	// Instance, of a request, is the id of the one instance that is to serve
+	// it. Empty: any instance of the service.
+	Instance string
+
+	// OneWay, of a request, says that nobody waits for a reply. Its handler is
+	// not cancelled when the context of Call ends.
+	OneWay bool
+
+	// Reject is set on a reply to a request that could not be read, or to a
+	// one-way request that failed, and says why. A driver that has nowhere to
+	// send the reply keeps the request as a dead letter with this reason, and
+	// with RejectKind as its kind.
 	Reject, RejectKind string
 
 	// Due has an event delivered no sooner than then, by the clocks of emitter

@@ -27,7 +27,14 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		return nil, err
 	}
 	msg.CorrelationId = orNew(req.ID)
+	// Of a one-way call nobody reads the reply, but a Nameko service dies of a
+	// request that says nothing of where it is to go.
 	msg.ReplyTo = d.replies.key
+	if req.OneWay {
+		o := d.outgoing(service, method, req)
+		o.msg, o.headers = msg, headers
+		return nil, d.send(ctx, service, req, o)
+	}
 	if err := d.replies.await(ctx); err != nil {
 		return nil, err
 	}
@@ -39,18 +46,48 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if msg.Expiration, err = expiration(ctx); err != nil {
 		return nil, err
 	}
-	o := &outgoing{exchange: d.config.RPCExchange, key: service + "." + method, mandatory: true, quiet: true, msg: msg, headers: headers}
+	o := d.outgoing(service, method, req)
+	o.quiet, o.msg, o.headers = true, msg, headers
 	if err := d.publisher.submit(ctx, o); err != nil {
 		return nil, err
 	}
 	reply, err := d.awaitReply(ctx, o, w)
 	if errors.Is(err, errNoRoute) {
-		return nil, fmt.Errorf("%w %q: it has no queue on the broker", broker.ErrUnknownService, service)
+		return nil, unknown(service, req)
 	}
 	if state := o.state.Load(); err != nil && ctx.Err() != nil && (state == sent || state == confirmed) {
 		d.goCancel(service, msg.CorrelationId)
 	}
 	return reply, err
+}
+
+// outgoing is a request on its way to the queue of a service, or to that of one
+// of its instances.
+func (d *Driver) outgoing(service, method string, req *broker.Message) *outgoing {
+	key := service + "." + method
+	if req.Instance != "" {
+		key = directKey(req.Instance, method)
+	}
+	return &outgoing{exchange: d.config.RPCExchange, key: key, mandatory: true}
+}
+
+// send sends a one-way request: it is done when the broker has it.
+func (d *Driver) send(ctx context.Context, service string, req *broker.Message, o *outgoing) error {
+	if err := d.declare(ctx, d.rpcExchange()); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+	}
+	err := d.publisher.publish(ctx, o)
+	if errors.Is(err, errNoRoute) {
+		return unknown(service, req)
+	}
+	return err
+}
+
+func unknown(service string, req *broker.Message) error {
+	if req.Instance != "" {
+		return fmt.Errorf("%w %q: its instance %s is not there", broker.ErrUnknownService, service, req.Instance)
+	}
+	return fmt.Errorf("%w %q: it has no queue on the broker", broker.ErrUnknownService, service)
 }
 
 var errClosedUnanswered = fmt.Errorf("%w before the reply came: %w", broker.ErrClosed, broker.ErrUnknownOutcome)

@@ -61,6 +61,9 @@ func publishing(m *broker.Message) amqp091.Publishing {
 // headersOf returns the context data of m as they are written.
 func headersOf(m *broker.Message) ([]byte, error) {
 	headers, err := appendContext(make([]byte, 0, 512), m.Context)
+	if err == nil && m.OneWay {
+		headers, err = appendField(appendShort(headers, headerOneWay), true, 0)
+	}
 	if err == nil {
 		err = checkSize(headers, maxContext)
 	}
@@ -104,6 +107,7 @@ func message(d *amqp091.Delivery) *broker.Message {
 		ContentType: contentType,
 		Body:        body,
 		Attempt:     attemptOf(d.Headers),
+		OneWay:      d.Headers[headerOneWay] == true,
 		Redelivered: d.Redelivered,
 	}
 }

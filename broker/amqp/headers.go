@@ -13,6 +13,8 @@ import (
 const (
 	contextPrefix = "nameko." // of context data among the headers
 	ownPrefix     = "enoki-"  // of this driver's own headers, never context data
+
+	headerOneWay = ownPrefix + "oneway" // of a request whose reply nobody reads
 )
 
 // fieldOf turns a value into what the client library encodes as py-amqp does:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type member struct {
 	service   broker.Service
 	log       *slog.Logger
 	consumers []*consumer // of the service's work
+	direct    *consumer   // of calls to this instance alone; nil when it takes none
 	control   *consumer   // nil when it is only about a queue
 
 	hard    context.Context // of the handlers; ends when they are to leave at once
@@ -47,6 +49,9 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 	}
 	m := d.newMember(s)
 	m.consumers = m.work()
+	if s.Serve != nil {
+		m.direct = m.newConsumer(m.directQueue(), workersOf(s), m.serveDirect)
+	}
 	m.control = m.newConsumer(m.controlQueue(), controlPrefetch, m.controlled)
 	if err := m.attach(ctx); err != nil {
 		return nil, fmt.Errorf("join as %q: %w", s.Name, err)
@@ -86,7 +91,7 @@ func (m *member) attach(ctx context.Context) error {
 // work returns the consumers of the service's calls and events.
 func (m *member) work() []*consumer {
 	var work []*consumer
-	workers := min(max(m.service.Workers, 1), math.MaxUint16) // the most that a prefetch can be
+	workers := workersOf(m.service)
 	if m.service.Serve != nil {
 		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
 	}
@@ -97,15 +102,33 @@ func (m *member) work() []*consumer {
 	return work
 }
 
+func workersOf(s broker.Service) int {
+	return min(max(s.Workers, 1), math.MaxUint16) // the most that a prefetch can be
+}
+
 func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
 	return newConsumer(m.hard, m.driver.consuming, m.log, work{queue: q, prefetch: prefetch, handle: handle})
 }
 
 func (m *member) all() []*consumer {
-	if m.control == nil {
-		return m.consumers
+	all := slices.Clone(m.consumers)
+	for _, own := range []*consumer{m.direct, m.control} {
+		if own != nil {
+			all = append(all, own)
+		}
 	}
-	return append([]*consumer{m.control}, m.consumers...)
+	return all
+}
+
+// directKey is the routing key of a call to one instance.
+func directKey(instance, method string) string { return "enoki.direct." + instance + "." + method }
+
+// directQueue has the calls to this instance alone, and goes with it.
+func (m *member) directQueue() queue {
+	return queue{
+		name: "enoki.direct-" + m.service.Name + "-" + m.service.ID, exclusive: true,
+		bindings: []binding{{exchange: m.driver.rpcExchange(), key: directKey(m.service.ID, "*")}},
+	}
 }
 
 // requestsOf returns the queue that all instances of a service take its calls
@@ -163,8 +186,8 @@ func (m *member) Leave(ctx context.Context) error {
 	return fmt.Errorf("service %q left without waiting for its handlers: %w", m.service.Name, ctx.Err())
 }
 
-// detach takes no more work, waits for what runs, and only then stops to
-// listen to callers that cancel.
+// detach takes no more work, waits for what runs, drains, and only then stops
+// to listen to callers that cancel.
 func (m *member) detach() {
 	m.leaving.Store(true)
 	for _, c := range m.consumers {
@@ -173,9 +196,14 @@ func (m *member) detach() {
 	for _, c := range m.consumers {
 		<-c.finished
 	}
-	if m.control != nil {
-		m.control.stop()
-		<-m.control.finished
+	if m.service.Drain != nil {
+		m.service.Drain(m.hard)
+	}
+	for _, own := range []*consumer{m.direct, m.control} {
+		if own != nil {
+			own.stop()
+			<-own.finished
+		}
 	}
 	m.abort()
 	m.driver.remove(m)
@@ -184,7 +212,12 @@ func (m *member) detach() {
 
 // serve handles one call: run, publish the reply, and only then ack, so that
 // the broker gives the request to another instance if this one dies.
-func (m *member) serve(d *delivery) {
+func (m *member) serve(d *delivery) { m.serveAs(d, "") }
+
+// serveDirect handles one call to this instance alone.
+func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
+
+func (m *member) serveAs(d *delivery, instance string) {
 	ctx, cancel := context.WithCancel(m.hard)
 	defer cancel()
 	if d.CorrelationId != "" {
@@ -193,15 +226,18 @@ func (m *member) serve(d *delivery) {
 	}
 	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
-	reply := m.service.Serve(ctx, method, message(&d.Delivery))
+	req := message(&d.Delivery)
+	req.Instance = instance
+	reply := m.service.Serve(ctx, method, req)
+	unread := req.OneWay || d.ReplyTo == ""
 	switch {
 	case m.hard.Err() != nil:
 		// The request is another instance's by now, and so is the reply.
 	case reply == nil:
 		_ = d.Nack(false, true)
-	case d.ReplyTo == "" && reply.Reject != "":
+	case unread && reply.Reject != "":
 		m.bury(d, "", broker.DeadLetter{Handler: method, Kind: reply.RejectKind, Reason: reply.Reject})
-	case d.ReplyTo == "":
+	case unread:
 		_ = d.Ack(false)
 	default:
 		m.reply(d, reply)

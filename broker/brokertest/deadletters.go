@@ -16,6 +16,7 @@ import (
 func deadLetterCases() []testCase {
 	return []testCase{
 		{"dead letter", "a Reject keeps the event as a dead letter that says where it comes from, when it was tried and why it died", deadLetter},
+		{"dead letter of a call", "a Reject of a one-way call keeps it as a dead letter, which can be retried", deadCall},
 		{"dead letters in order", "DeadLetters yields the oldest first, until the loop ends, and leaves them there", deadLettersInOrder},
 		{"dead letters picked", "a filter picks dead letters by id, service, handler and time", deadLettersPicked},
 		{"dead letter told", "Service.Buried is told of each dead letter that is stored", deadLetterTold},

@@ -22,6 +22,7 @@ func copyMessage(m *broker.Message) *broker.Message {
 	c := copyContent(m)
 	c.Context, _ = travel(m.Context) // a second time it can't fail
 	c.Attempt, c.Redelivered = m.Attempt, m.Redelivered
+	c.Instance, c.OneWay = m.Instance, m.OneWay
 	return c
 }
 

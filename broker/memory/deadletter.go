@@ -11,30 +11,24 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// dead is a dead letter and the subscription it came from. Neither changes.
+// dead is a dead letter and what it came from: a subscription, or a call.
+// Neither changes.
 type dead struct {
 	letter broker.DeadLetter
 	from   subscribed
+	call   *call
 }
 
-// bury keeps w as a dead letter. It wants hub.mu held.
-func (c *consumer) bury(w *work, s broker.Settlement) *broker.DeadLetter {
+// bury keeps w as a dead letter; l says what it is about. It wants hub.mu held.
+func (c *consumer) bury(w *work, l broker.DeadLetter) *broker.DeadLetter {
 	m := *w.message // shared and never changed; loops give out copies
 	m.Attempt, m.Redelivered = w.attempt, w.redelivered
-	d := &dead{from: subscribedBy(&c.member.service.Instance, c.sub), letter: broker.DeadLetter{
-		ID:       uuid.Short(),
-		Service:  c.member.service.Name,
-		Handler:  c.sub.Handler,
-		Source:   c.sub.Source,
-		Event:    c.sub.Event,
-		Kind:     s.Kind,
-		Reason:   s.Reason,
-		Attempts: w.attempt,
-		First:    w.first,
-		Died:     time.Now(),
-		Revived:  w.revived,
-		Message:  &m,
-	}}
+	l.ID, l.Service, l.Attempts, l.Revived = uuid.Short(), c.member.service.Name, w.attempt, w.revived
+	l.First, l.Died, l.Message = w.first, time.Now(), &m
+	d := &dead{letter: l, call: w.call}
+	if c.sub != nil {
+		d.from = subscribedBy(&c.member.service.Instance, c.sub)
+	}
 	c.queue.hub.dead = append(c.queue.hub.dead, d)
 	return d.copy()
 }
@@ -83,16 +77,32 @@ func (b *Broker) retry(ctx context.Context, d *dead, edited *broker.Message) err
 	if !slices.Contains(b.hub.dead, d) {
 		return broker.ErrGone
 	}
-	q := b.hub.events[d.from]
+	q := b.hub.sourceOf(d)
 	if q == nil {
-		return fmt.Errorf("retry a dead letter of %s.%s: %w: its subscription is not there any more; discard it, or start the service that has it",
+		return fmt.Errorf("retry a dead letter of %s.%s: %w: what it came from is not there any more; discard it, or start the service that has it",
 			d.letter.Service, d.letter.Handler, broker.ErrNotDelivered)
 	}
 	m := *d.letter.Message
 	content := copyContent(edited)
 	m.Body, m.ContentType = content.Body, content.ContentType
 	b.hub.forgetDead(d)
-	q.push(&work{message: &m, attempt: 1, first: d.letter.First, revived: d.letter.Revived + 1})
+	w := &work{message: &m, attempt: 1, first: d.letter.First, revived: d.letter.Revived + 1}
+	if d.call != nil {
+		w.call = newCall(d.call.service, d.call.method)
+	}
+	q.push(w)
+	return nil
+}
+
+// sourceOf returns the queue that a dead letter came from, or nil when nothing
+// takes from it any more. It wants mu held.
+func (h *hub) sourceOf(d *dead) *queue {
+	if d.call == nil {
+		return h.events[d.from]
+	}
+	if q := h.callsTo(d.call.service, d.letter.Message.Instance); len(q.consumers) > 0 {
+		return q
+	}
 	return nil
 }
 

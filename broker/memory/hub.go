@@ -31,10 +31,14 @@ func subscribedBy(i *broker.Instance, sub *broker.Subscription) subscribed {
 	return key
 }
 
+// directly names the queue of calls to one instance.
+type directly struct{ service, instance string }
+
 // hub is the broker that links share.
 type hub struct {
 	mu      sync.Mutex // guards all below, and all of queue, consumer and member
 	calls   map[string]*queue
+	direct  map[directly]*queue
 	events  map[subscribed]*queue
 	bound   map[topic][]*queue
 	members map[*member]struct{}
@@ -44,14 +48,21 @@ type hub struct {
 func newHub() *hub {
 	return &hub{
 		calls:   make(map[string]*queue),
+		direct:  make(map[directly]*queue),
 		events:  make(map[subscribed]*queue),
 		bound:   make(map[topic][]*queue),
 		members: make(map[*member]struct{}),
 	}
 }
 
-// callsTo returns the queue of calls to service.
-func (h *hub) callsTo(service string) *queue {
+// callsTo returns the queue of calls to service, or to one instance of it.
+func (h *hub) callsTo(service, instance string) *queue {
+	if instance != "" {
+		if q := h.direct[directly{service, instance}]; q != nil {
+			return q
+		}
+		return &queue{hub: h} // that nobody takes from
+	}
 	q := h.calls[service]
 	if q == nil {
 		q = &queue{hub: h}
@@ -125,7 +136,7 @@ func (h *hub) abandon(w *work) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w.call.abandoned = true
-	if w.call.cancel != nil {
+	if w.call.cancel != nil && !w.message.OneWay {
 		w.call.cancel()
 	}
 }

@@ -20,9 +20,12 @@ type member struct {
 	ctx       context.Context // of event handlers; ends when the member is cut off
 	cancel    context.CancelFunc
 	consumers []*consumer
+	direct    *consumer           // of calls to this instance alone; nil when it takes none
 	unsettled map[*work]*consumer // events that handlers have
-	running   int                 // handlers
-	left      bool                // takes no more
+	running   int                 // handlers of shared work
+	serving   int                 // handlers of calls to this instance alone
+	left      bool                // takes no more shared work
+	drained   bool                // takes nothing more
 	idle      chan struct{}       // closed when it has left and runs nothing
 }
 
@@ -42,7 +45,9 @@ func newMember(link *Broker, s broker.Service) *member {
 	h := link.hub
 	h.members[m] = struct{}{}
 	if s.Serve != nil {
-		m.consume(h.callsTo(s.Name), nil)
+		m.direct = newConsumer(m, &queue{hub: h}, nil)
+		h.direct[directly{s.Name, s.ID}] = m.direct.queue
+		m.consume(h.callsTo(s.Name, ""), nil)
 	}
 	for _, sub := range s.Subscriptions {
 		m.consume(h.eventsFor(&s.Instance, &sub), &sub)
@@ -51,10 +56,14 @@ func newMember(link *Broker, s broker.Service) *member {
 }
 
 func (m *member) consume(q *queue, sub *broker.Subscription) {
-	c := &consumer{member: m, queue: q, sub: sub, spare: m.service.Workers}
-	m.consumers = append(m.consumers, c)
-	q.consumers = append(q.consumers, c)
+	m.consumers = append(m.consumers, newConsumer(m, q, sub))
 	q.dispatch()
+}
+
+func newConsumer(m *member, q *queue, sub *broker.Subscription) *consumer {
+	c := &consumer{member: m, queue: q, sub: sub, spare: m.service.Workers}
+	q.consumers = append(q.consumers, c)
+	return c
 }
 
 // Ready implements broker.Member.
@@ -100,12 +109,39 @@ func (m *member) stop() {
 	m.finish()
 }
 
-// finish tells Leave when nothing is left to wait for. It wants hub.mu held.
+// finish drains when no shared work runs any more, and tells Leave when nothing
+// is left to wait for. It wants hub.mu held.
 func (m *member) finish() {
-	if m.left && m.running == 0 {
+	switch {
+	case !m.left || m.running > 0:
+	case !m.drained && m.service.Drain == nil:
+		m.close()
+	case !m.drained:
+		m.running++
+		go m.drain()
+	case m.serving == 0:
 		m.cancel()
 		close(m.idle)
 	}
+}
+
+// drain serves calls to this instance alone until Drain returns.
+func (m *member) drain() {
+	m.service.Drain(m.ctx)
+	m.link.hub.mu.Lock()
+	defer m.link.hub.mu.Unlock()
+	m.running--
+	m.close()
+}
+
+// close takes nothing more at all. It wants hub.mu held.
+func (m *member) close() {
+	m.drained = true
+	if m.direct != nil {
+		delete(m.link.hub.direct, directly{m.service.Name, m.service.ID})
+		m.direct.queue.remove(m.direct)
+	}
+	m.finish()
 }
 
 // cut cancels what runs and gives unsettled events back. It wants hub.mu held.
@@ -120,18 +156,29 @@ func (m *member) cut() {
 // start runs the handler for w. It wants hub.mu held.
 func (c *consumer) start(w *work) {
 	c.spare--
-	c.member.running++
+	*c.running()++
+	if w.first.IsZero() {
+		w.first = time.Now()
+	}
 	if w.call == nil {
-		if w.first.IsZero() {
-			w.first = time.Now()
-		}
 		c.member.unsettled[w] = c
 		go c.handle(w)
 		return
 	}
 	ctx, cancel := context.WithCancel(c.member.ctx)
 	w.call.cancel = cancel
+	if w.message.OneWay {
+		w.call.reply(answer{})
+	}
 	go c.serve(ctx, w)
+}
+
+// running counts the handlers of c's kind.
+func (c *consumer) running() *int {
+	if c == c.member.direct {
+		return &c.member.serving
+	}
+	return &c.member.running
 }
 
 // serve runs the handler of a call and answers it.
@@ -139,13 +186,27 @@ func (c *consumer) serve(ctx context.Context, w *work) {
 	defer c.release()
 	defer w.call.cancel()
 	reply := c.member.service.Serve(ctx, w.call.method, w.delivery())
-	if reply != nil {
-		w.call.answer <- answer{reply: copyContent(reply)}
+	if reply != nil && !w.message.OneWay {
+		w.call.reply(answer{reply: copyContent(reply)})
 		return
 	}
+	if l := c.settleCall(w, reply); l != nil && c.member.service.Buried != nil {
+		c.member.service.Buried(*l)
+	}
+}
+
+// settleCall does with w what an unread reply says and returns the dead letter
+// that it became.
+func (c *consumer) settleCall(w *work, reply *broker.Message) *broker.DeadLetter {
 	c.queue.hub.mu.Lock()
 	defer c.queue.hub.mu.Unlock()
-	c.queue.pushAfter(breath, w.again(w.attempt))
+	switch {
+	case reply == nil:
+		c.queue.pushAfter(breath, w.again(w.attempt))
+	case reply.Reject != "":
+		return c.bury(w, broker.DeadLetter{Handler: w.call.method, Kind: reply.RejectKind, Reason: reply.Reject})
+	}
+	return nil
 }
 
 // handle runs the handler of an event and settles it.
@@ -171,7 +232,7 @@ func (c *consumer) settle(w *work, s broker.Settlement) *broker.DeadLetter {
 	case broker.HandBack:
 		c.queue.pushAfter(breath, w.again(w.attempt))
 	case broker.Reject:
-		return c.bury(w, s)
+		return c.bury(w, broker.DeadLetter{Handler: c.sub.Handler, Source: c.sub.Source, Event: c.sub.Event, Kind: s.Kind, Reason: s.Reason})
 	}
 	return nil
 }
@@ -182,7 +243,7 @@ func (c *consumer) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.spare++
-	c.member.running--
+	*c.running()--
 	c.member.finish()
 	c.queue.dispatch()
 }

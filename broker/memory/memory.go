@@ -65,11 +65,11 @@ func (b *Broker) Call(ctx context.Context, service, method string, req *broker.M
 	if err != nil {
 		return nil, fmt.Errorf("call %s.%s: %w", service, method, err)
 	}
-	w.call = &call{service: service, method: method, answer: make(chan answer, 1)}
+	w.call = newCall(service, method)
 	if err := b.lock(ctx); err != nil {
 		return nil, err
 	}
-	b.hub.callsTo(service).push(w)
+	b.hub.callsTo(service, req.Instance).push(w)
 	b.hub.mu.Unlock()
 
 	select {

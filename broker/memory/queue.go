@@ -28,6 +28,27 @@ type call struct {
 	abandoned       bool
 }
 
+func newCall(service, method string) *call {
+	return &call{service: service, method: method, answer: make(chan answer, 1)}
+}
+
+// reply answers the call; only the first answer counts.
+func (c *call) reply(a answer) {
+	select {
+	case c.answer <- a:
+	default:
+	}
+}
+
+// unknown is the error of a call that nobody can take.
+func (c *call) unknown(instance string) error {
+	missing := "no instance of it is there"
+	if instance != "" {
+		missing = "its instance " + instance + " is not there"
+	}
+	return fmt.Errorf("call %s.%s: %w: %s", c.service, c.method, broker.ErrUnknownService, missing)
+}
+
 type answer struct {
 	reply *broker.Message
 	err   error
@@ -40,7 +61,7 @@ func newWork(m *broker.Message) (*work, error) {
 		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}
 	sent := copyContent(m)
-	sent.Context = data
+	sent.Context, sent.Instance, sent.OneWay = data, m.Instance, m.OneWay
 	return &work{message: sent, attempt: 1}, nil
 }
 
@@ -93,7 +114,7 @@ func (q *queue) dispatch() {
 		switch {
 		case w.call != nil && w.call.abandoned:
 		case w.call != nil && len(q.consumers) == 0:
-			w.call.answer <- answer{err: fmt.Errorf("call %s.%s: %w: no instance of it is there", w.call.service, w.call.method, broker.ErrUnknownService)}
+			w.call.reply(answer{err: w.call.unknown(w.message.Instance)})
 		case c != nil:
 			c.start(w)
 		default:

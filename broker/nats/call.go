@@ -22,7 +22,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
-	msg, err := encode(callSubject(service, method), req)
+	msg, err := encode(requestSubject(service, method, req), req)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +32,10 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, err)
 		}
 		if statusOf(reply) != noResponders {
-			return d.readReply(service, method, reply)
+			return d.readReply(service, method, req, reply)
 		}
 		if !d.link.settling() {
-			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, broker.ErrUnknownService)
+			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, unknown(req))
 		}
 		if err := sleep(ctx, settlePause); err != nil {
 			return nil, fmt.Errorf("nats: call %s.%s: %w: no instance is back yet: %w", service, method, broker.ErrNotDelivered, err)
@@ -43,7 +43,17 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	}
 }
 
-func (d *Driver) readReply(service, method string, reply *natsgo.Msg) (*broker.Message, error) {
+func unknown(req *broker.Message) error {
+	if req.Instance == "" {
+		return broker.ErrUnknownService
+	}
+	return fmt.Errorf("%w: its instance %s is not there", broker.ErrUnknownService, req.Instance)
+}
+
+func (d *Driver) readReply(service, method string, req *broker.Message, reply *natsgo.Msg) (*broker.Message, error) {
+	if req.OneWay { // an instance says that it has it
+		return nil, nil
+	}
 	if reason := headerOf(reply, errorHeader); reason != "" {
 		return nil, fmt.Errorf("nats: call %s.%s was handled, but its reply was lost: %s: %w", service, method, reason, broker.ErrUnknownOutcome)
 	}

@@ -18,6 +18,7 @@ type member struct {
 	driver   *Driver
 	service  broker.Service
 	calls    *calls // nil when it serves none
+	direct   *calls // to this instance alone; nil like calls
 	events   []*consumer
 	presence *presence
 	epoch    uint64 // of the link when attaching began
@@ -96,11 +97,17 @@ func (m *member) attach(ctx context.Context) error {
 // the client's own doing, so this happens once.
 func (m *member) attachCore(ctx context.Context) error {
 	if m.service.Serve != nil && m.calls == nil {
-		calls, err := newCalls(m)
+		stats := newStats(m.service.Methods)
+		direct, err := newCalls(m, true, stats)
 		if err != nil {
 			return err
 		}
-		m.calls = calls
+		calls, err := newCalls(m, false, stats)
+		if err != nil {
+			direct.stop()
+			return err
+		}
+		m.calls, m.direct = calls, direct
 	}
 	if err := m.presence.show(); err != nil {
 		return err
@@ -127,7 +134,7 @@ func (m *member) prove(ctx context.Context) error {
 
 func (m *member) subjects() []string {
 	name := token(m.service.Name)
-	return append(m.presence.subjects(), callPrefix+name+".*", cancelPrefix+name)
+	return append(m.presence.subjects(), callPrefix+name+".*", directSubjects(m.service), cancelPrefix+name)
 }
 
 // admit makes m a member that recovery looks after.
@@ -192,7 +199,26 @@ func (m *member) drain(ctx context.Context) error {
 	for _, c := range m.events {
 		idle = append(idle, c.stop())
 	}
-	for _, done := range idle {
+	if err := m.await(ctx, idle...); err != nil {
+		return err
+	}
+	if m.service.Drain != nil {
+		if err := m.await(ctx, m.drained()); err != nil {
+			return err
+		}
+	}
+	if m.direct != nil {
+		if err := m.await(ctx, m.direct.stop()); err != nil {
+			return err
+		}
+	}
+	_ = m.driver.link.nc.FlushWithContext(ctx) // acknowledgements; one that is lost means one event twice
+	return nil
+}
+
+// await returns when all are closed, or with the reason not to wait longer.
+func (m *member) await(ctx context.Context, all ...<-chan struct{}) error {
+	for _, done := range all {
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -201,8 +227,18 @@ func (m *member) drain(ctx context.Context) error {
 			return errClosed
 		}
 	}
-	_ = m.driver.link.nc.FlushWithContext(ctx) // acknowledgements; one that is lost means one event twice
 	return nil
+}
+
+// drained calls Drain and returns a channel that is closed when it has
+// returned.
+func (m *member) drained() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.service.Drain(m.ctx)
+	}()
+	return done
 }
 
 // end cancels what still runs, gives back what is not settled and forgets m.
@@ -211,6 +247,8 @@ func (m *member) end() {
 	m.cancel()
 	if m.calls != nil {
 		m.calls.end()
+		m.direct.stop()
+		m.direct.end()
 	}
 	for _, c := range m.events {
 		c.end()

@@ -17,6 +17,10 @@ const (
 	contextHeader = "Enoki-Context"
 	typeHeader    = "Content-Type"
 
+	// onewayHeader marks a request whose sender waits only until an instance
+	// has started it.
+	onewayHeader = "Enoki-Oneway"
+
 	// errorHeader says in a reply without a body why the reply of the handler
 	// could not be sent.
 	errorHeader = "Enoki-Error"
@@ -38,6 +42,9 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 	header := natsgo.Header{idHeader: {id}}
 	if m.ContentType != "" {
 		header[typeHeader] = []string{m.ContentType}
+	}
+	if m.OneWay {
+		header[onewayHeader] = []string{"1"}
 	}
 	if len(m.Context) > 0 {
 		text, err := contextText(m)
@@ -74,6 +81,7 @@ func decode(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 		ContentType: headerOf(msg, typeHeader),
 		Body:        msg.Data,
 		Attempt:     1,
+		OneWay:      headerOf(msg, onewayHeader) != "",
 	}
 	text := headerOf(msg, contextHeader)
 	if text == "" {

@@ -37,9 +37,11 @@ const (
 	rememberedCancels = 4096
 )
 
-// calls serves the calls to one member.
+// calls serves the calls to one member: those to its service, or those to
+// this instance alone.
 type calls struct {
 	member   *member
+	direct   bool // to this instance alone
 	requests *natsgo.Subscription
 	cancels  *natsgo.Subscription
 	workers  *workers[*natsgo.Msg]
@@ -60,10 +62,11 @@ type calls struct {
 	order     []string        // the keys of cancelled, oldest first
 }
 
-func newCalls(m *member) (*calls, error) {
+func newCalls(m *member, direct bool, stats stats) (*calls, error) {
 	c := &calls{
 		member:    m,
-		stats:     newStats(m.service.Methods),
+		direct:    direct,
+		stats:     stats,
 		leaving:   make(chan struct{}),
 		drained:   make(chan struct{}),
 		idle:      make(chan struct{}),
@@ -78,11 +81,15 @@ func newCalls(m *member) (*calls, error) {
 
 func (c *calls) subscribe() error {
 	nc, name := c.member.driver.link.nc, token(c.member.service.Name)
+	subject, group := callPrefix+name+".*", queueGroup
+	if c.direct {
+		subject, group = directSubjects(c.member.service), "" // an empty group is none
+	}
 	var err error
 	if c.cancels, err = nc.Subscribe(cancelPrefix+name, c.cancel); err != nil {
 		return err
 	}
-	if c.requests, err = nc.QueueSubscribe(callPrefix+name+".*", queueGroup, c.receive); err != nil {
+	if c.requests, err = nc.QueueSubscribe(subject, group, c.receive); err != nil {
 		return errors.Join(err, c.cancels.Unsubscribe())
 	}
 	c.requests.SetClosedHandler(func(string) { close(c.drained) })
@@ -112,8 +119,17 @@ func (c *calls) serve(msg *natsgo.Msg) {
 		return
 	}
 	method, d := methodOf(msg.Subject), c.member.driver
-	start := time.Now()
 	req := decode(msg, d.log)
+	if c.direct {
+		req.Instance = c.member.service.ID
+	}
+	if req.OneWay { // from here on its caller can't cancel it
+		if revivedAs(msg).ID == "" { // who retries a dead letter waits for its end
+			c.accept(msg)
+		}
+		ctx = c.member.ctx
+	}
+	start := time.Now()
 	reply := c.member.service.Serve(ctx, method, req)
 	if reply == nil {
 		c.notStarted(msg)
@@ -121,10 +137,11 @@ func (c *calls) serve(msg *natsgo.Msg) {
 	}
 	c.stats.count(method, time.Since(start))
 	revived := revivedAs(msg)
-	if reply.Reject != "" && (msg.Reply == "" || revived.ID != "") && !c.reject(msg, req, start, reply, revived) {
+	unread := msg.Reply == "" || req.OneWay && revived.ID == ""
+	if reply.Reject != "" && (unread || revived.ID != "") && !c.reject(msg, req, start, reply, revived) {
 		return
 	}
-	if msg.Reply != "" {
+	if !unread {
 		c.reply(msg, reply)
 	}
 }
@@ -180,6 +197,13 @@ func (c *calls) cancel(msg *natsgo.Msg) {
 	}
 	c.cancelled[call] = true
 	c.order = append(c.order, call)
+}
+
+// accept tells the caller of a one-way call that it has been started.
+func (c *calls) accept(msg *natsgo.Msg) {
+	if msg.Reply != "" {
+		c.reply(msg, &broker.Message{})
+	}
 }
 
 // reply answers, waiting for a link that is lost at the moment. What can't be
@@ -240,6 +264,9 @@ func (c *calls) handBack(msg *natsgo.Msg) {
 // askForOthers asks the service's instances to show themselves until one
 // answers that is not this one.
 func (c *calls) askForOthers() bool {
+	if c.direct {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(c.member.ctx, othersTimeout)
 	defer cancel()
 	found := false

@@ -11,6 +11,7 @@ import (
 
 const (
 	callPrefix    = "enoki.rpc."
+	directPrefix  = "enoki.direct." // to one instance
 	cancelPrefix  = "enoki.cancel."
 	eventPrefix   = "enoki.events."
 	deadPrefix    = "enoki.dead."
@@ -24,6 +25,19 @@ const (
 
 func callSubject(service, method string) string {
 	return callPrefix + token(service) + "." + token(method)
+}
+
+// requestSubject is where a request goes: to the service, or to one instance.
+func requestSubject(service, method string, req *broker.Message) string {
+	if req.Instance == "" {
+		return callSubject(service, method)
+	}
+	return directPrefix + token(service) + "." + token(req.Instance) + "." + token(method)
+}
+
+// directSubjects are those of all calls to one instance.
+func directSubjects(s broker.Service) string {
+	return directPrefix + token(s.Name) + "." + token(s.ID) + ".*"
 }
 
 func eventSubject(source, event string) string {
