@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -56,8 +55,7 @@ func cut(text string, limit int) string {
 func (m *member) bury(ctx context.Context, l letter, msg *natsgo.Msg, key string) error {
 	l.ID, l.Died = uuid.Short(), time.Now()
 	l.Reason, l.Kind = cut(l.Reason, maxReason), cut(l.Kind, maxKind)
-	header := natsgo.Header{}
-	maps.Copy(header, msg.Header)
+	header := ownHeader(msg.Header)
 	header[jetstream.MsgIDHeader] = []string{key}
 	if err := l.write(header); err != nil {
 		return err
@@ -70,6 +68,18 @@ func (m *member) bury(ctx context.Context, l letter, msg *natsgo.Msg, key string
 		m.service.Buried(l.DeadLetter)
 	}
 	return nil
+}
+
+// ownHeader copies what is not the server's own: when a message is read, it
+// adds where it was stored, and would believe that of the next one.
+func ownHeader(header natsgo.Header) natsgo.Header {
+	own := make(natsgo.Header, len(header)+2)
+	for name, values := range header {
+		if !strings.HasPrefix(name, "Nats-") {
+			own[name] = values
+		}
+	}
+	return own
 }
 
 func (l *letter) write(header natsgo.Header) error {
@@ -292,8 +302,7 @@ func (d *Driver) stillDead(ctx context.Context, raw *jetstream.RawStreamMsg) err
 
 // revive makes the message that goes back.
 func (l letter) revive(raw *jetstream.RawStreamMsg, edited *broker.Message) (*natsgo.Msg, error) {
-	header := natsgo.Header{}
-	maps.Copy(header, raw.Header)
+	header := ownHeader(raw.Header)
 	header[jetstream.MsgIDHeader] = []string{"retry/" + raw.Subject}
 	delete(header, typeHeader)
 	if edited.ContentType != "" {

@@ -160,7 +160,7 @@ func TestCompletionScripts(t *testing.T) {
 
 func TestNoBroker(t *testing.T) {
 	t.Setenv(brokerVariable, "")
-	for _, args := range [][]string{{"services"}, {"call", "a.b"}, {"emit", "a.b"}, {"listen", "a.b"}} {
+	for _, args := range [][]string{{"services"}, {"call", "a.b"}, {"emit", "a.b"}, {"listen", "a.b"}, {"dead"}, {"dead", "retry", "--all"}} {
 		s := start(t, func(c *cli) { c.local = "127.0.0.1:1" }, args...)
 		if code := s.wait(t); code != 7 || !strings.Contains(s.stderr.String(), "start one with `enoki broker`") {
 			t.Errorf("%v without a broker ends with %d: %s", args, code, s.stderr)
@@ -181,6 +181,9 @@ func TestUsage(t *testing.T) {
 		{args: []string{"call"}, want: "arguments are missing"},
 		{args: []string{"call", "a.b", "--timout", "1s"}, want: "--timout"},
 		{args: []string{"broker", "--listen", "here"}, want: "write it as 127.0.0.1:4222"},
+		{args: []string{"dead", "5m2kq7xw3dza"}, want: "enoki dead show 5m2kq7xw3dza"},
+		{args: []string{"dead", "show"}, want: "arguments are missing"},
+		{args: []string{"dead", "--since", "yesterday"}, want: `--since "yesterday" is no time`},
 		{args: []string{"run", "./nothing-here"}, want: "nothing-here"},
 	} {
 		stdout, stderr, code := run(t, "", c.args...)

@@ -18,7 +18,8 @@ type cli struct {
 	stderr io.Writer       // talk
 	hard   context.Context // ends when the user wants to stop at once
 
-	local string // address of the broker when none is named
+	local  string // address of the broker when none is named
+	editor string // command that edits a file; empty means $VISUAL, $EDITOR or what the system has
 
 	broker string // URL; empty means $ENOKI_BROKER, and that empty the local default
 	json   bool
@@ -61,7 +62,7 @@ func (c *cli) command() *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
 	root.AddCommand(c.runCommand(), c.brokerCommand(), c.servicesCommand(), c.callCommand(),
-		c.emitCommand(), c.listenCommand(), c.contractCommand(), c.shadowCommand(), c.versionCommand())
+		c.emitCommand(), c.listenCommand(), c.deadCommand(), c.contractCommand(), c.shadowCommand(), c.versionCommand())
 	return root
 }
 
@@ -73,7 +74,7 @@ Examples:
 {{.Example}}
 {{end}}
 Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} {{if .Runnable}}[COMMAND]{{else}}COMMAND{{end}}{{else}}{{.UseLine}}{{end}}
 {{if .HasAvailableSubCommands}}
 Commands:{{range .Commands}}{{if or .IsAvailableCommand (eq .Name "help")}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 )
 
@@ -112,6 +113,39 @@ func (c *cli) completeService(cmd *cobra.Command, _ []string, begun string) ([]s
 		names = append(names, i.Name)
 	}
 	return unique(names, begun), cobra.ShellCompDirectiveNoFileComp
+}
+
+// maxLetters is how many dead letters a completion offers.
+const maxLetters = 200
+
+// completeDead completes the ids of dead letters, and of groups too if groups
+// is set, each once.
+func (c *cli) completeDead(o *deadOptions, groups bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+		ctx := cmd.Context()
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		ctx, cancel := withTimeout(ctx, completeTimeout)
+		defer cancel()
+		var names []string
+		_ = c.withDead(ctx, o, nil, func(ctx context.Context, client *enoki.Client, o *deadOptions) error {
+			for l, err := range client.DeadLetters(ctx, o.filter) {
+				if err != nil || len(names) >= 2*maxLetters {
+					return err
+				}
+				what := l.Service + "." + l.Handler + ": " + shortened(l.Reason, 40)
+				if groups && !slices.Contains(words, l.Group) {
+					names = append(names, cobra.CompletionWithDesc(l.Group, "group of "+l.Service+"."+l.Handler))
+				}
+				if !slices.Contains(words, l.ID) {
+					names = append(names, cobra.CompletionWithDesc(l.ID, what))
+				}
+			}
+			return nil
+		})
+		return unique(names, begun), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // unique returns the names that begin as given, each once and in order.

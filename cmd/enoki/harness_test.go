@@ -167,6 +167,18 @@ var posted = enoki.NewEvent[comment]("comments", "posted")
 // take work.
 func serve(t *testing.T, url string) {
 	t.Helper()
+	serveThese(t, url, demoServices()...)
+}
+
+// serveThese is serve with services of the test's own.
+func serveThese(t *testing.T, url string, services ...*enoki.Service) {
+	t.Helper()
+	t.Cleanup(serveUntil(t, url, services...))
+}
+
+// serveUntil runs services until stop is called.
+func serveUntil(t *testing.T, url string, services ...*enoki.Service) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	b, err := host.Dial(ctx, url, quietLogger())
 	if err != nil {
@@ -174,8 +186,8 @@ func serve(t *testing.T, url string) {
 	}
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	options := &enoki.Options{Logger: quietLogger(), OnReady: func() { close(ready) }}
-	go func() { ended <- enoki.Run(ctx, b, options, demoServices()...) }()
-	t.Cleanup(func() {
+	go func() { ended <- enoki.Run(ctx, b, options, services...) }()
+	stop = func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("services: %v", err)
@@ -183,13 +195,15 @@ func serve(t *testing.T, url string) {
 		if err := b.Close(); err != nil {
 			t.Errorf("close the broker: %v", err)
 		}
-	})
+	}
 	select {
 	case <-ready:
 	case err := <-ended:
 		ended <- err
+		stop()
 		t.Fatalf("services did not start: %v", err)
 	}
+	return stop
 }
 
 func demoServices() []*enoki.Service {
