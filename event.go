@@ -134,16 +134,25 @@ func (c *Client) EventMessage(ctx context.Context, source, event string, payload
 
 // insist emits again what may not have arrived because the link was lost, for
 // as long as ctx lasts. The message keeps its id; that an event may come twice
-// is what its handlers have to bear anyway.
+// is what its handlers have to bear anyway. Once a try may have arrived, the
+// outcome stays unknown, whatever is said of a later one.
 func (c *Client) insist(ctx context.Context, source, event string, m *broker.Message) error {
+	var unknown error
 	for {
 		err := c.broker.Emit(ctx, source, event, m)
-		if !errors.Is(err, broker.ErrUnknownOutcome) {
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, broker.ErrUnknownOutcome):
+			unknown = err
+		case unknown != nil:
+			return fmt.Errorf("%w; tried again: %w", unknown, err)
+		default:
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return unknown
 		case <-time.After(insistence):
 		}
 	}

@@ -466,6 +466,7 @@ func TestEvents(t *testing.T) {
 type shaky struct {
 	*memory.Broker
 	losses int
+	after  error // what an emit returns when all losses are over
 	ids    []string
 }
 
@@ -474,6 +475,9 @@ func (s *shaky) Emit(ctx context.Context, source, event string, m *broker.Messag
 	if s.losses > 0 {
 		s.losses--
 		return fmt.Errorf("shaky: %w", broker.ErrUnknownOutcome)
+	}
+	if s.after != nil {
+		return s.after
 	}
 	return s.Broker.Emit(ctx, source, event, m)
 }
@@ -493,6 +497,18 @@ func TestEmitInsistsWhenTheLinkIsLost(t *testing.T) {
 		err := enoki.NewClient(b, &enoki.Options{Timeout: time.Minute}).Emit(t.Context(), "comments", "posted", "hi")
 		if !errors.Is(err, enoki.UnknownOutcome) || time.Since(begun) != time.Minute {
 			t.Errorf("Emit: %v after %v, want %s at the deadline of a minute", err, time.Since(begun), enoki.UnknownOutcome)
+		}
+	})
+}
+
+// A try that surely failed says nothing about one before it.
+func TestEmitKeepsAnUnknownOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &shaky{Broker: memory.New(), losses: 1, after: broker.ErrNotDelivered}
+		defer b.Close()
+		err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi")
+		if code := enoki.CodeOf(err); code != enoki.UnknownOutcome {
+			t.Errorf("Emit: %v with code %s, want %s", err, code, enoki.UnknownOutcome)
 		}
 	})
 }
