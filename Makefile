@@ -34,6 +34,11 @@ rolling: ## move a service between Python and Go under load for ten minutes
 	@scripts/install-test-servers
 	ENOKI_ROLLING=10m go test ./test/migration/ -run TestRollingMove -count 1 -timeout 20m -v
 
+.PHONY: faults
+faults: ## kill each broker twenty times under load, and account for every event
+	@scripts/install-test-servers
+	ENOKI_KILLS=20 go test ./test/faults -count 1 -timeout 60m -v
+
 .PHONY: bench
 bench: ## measure Enoki against its peers, all cases (30 minutes); -h after ARGS= lists the flags
 	@scripts/install-test-servers

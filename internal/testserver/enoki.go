@@ -1,0 +1,26 @@
+package testserver
+
+import (
+	"net"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Enoki starts "enoki broker", the embedded NATS server in a process of its
+// own, that lives until the test ends. program is the path of the command.
+func Enoki(t testing.TB, program string) *Server {
+	t.Helper()
+	s, err := start("broker", enoki{program}, func(port int) string { return "nats://" + loopback(port) })
+	return forTest(t, s, err)
+}
+
+type enoki struct{ program string }
+
+func (e enoki) command(s *Server) (*exec.Cmd, error) {
+	cmd := exec.Command(e.program, "broker", "--listen", loopback(s.port), "--dir", filepath.Join(s.dir, "data"))
+	cmd.Dir = s.dir
+	return cmd, nil
+}
+
+func (enoki) probe(conn net.Conn) error { return expect(conn, "INFO ") }

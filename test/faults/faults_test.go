@@ -1,0 +1,102 @@
+// Package faults breaks what Enoki stands on while it works, and accounts for
+// every event: what was confirmed to its emitter against what was handled.
+package faults
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/host"
+	"github.com/enoki-go/enoki/internal/testserver"
+)
+
+// program is the command enoki, built by TestMain.
+var program string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "enoki-faults-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program = filepath.Join(dir, "enoki")
+	if out, err := exec.Command("go", "build", "-o", program, "github.com/enoki-go/enoki/cmd/enoki").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build the command enoki: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// brokers are those that are killed.
+var brokers = []struct {
+	name  string
+	start func(testing.TB) *testserver.Server
+}{
+	{"embedded", func(t testing.TB) *testserver.Server { return testserver.Enoki(t, program) }},
+	{"nats", testserver.NATS},
+	{"rabbitmq", testserver.RabbitMQ},
+}
+
+// kills returns how often a broker is killed: twice, or as often as
+// ENOKI_KILLS says.
+func kills(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("ENOKI_KILLS")
+	if text == "" {
+		return 2
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ENOKI_KILLS is %q; give a number from 1", text)
+	}
+	return n
+}
+
+func dial(t *testing.T, url string) broker.Broker {
+	t.Helper()
+	b, err := host.Dial(t.Context(), url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() }) // a second time where the test has come to its end
+	return b
+}
+
+// TestKilledBroker kills a broker with -9 again and again while events are
+// emitted and handled.
+func TestKilledBroker(t *testing.T) {
+	for _, b := range brokers {
+		t.Run(b.name, func(t *testing.T) {
+			server := b.start(t)
+			a := newAccount()
+			shop := open(t, dial(t, server.URL()), a)
+			for range kills(t) {
+				a.await(t, "events are handled", progress(a))
+				server.Kill()
+				a.await(t, "emitters meet a broker that is down", attempts(a))
+				if err := server.Start(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.await(t, "events are handled", progress(a))
+			shop.emitters.stop()
+			a.await(t, "every confirmed event is handled by both", func(b *books) bool { return b.missing() == 0 })
+			shop.close(t)
+			a.check(t, shop.effects(t))
+		})
+	}
+}
