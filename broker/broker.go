@@ -178,11 +178,28 @@ type Subscription struct {
 	// are there at one time; those with the same id share its events.
 	BroadcastID string
 
+	// OrderBy gives an event its key; nil means that there is no order. With
+	// it, events of one key are handled one after the other, in the order in
+	// which they were emitted, and only by one instance at a time, the active
+	// one, which takes up to Window events ahead. An event that is retried or
+	// handed back holds back those of its key, and no others. When the active
+	// instance leaves, or is lost to the broker, another one takes over, from
+	// the oldest event that is not settled; what the other was handling comes
+	// again, and a delay that has not passed may be cut short. Join refuses to give an order to a subscription that is there and
+	// has none, and the other way round. OrderBy is called in the order of
+	// the events, and must not change m.
+	OrderBy func(m *Message) string
+
 	// Handle takes one event and says what becomes of it. It runs in a
 	// goroutine of its own for each event. ctx ends when the member has to
-	// leave at once.
+	// leave at once, and, with OrderBy, when the instance has lost the event.
 	Handle func(ctx context.Context, m *Message) Settlement
 }
+
+// Window is how many events of a subscription that has an order its active
+// instance takes before it has settled the first of them: so many may wait
+// behind events of their key before the others have to.
+const Window = 1000
 
 // Lasts tells whether the broker keeps the subscription, and events for it,
 // while no instance is there.

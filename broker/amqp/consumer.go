@@ -12,6 +12,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/turns"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -27,6 +28,13 @@ type work struct {
 	// not block and runs in the goroutine that reads.
 	handle func(*delivery)
 	inline bool
+	// order, if not nil, has the messages of one key handled one after the
+	// other by turn, in handle's stead, at most atOnce of them at once. turn
+	// returns how long until it is called again, or turns.Done. order is
+	// called in the goroutine that reads.
+	order  func(*delivery) string
+	turn   func(*delivery) time.Duration
+	atOnce int
 }
 
 // consumer takes messages from one queue, over as many connections as it
@@ -55,6 +63,7 @@ type attachment struct {
 	consuming <-chan amqp091.Delivery // closed when the broker ends the consumer; the lane has the deliveries
 	since     time.Time
 	unsettled *tally
+	turns     *turns.Turns  // of messages that have an order; nil without
 	ended     chan struct{} // closed when no more can be settled on ch
 	err       error         // why, if not by us; read it after ended
 }
@@ -79,7 +88,7 @@ func newConsumer(ctx context.Context, l *link, log *slog.Logger, w work) *consum
 		state:    fmt.Errorf("%s has no consumer yet", w.queue), changed: make(chan struct{}),
 	}
 	c.taking, c.stop = context.WithCancel(ctx)
-	if !w.inline {
+	if !w.inline && w.order == nil {
 		c.workers = &workers{limit: w.prefetch, handle: c.start}
 	}
 	return c
@@ -121,6 +130,7 @@ func (c *consumer) run(hard context.Context) {
 		if c.taking.Err() != nil {
 			return
 		}
+		a.endTurns(hard)
 		if !s.conn.IsClosed() {
 			c.log.Warn("consumer lost, attaching again", "error", lost)
 		}
@@ -148,6 +158,9 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 		return nil, errors.Join(fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err), ch.Close())
 	}
 	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
+	if c.order != nil {
+		a.turns = turns.New(c.atOnce)
+	}
 	l.deliver = func(d *delivery) { c.take(a, d) }
 	a.consuming, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
 	if err != nil {
@@ -170,6 +183,9 @@ func (c *consumer) consume(a *attachment) {
 	select {
 	case <-a.consuming:
 	case <-c.taking.Done():
+		if a.turns != nil {
+			return // another instance gets the next ones when handlers have ended here
+		}
 		_ = a.ch.Cancel(a.tag, false) // fails on a closed channel only
 		if c.workers != nil {
 			for _, d := range c.workers.drain() {
@@ -187,6 +203,8 @@ func (c *consumer) take(a *attachment, d *delivery) {
 	switch {
 	case c.inline:
 		c.handle(d)
+	case a.turns != nil:
+		a.turns.Do(c.order(d), func() time.Duration { return c.turn(d) })
 	case !a.unsettled.add():
 		// The broker delivers it again.
 	case c.taking.Err() != nil:
@@ -241,12 +259,32 @@ func (a *attachment) lost() error {
 // finish closes the channel when the handlers have settled their messages, or
 // at once when hard ends: then the broker takes the messages back.
 func (a *attachment) finish(hard context.Context) {
+	a.endTurns(hard)
 	select {
 	case <-a.unsettled.wait():
 	case <-hard.Done():
 	}
 	_ = a.ch.Close() // it may be closed already
 	<-a.ended
+}
+
+// endTurns returns when no handler runs any more that had its message from a
+// and in its order, so that none of another attachment runs beside it; or when
+// hard ends. Those that have not had their turn go back with the channel.
+func (a *attachment) endTurns(hard context.Context) {
+	if a.turns == nil {
+		return
+	}
+	a.turns.Stop()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		a.turns.Wait()
+	}()
+	select {
+	case <-idle:
+	case <-hard.Done():
+	}
 }
 
 func (c *consumer) set(state error) {

@@ -97,7 +97,7 @@ func (m *member) work() []*consumer {
 	}
 	for _, sub := range m.service.Subscriptions {
 		h := &handler{member: m, Subscription: sub, queue: m.driver.subscriptionQueue(m.service.Instance, sub)}
-		work = append(work, m.newConsumer(h.queue, workers, h.handle))
+		work = append(work, h.newConsumer(workers))
 	}
 	return work
 }
@@ -144,6 +144,9 @@ func (d *Driver) subscriptionQueue(i broker.Instance, sub broker.Subscription) q
 		autoDelete: !sub.Lasts(),
 		exclusive:  sub.Mode == broker.Broadcast && !sub.Lasts(),
 		bindings:   []binding{{exchange: d.eventsOf(sub.Source), key: sub.Event}},
+	}
+	if sub.OrderBy != nil && !q.exclusive {
+		q.args = amqp091.Table{"x-single-active-consumer": true}
 	}
 	if sub.Mode != broker.Singleton {
 		q.name += "--" + i.Name + "." + sub.Handler

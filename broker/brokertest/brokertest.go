@@ -62,7 +62,7 @@ func Run(t *testing.T, f Fixture) {
 	before := goleak.IgnoreCurrent()
 	f.describe(t)
 	t.Run("parallel", func(t *testing.T) {
-		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), settlementCases(), memberCases()} {
+		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()

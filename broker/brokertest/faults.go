@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ func faultCases() []testCase {
 		{"recovery", "Ready is not nil while the broker is down, and nil only when every consumer works again, with nothing done by the user", recoverAll},
 		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
 		{"what is stored survives", "events without an instance, events that are due later, retries that wait and dead letters survive a kill of the broker", storedSurvives},
+		{"order survives", "events of one key are handled in order, one after the other, also when the broker is killed meanwhile", orderSurvives},
 		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
 		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
 		{"calls while down", "Call and Emit end by their deadline while the broker is down, with an error that tells", callsWhileDown},
@@ -250,6 +252,45 @@ func storedSurvives(t *trial) {
 	}
 	t.until("the dead letter is there", dead)
 	t.wantDue(wait(t, "the event that was due later", later), "l", due)
+}
+
+func orderSurvives(t *trial) {
+	source := t.name("source")
+	l := newLedger()
+	var links []readiness
+	for range 2 {
+		link := t.dial()
+		links = append(links, link)
+		t.subscribe(link, t.name("svc"), ordered(source), func(ctx context.Context, m *broker.Message) broker.Settlement {
+			if m.Attempt == 1 && strings.HasSuffix(m.ID, "5") {
+				return broker.Settlement{Verdict: broker.Retry, Delay: 20 * time.Millisecond}
+			}
+			return l.take(ctx, m)
+		})
+	}
+	var ids []string
+	for i := range 60 {
+		if i == 30 {
+			t.kill()
+			t.start()
+		}
+		for _, key := range []string{"a", "b", "c"} {
+			id := fmt.Sprintf("%s-%03d", key, i)
+			ids = append(ids, id)
+			t.insist(source, "e", id)
+		}
+	}
+	t.untilReady(links...)
+	t.until("every event is handled", func() error { return l.missing(ids) })
+	l.check(t, true)
+}
+
+// insist emits an event until the broker has it.
+func (t *trial) insist(source, event, id string) {
+	t.Helper()
+	m := text(id)
+	m.ID = id
+	t.until("the broker takes the event", func() error { return t.link.Emit(t.ctx, source, event, m) })
 }
 
 func pendingCall(t *trial) {

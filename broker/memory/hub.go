@@ -43,6 +43,7 @@ type hub struct {
 	bound   map[topic][]*queue
 	members map[*member]struct{}
 	dead    []*dead // oldest first
+	emitted uint64  // events
 }
 
 func newHub() *hub {
@@ -75,7 +76,14 @@ func (h *hub) callsTo(service, instance string) *queue {
 func (h *hub) check(s *broker.Service) error {
 	for _, sub := range s.Subscriptions {
 		q := h.events[subscribedBy(&s.Instance, &sub)]
-		if q != nil && q.lasts != sub.Lasts() {
+		if q == nil {
+			continue
+		}
+		if q.ordered != (sub.OrderBy != nil) {
+			return fmt.Errorf("handler %q of event %s.%s: the subscription exists and has an order: %v, want %v; stop the instances that have it so, or rename the handler",
+				sub.Handler, sub.Source, sub.Event, q.ordered, sub.OrderBy != nil)
+		}
+		if q.lasts != sub.Lasts() {
 			return fmt.Errorf("handler %q of event %s.%s: the subscription exists and is ephemeral: %v, want %v; stop the instances that have it so, or rename the handler",
 				sub.Handler, sub.Source, sub.Event, !q.lasts, !sub.Lasts())
 		}
@@ -88,7 +96,7 @@ func (h *hub) eventsFor(i *broker.Instance, sub *broker.Subscription) *queue {
 	key := subscribedBy(i, sub)
 	q := h.events[key]
 	if q == nil {
-		q = &queue{hub: h, lasts: sub.Lasts()}
+		q = &queue{hub: h, lasts: sub.Lasts(), ordered: sub.OrderBy != nil}
 		h.events[key] = q
 		h.bound[key.topic] = append(h.bound[key.topic], q)
 	}
@@ -102,6 +110,9 @@ func (h *hub) forget(i *broker.Instance, sub *broker.Subscription, q *queue) {
 		return
 	}
 	key := subscribedBy(i, sub)
+	if h.events[key] != q {
+		return // forgotten before
+	}
 	delete(h.events, key)
 	h.bound[key.topic] = slices.DeleteFunc(h.bound[key.topic], func(other *queue) bool { return other == q })
 	if len(h.bound[key.topic]) == 0 {
@@ -111,6 +122,8 @@ func (h *hub) forget(i *broker.Instance, sub *broker.Subscription, q *queue) {
 
 // route puts the event w into every queue that is bound to t.
 func (h *hub) route(t topic, w *work) {
+	h.emitted++
+	w.place = h.emitted
 	for _, q := range h.bound[t] {
 		own := *w // a member may have it in two queues
 		q.push(&own)

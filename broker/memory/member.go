@@ -1,10 +1,13 @@
 package memory
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/turns"
 )
 
 // breath is how long work that was handed back stays away, so that an instance
@@ -34,7 +37,8 @@ type consumer struct {
 	member *member
 	queue  *queue
 	sub    *broker.Subscription // nil for calls
-	spare  int                  // workers that have nothing to do
+	spare  int                  // workers that have nothing to do, or room for events that have an order
+	turns  *turns.Turns         // of events that have an order; nil for others
 }
 
 // newMember attaches s. It wants hub.mu held.
@@ -62,6 +66,9 @@ func (m *member) consume(q *queue, sub *broker.Subscription) {
 
 func newConsumer(m *member, q *queue, sub *broker.Subscription) *consumer {
 	c := &consumer{member: m, queue: q, sub: sub, spare: m.service.Workers}
+	if sub != nil && sub.OrderBy != nil {
+		c.spare, c.turns = broker.Window, turns.New(m.service.Workers)
+	}
 	q.consumers = append(q.consumers, c)
 	return c
 }
@@ -101,17 +108,29 @@ func (m *member) stop() {
 	h := m.link.hub
 	delete(h.members, m)
 	for _, c := range m.consumers {
-		c.queue.remove(c)
-		if c.sub != nil {
-			h.forget(&m.service.Instance, c.sub, c.queue)
+		if c.turns == nil {
+			c.detach()
+		} else {
+			c.turns.Stop()
 		}
 	}
 	m.finish()
 }
 
+// detach ends what the consumer takes. It wants hub.mu held.
+func (c *consumer) detach() {
+	c.queue.remove(c)
+	if c.sub != nil {
+		c.queue.hub.forget(&c.member.service.Instance, c.sub, c.queue)
+	}
+}
+
 // finish drains when no shared work runs any more, and tells Leave when nothing
 // is left to wait for. It wants hub.mu held.
 func (m *member) finish() {
+	if m.left && m.running == 0 {
+		m.passOn()
+	}
 	switch {
 	case !m.left || m.running > 0:
 	case !m.drained && m.service.Drain == nil:
@@ -147,15 +166,43 @@ func (m *member) close() {
 // cut cancels what runs and gives unsettled events back. It wants hub.mu held.
 func (m *member) cut() {
 	m.cancel()
+	m.passOn()
 	for w, c := range m.unsettled {
 		delete(m.unsettled, w)
 		c.queue.pushFront(w.again(w.attempt))
 	}
 }
 
+// passOn leaves events that have an order to the next instance, all that are
+// not settled and in their order. It wants hub.mu held, and m to have left.
+func (m *member) passOn() {
+	for _, c := range m.consumers {
+		if c.turns == nil {
+			continue
+		}
+		var left []*work
+		for w, of := range m.unsettled {
+			if of == c {
+				left = append(left, w)
+				delete(m.unsettled, w)
+			}
+		}
+		slices.SortFunc(left, func(a, b *work) int { return cmp.Compare(b.place, a.place) })
+		for _, w := range left { // the last one first
+			c.queue.pushFront(w.again(w.attempt))
+		}
+		c.detach()
+	}
+}
+
 // start runs the handler for w. It wants hub.mu held.
 func (c *consumer) start(w *work) {
 	c.spare--
+	if c.turns != nil {
+		c.member.unsettled[w] = c
+		c.turns.Do(c.sub.OrderBy(w.delivery()), func() time.Duration { return c.turn(w) })
+		return
+	}
 	*c.running()++
 	if w.first.IsZero() {
 		w.first = time.Now()
@@ -232,9 +279,68 @@ func (c *consumer) settle(w *work, s broker.Settlement) *broker.DeadLetter {
 	case broker.HandBack:
 		c.queue.pushAfter(breath, w.again(w.attempt))
 	case broker.Reject:
-		return c.bury(w, broker.DeadLetter{Handler: c.sub.Handler, Source: c.sub.Source, Event: c.sub.Event, Kind: s.Kind, Reason: s.Reason})
+		return c.bury(w, c.letter(s))
 	}
 	return nil
+}
+
+// turn runs the handler of an event that has an order, when it is its turn. A
+// retry takes place here and now, for it must not lose its place.
+func (c *consumer) turn(w *work) (again time.Duration) {
+	if !c.begin(w) {
+		return turns.Done // it is another instance's
+	}
+	s := c.sub.Handle(c.member.ctx, w.delivery())
+	again, l := c.end(w, s)
+	if l != nil && c.member.service.Buried != nil {
+		c.member.service.Buried(*l)
+	}
+	return again
+}
+
+// begin counts a handler that runs, unless the member has left.
+func (c *consumer) begin(w *work) bool {
+	c.queue.hub.mu.Lock()
+	defer c.queue.hub.mu.Unlock()
+	if c.member.left {
+		return false
+	}
+	if w.first.IsZero() {
+		w.first = time.Now()
+	}
+	c.member.running++
+	return true
+}
+
+// end does with w what s says, and returns how long until it has its turn
+// again, or the dead letter that it became.
+func (c *consumer) end(w *work, s broker.Settlement) (again time.Duration, l *broker.DeadLetter) {
+	c.queue.hub.mu.Lock()
+	defer c.queue.hub.mu.Unlock()
+	again = turns.Done
+	if c.member.unsettled[w] != nil { // nil: cut off meanwhile
+		switch s.Verdict {
+		case broker.Retry:
+			w.attempt, w.redelivered, again = w.attempt+1, true, max(s.Delay, 0)
+		case broker.HandBack:
+			w.redelivered, again = true, breath
+		case broker.Reject:
+			l = c.bury(w, c.letter(s))
+		}
+	}
+	if again == turns.Done {
+		delete(c.member.unsettled, w)
+		c.spare++
+	}
+	c.member.running--
+	c.member.finish()
+	c.queue.dispatch()
+	return again, l
+}
+
+// letter is what the dead letter of an event says of the event and why it died.
+func (c *consumer) letter(s broker.Settlement) broker.DeadLetter {
+	return broker.DeadLetter{Handler: c.sub.Handler, Source: c.sub.Source, Event: c.sub.Event, Kind: s.Kind, Reason: s.Reason}
 }
 
 // release makes the worker of a handler that has returned spare again.

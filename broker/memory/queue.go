@@ -10,9 +10,11 @@ import (
 )
 
 // work is one delivery of a message, on its way to one handler. It is not
-// changed once it is in a queue, but for its call and the time it starts.
+// changed once it is in a queue, but for its call and the time it starts, and
+// its attempt while it stays in its place.
 type work struct {
 	message     *broker.Message // shared by all deliveries; handlers get copies
+	place       uint64          // of the event among all, by the time it was due
 	attempt     int
 	redelivered bool
 	first       time.Time // when the first attempt of an event began
@@ -84,6 +86,7 @@ func (w *work) delivery() *broker.Message {
 type queue struct {
 	hub       *hub
 	lasts     bool // of events: stays when nobody reads it
+	ordered   bool // of events: only the first of the consumers gets any
 	waiting   []*work
 	consumers []*consumer
 	turn      int // index of the consumer that was asked last
@@ -127,6 +130,9 @@ func (q *queue) dispatch() {
 
 // idle returns the next consumer in turn that has a worker to spare, or nil.
 func (q *queue) idle() *consumer {
+	if q.ordered {
+		return q.active()
+	}
 	for range q.consumers {
 		q.turn = (q.turn + 1) % len(q.consumers)
 		if c := q.consumers[q.turn]; c.spare > 0 {
@@ -134,6 +140,15 @@ func (q *queue) idle() *consumer {
 		}
 	}
 	return nil
+}
+
+// active returns the consumer that alone gets events, or nil while it has
+// enough. One that leaves stays the active one until its handlers have ended.
+func (q *queue) active() *consumer {
+	if len(q.consumers) == 0 || q.consumers[0].member.left || q.consumers[0].spare == 0 {
+		return nil
+	}
+	return q.consumers[0]
 }
 
 // remove ends the work of c, but not what it runs.

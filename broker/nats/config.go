@@ -47,6 +47,9 @@ type Config struct {
 
 	// noSchedules makes do as with a server that has no schedules.
 	noSchedules bool
+
+	// noPins makes do as with a server that can't pin an instance.
+	noPins bool
 }
 
 func (c Config) withDefaults() Config {

@@ -59,7 +59,13 @@ type consumer struct {
 	outstanding int           // events asked for and not yet come
 	heard       time.Time     // when the inbox got something last
 	ackWait     time.Duration // of the consumer as it is on the broker
+	window      int           // how many events may be here
 	running     map[*delivery]struct{}
+
+	// Of events that have an order.
+	term  *term
+	pin   string    // shows the broker that this is the active instance
+	asked time.Time // when it was shown last
 }
 
 var errUnconfirmed = errors.New("the broker has not confirmed the consumer yet")
@@ -103,6 +109,9 @@ func (c *consumer) config() jetstream.ConsumerConfig {
 	if !c.sub.Lasts() {
 		config.Durable, config.InactiveThreshold = "", ephemeralAge
 	}
+	if c.sub.OrderBy != nil {
+		c.member.driver.giveOrder(&config)
+	}
 	return config
 }
 
@@ -113,7 +122,7 @@ func (c *consumer) attach(ctx context.Context) error {
 	defer c.attaching.Unlock()
 	info, err := c.create(ctx)
 	if err == nil {
-		err = c.open(info.Config.AckWait)
+		err = c.connect(info.Config)
 	}
 	if err != nil {
 		c.fail(err)
@@ -154,6 +163,10 @@ func (c *consumer) compare(is jetstream.ConsumerConfig) error {
 		return fmt.Errorf("%w: consumer %s of stream %s exists and is ephemeral: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
 			errRefused, c.name, c.stream, is.InactiveThreshold > 0, want.InactiveThreshold > 0)
 	}
+	if hasOrder(is) != hasOrder(want) {
+		return fmt.Errorf("%w: consumer %s of stream %s exists and has an order: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
+			errRefused, c.name, c.stream, hasOrder(is), hasOrder(want))
+	}
 	if is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
 		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
 			"ack_wait", is.AckWait, "max_deliver", is.MaxDeliver, "max_ack_pending", is.MaxAckPending,
@@ -175,9 +188,15 @@ func exists(err error) bool {
 		api.ErrorCode == jetstream.JSErrCodeConsumerAlreadyExists || api.ErrorCode == jetstream.JSErrCodeConsumerNameExists)
 }
 
-// open subscribes to a new inbox, because requests of the old one may or may
+// connect subscribes to a new inbox, because requests of the old one may or may
 // not have survived, and asks for events.
-func (c *consumer) open(ackWait time.Duration) error {
+func (c *consumer) connect(is jetstream.ConsumerConfig) error {
+	var left []*delivery
+	defer func() {
+		for _, dv := range left {
+			dv.giveBack()
+		}
+	}()
 	nc := c.member.driver.link.nc
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,8 +214,13 @@ func (c *consumer) open(ackWait time.Duration) error {
 	c.inboxes.Add(1)
 	inbox.SetClosedHandler(func(string) { c.inboxes.Done() })
 	c.retire()
-	c.inbox, c.ackWait = inbox, ackWait
+	c.inbox, c.ackWait = inbox, is.AckWait
 	c.outstanding, c.heard, c.problem = 0, time.Now(), nil
+	c.window = c.workers.max
+	if c.sub.OrderBy != nil {
+		c.window = is.MaxAckPending
+		left = c.nextTerm()
+	}
 	return c.pull()
 }
 
@@ -215,12 +239,20 @@ func (c *consumer) retire() {
 // their way: one request for many events, yet no worker waits for long. c.mu
 // is held.
 func (c *consumer) pull() error {
-	free := c.workers.max - len(c.running) - c.outstanding
+	free := c.window - len(c.running) - c.outstanding
 	if c.leaving || c.inbox == nil || free <= 0 || free < c.outstanding {
 		return nil
 	}
 	age := c.member.driver.config.requestAge
-	request, err := json.Marshal(pullRequest{Batch: free, Expires: age, Heartbeat: age / beatsPerRequest})
+	return c.ask(pullRequest{Batch: free, Expires: age, Heartbeat: age / beatsPerRequest})
+}
+
+// ask sends a request for events. c.mu is held.
+func (c *consumer) ask(r pullRequest) error {
+	if c.sub.OrderBy != nil && c.window > 1 {
+		r.Group, r.Pin = pinGroup, c.pin
+	}
+	request, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
@@ -228,10 +260,11 @@ func (c *consumer) pull() error {
 	if err := c.member.driver.link.nc.PublishRequest(subject, c.inbox.Subject, request); err != nil {
 		return err
 	}
+	c.asked = time.Now()
 	if c.outstanding == 0 {
-		c.heard = time.Now() // the broker has had no reason to say anything
+		c.heard = c.asked // the broker has had no reason to say anything
 	}
-	c.outstanding += free
+	c.outstanding += r.Batch
 	return nil
 }
 
@@ -240,6 +273,8 @@ type pullRequest struct {
 	Batch     int           `json:"batch"`
 	Expires   time.Duration `json:"expires"`
 	Heartbeat time.Duration `json:"idle_heartbeat"`
+	Group     string        `json:"group,omitempty"`
+	Pin       string        `json:"id,omitempty"`
 }
 
 // receive takes what comes to an inbox.
@@ -256,6 +291,10 @@ func (c *consumer) receive(msg *natsgo.Msg) {
 	}
 	if !c.accept(dv) {
 		dv.giveBack()
+		return
+	}
+	if c.sub.OrderBy != nil {
+		c.order(dv)
 		return
 	}
 	if !c.workers.do(dv, c.stopped) {
@@ -275,7 +314,9 @@ func (c *consumer) accept(dv *delivery) bool {
 	if c.leaving {
 		return false
 	}
-	c.running[dv] = struct{}{}
+	if c.sub.OrderBy == nil {
+		c.running[dv] = struct{}{}
+	}
 	return true
 }
 
@@ -309,6 +350,9 @@ func (c *consumer) control(status string, msg *natsgo.Msg) {
 		if err := c.pull(); err != nil {
 			c.lose(err)
 		}
+	case pinRefused:
+		c.pin = ""
+		c.lose(errors.New("another instance has become the active one"))
 	default: // deleted, moved to another server, or not there at all
 		c.lose(fmt.Errorf("the broker refuses requests: %s %s", status, msg.Header.Get("Description")))
 	}
@@ -351,6 +395,7 @@ func (c *consumer) beat(now time.Time) {
 	if c.outstanding > 0 && c.problem == nil && now.Sub(c.heard) > missing {
 		c.lose(fmt.Errorf("no heartbeat for %s", now.Sub(c.heard).Round(time.Second)))
 	}
+	c.stayPinned(now)
 	c.mu.Unlock()
 	for _, dv := range late {
 		_ = dv.msg.InProgress() // the next beat tries again
@@ -368,9 +413,15 @@ func (c *consumer) stop() <-chan struct{} {
 	c.leaving = true
 	close(c.stopped)
 	c.retire()
+	if c.term != nil {
+		c.term.close()
+	}
 	go func() {
 		defer close(c.gone)
 		c.inboxes.Wait()
+		if c.term != nil { // no other one comes
+			c.term.wait()
+		}
 		<-c.workers.dismiss()
 	}()
 	return c.gone
@@ -382,12 +433,15 @@ func (c *consumer) end() {
 	for _, dv := range c.unsettled() {
 		dv.giveBack()
 	}
-	if c.sub.Lasts() {
-		return
-	}
 	d := c.member.driver
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
+	if err := c.unpin(ctx); err != nil {
+		d.log.Info("another instance takes over its ordered events only after a while", "consumer", c.name, "after", c.ackWait, "error", err)
+	}
+	if c.sub.Lasts() {
+		return
+	}
 	err := c.remove(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		d.log.Info("an ephemeral consumer was not removed; the broker will do it", "consumer", c.name, "after", ephemeralAge, "error", err)

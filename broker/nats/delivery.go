@@ -30,10 +30,14 @@ type delivery struct {
 	msg      *natsgo.Msg
 	sequence uint64    // in the stream
 	times    uint64    // how often it was delivered, for whatever reason
-	first    time.Time // when the first attempt began; set by handle
-	revived  int       // how often it was retried as a dead letter; set by handle
+	first    time.Time // when the first attempt began; set by open
+	revived  int       // how often it was retried as a dead letter; set by open
 	seen     time.Time // when the broker was told last that we have it; guarded by consumer.mu
 	settled  atomic.Bool
+
+	// Of an event that has an order.
+	active bool // a handler has it; guarded by consumer.mu
+	tried  int  // how often it was tried here, and before; 0 when it was not tried here
 }
 
 // isDelivery tells whether JetStream waits for an acknowledgement of msg: a
@@ -51,40 +55,53 @@ func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
 // handle runs the handler of one event and settles it.
 func (c *consumer) handle(dv *delivery) {
 	defer c.release(dv)
-	d := c.member.driver
+	m, wait := c.open(dv)
+	switch {
+	case m == nil:
+		dv.nak(wait) // nothing, if it is settled
+	case c.member.ctx.Err() != nil:
+		dv.giveBack()
+	default:
+		dv.settle(m, c.sub.Handle(c.member.ctx, m))
+	}
+}
+
+// open returns the event for its handler, or nil when it is for another one and
+// settled so, or has to wait yet.
+func (c *consumer) open(dv *delivery) (m *broker.Message, wait time.Duration) {
 	letter := revivedAs(dv.msg)
 	if letter.Consumer != "" && letter.Consumer != c.name {
 		dv.send(ackDone) // a dead letter on its way back to another handler
-		return
+		return nil, 0
 	}
-	m := decode(dv.msg, d.log)
+	m = c.read(dv)
+	past, err := dv.attempts(m.ID)
+	if err != nil {
+		c.member.driver.log.Warn("can't tell how often an event was tried; it will come again", "consumer", c.name, "id", m.ID, "error", err)
+		return nil, retryPause
+	}
+	if wait := past.wait(); wait > 0 { // the broker has forgotten the delay, in a crash
+		return nil, wait
+	}
+	m.Attempt, m.Redelivered = past.Attempts+1, dv.times > 1
+	dv.first = cmp.Or(letter.First, dv.first, past.First, time.Now())
+	dv.revived = letter.Revived
+	return m, 0
+}
+
+func (c *consumer) read(dv *delivery) *broker.Message {
+	m := decode(dv.msg, c.member.driver.log)
 	if m.ID == "" { // of a foreign sender
 		m.ID = fmt.Sprint(eventStream, "/", dv.sequence)
 	}
-	past, err := dv.attempts(m.ID)
-	switch {
-	case err != nil:
-		d.log.Warn("can't tell how often an event was tried; it will come again", "consumer", c.name, "id", m.ID, "error", err)
-		dv.nak(retryPause)
-		return
-	case past.wait() > 0: // the broker has forgotten the delay, in a crash
-		dv.nak(past.wait())
-		return
-	case c.member.ctx.Err() != nil:
-		dv.giveBack()
-		return
-	}
-	m.Attempt, m.Redelivered = past.Attempts+1, dv.times > 1
-	dv.first = cmp.Or(letter.First, past.First, time.Now())
-	dv.revived = letter.Revived
-	dv.settle(m, c.sub.Handle(c.member.ctx, m))
+	return m
 }
 
 // attempts returns what is known of earlier attempts. Only an event that was
 // delivered before can have some.
 func (dv *delivery) attempts(id string) (attempts, error) {
-	if dv.times == 1 {
-		return attempts{}, nil
+	if dv.times == 1 || dv.tried > 0 {
+		return attempts{Attempts: dv.tried}, nil
 	}
 	ctx, cancel := context.WithTimeout(dv.consumer.member.ctx, settleTimeout)
 	defer cancel()
@@ -117,6 +134,12 @@ func (dv *delivery) settle(m *broker.Message, s broker.Settlement) {
 }
 
 func (dv *delivery) retry(m *broker.Message, delay time.Duration) {
+	dv.count(m, delay)
+	dv.nak(delay)
+}
+
+// count keeps the attempt at m over the loss of this instance.
+func (dv *delivery) count(m *broker.Message, delay time.Duration) {
 	c := dv.consumer
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
@@ -124,7 +147,6 @@ func (dv *delivery) retry(m *broker.Message, delay time.Duration) {
 	if err := c.member.driver.countAttempt(ctx, c.name, dv.sequence, count); err != nil {
 		c.member.driver.log.Error("an attempt can't be counted; the event comes again uncounted", "consumer", c.name, "id", m.ID, "attempt", m.Attempt, "error", err)
 	}
-	dv.nak(delay)
 }
 
 func (dv *delivery) reject(m *broker.Message, s broker.Settlement) {

@@ -21,8 +21,8 @@ func ShortRequests(c Config) Config {
 	return c
 }
 
-// WithoutSchedules makes do as with a server before 2.12.
-func WithoutSchedules(c Config) Config {
-	c.noSchedules = true
+// AsBefore makes do as with a server before 2.11.
+func AsBefore(c Config) Config {
+	c.noSchedules, c.noPins = true, true
 	return c
 }

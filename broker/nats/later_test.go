@@ -23,8 +23,8 @@ func TestLater(t *testing.T) {
 		change  func(nats.Config) nats.Config
 		waiting string
 	}{
-		"with schedules":    {func(c nats.Config) nats.Config { return c }, "enoki.later."},
-		"without schedules": {nats.WithoutSchedules, "enoki.due."},
+		"with schedules":   {func(c nats.Config) nats.Config { return c }, "enoki.later."},
+		"before schedules": {nats.AsBefore, "enoki.due."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,8 +102,8 @@ func stored(t *testing.T, url, stream string) map[string]uint64 {
 // comes once.
 func TestLaterTwice(t *testing.T) {
 	for name, change := range map[string]func(nats.Config) nats.Config{
-		"with schedules":    func(c nats.Config) nats.Config { return c },
-		"without schedules": nats.WithoutSchedules,
+		"with schedules":   func(c nats.Config) nats.Config { return c },
+		"before schedules": nats.AsBefore,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

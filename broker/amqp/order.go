@@ -1,0 +1,76 @@
+package amqp
+
+import (
+	"context"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/turns"
+)
+
+// A subscription that has an order has the queue that it would have without,
+// with one flag more: RabbitMQ gives the messages to one of its consumers, and
+// refuses those, of Enoki or Nameko, that declare the queue without the flag
+// and would take messages out of order.
+
+// turnPause is the least time until an event has its turn again that was
+// handed back.
+const turnPause = 20 * time.Millisecond
+
+// newConsumer returns the consumer of the subscription.
+func (h *handler) newConsumer(workers int) *consumer {
+	m := h.member
+	if h.OrderBy == nil {
+		return m.newConsumer(h.queue, workers, h.handle)
+	}
+	return newConsumer(m.hard, m.driver.consuming, m.log, work{
+		queue: h.queue, prefetch: broker.Window, atOnce: workers,
+		order: func(d *delivery) string { return h.OrderBy(message(&d.Delivery)) },
+		turn:  h.turn,
+	})
+}
+
+// turn handles an event that has an order, when it is its turn. It is retried
+// in its place, so the attempts are counted here: another instance begins to
+// count anew.
+func (h *handler) turn(d *delivery) (again time.Duration) {
+	if d.attachment.isOver() {
+		return turns.Done // the broker delivers it again
+	}
+	ctx, cancel := d.attachment.context(h.member.hard)
+	defer cancel()
+	if d.begun.IsZero() {
+		d.begun = time.Now()
+	}
+	s := h.Handle(ctx, message(&d.Delivery))
+	switch s.Verdict {
+	case broker.Retry:
+		if d.Headers == nil {
+			d.Headers = amqp091.Table{}
+		}
+		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) + 1)
+		d.Redelivered = true
+		return max(s.Delay, 0)
+	case broker.HandBack:
+		d.Redelivered = true
+		return turnPause
+	}
+	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
+	return turns.Done
+}
+
+// context ends when hard does or when the broker has taken back the messages
+// of the attachment.
+func (a *attachment) context(hard context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(hard)
+	go func() {
+		select {
+		case <-a.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,132 @@
+// Package turns runs jobs one after the other that have the same key, in the
+// order in which they were given, and jobs of different keys side by side.
+package turns
+
+import (
+	"sync"
+	"time"
+)
+
+// Job does a piece of work and returns Done, or how long it has to wait until
+// it runs again. Jobs behind it, of its key, wait as long.
+type Job func() time.Duration
+
+// Done is what a job returns that is not to run again.
+const Done time.Duration = -1
+
+// Turns run jobs. They may be used concurrently.
+type Turns struct {
+	slots   chan struct{} // has an item for each job that runs
+	stopped chan struct{}
+
+	mu      sync.Mutex       // guards what follows
+	waiting map[string][]Job // by key, behind the one whose turn it is
+	over    bool
+	running sync.WaitGroup // of the keys that have jobs
+}
+
+// New returns Turns that run no more than workers jobs at once. A job that
+// waits to run again does not count.
+func New(workers int) *Turns {
+	return &Turns{slots: make(chan struct{}, workers), stopped: make(chan struct{}), waiting: map[string][]Job{}}
+}
+
+// Do runs job when those of the same key that were given before are done. It
+// does not wait. After Stop it drops job.
+func (t *Turns) Do(key string, job Job) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return
+	}
+	if behind, busy := t.waiting[key]; busy {
+		t.waiting[key] = append(behind, job)
+		return
+	}
+	t.waiting[key] = nil
+	t.running.Go(func() { t.run(key, job) })
+}
+
+// Stop drops the jobs that have not begun or wait to run again. It may be
+// called twice, and does not wait for the jobs that run.
+func (t *Turns) Stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.over = true
+		close(t.stopped)
+	}
+}
+
+// Wait returns after Stop when no job runs any more.
+func (t *Turns) Wait() {
+	<-t.stopped
+	t.running.Wait()
+}
+
+// run has the jobs of a key run until none waits.
+func (t *Turns) run(key string, job Job) {
+	for job != nil {
+		if !t.finish(job) {
+			return
+		}
+		job = t.next(key)
+	}
+}
+
+// finish runs job until it is done; it returns false when Stop comes before.
+func (t *Turns) finish(job Job) bool {
+	for wait := time.Duration(0); wait >= 0; {
+		if !t.pause(wait) || !t.enter() {
+			return false
+		}
+		wait = job()
+		<-t.slots
+	}
+	return true
+}
+
+// enter takes a slot.
+func (t *Turns) enter() bool {
+	select {
+	case <-t.stopped:
+		return false
+	case t.slots <- struct{}{}:
+	}
+	select {
+	case <-t.stopped: // both were possible
+		<-t.slots
+		return false
+	default:
+		return true
+	}
+}
+
+func (t *Turns) pause(wait time.Duration) bool {
+	if wait == 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-t.stopped:
+		return false
+	}
+}
+
+// next returns the next job of a key, or ends its turns.
+func (t *Turns) next(key string) Job {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	behind := t.waiting[key]
+	if len(behind) == 0 {
+		delete(t.waiting, key)
+		return nil
+	}
+	job := behind[0]
+	behind[0] = nil // for the garbage collector
+	t.waiting[key] = behind[1:]
+	return job
+}
