@@ -22,7 +22,9 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
-	msg, err := encode(requestSubject(service, method, req), req)
+	b := d.buffer()
+	defer d.free(b)
+	msg, err := d.callMessage(service, method, req, b)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +34,9 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, err)
 		}
 		if statusOf(reply) != noResponders {
+			if !req.OneWay {
+				d.framing(service, isFrame(reply))
+			}
 			return d.readReply(service, method, req, reply)
 		}
 		if !d.link.settling() {
@@ -40,6 +45,36 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		if err := sleep(ctx, settlePause); err != nil {
 			return nil, fmt.Errorf("nats: call %s.%s: %w: no instance is back yet: %w", service, method, broker.ErrNotDelivered, err)
 		}
+	}
+}
+
+// callMessage makes the request of a call, as a frame in b if the service is known
+// to take frames. A one-way call has headers, because it may become a dead letter.
+func (d *Driver) callMessage(service, method string, m *broker.Message, b *[]byte) (*natsgo.Msg, error) {
+	subject := requestSubject(service, method, m)
+	_, framed := d.framed.Load(service)
+	if m.OneWay || !framed {
+		msg, err := encode(subject, m)
+		if err == nil && !m.OneWay {
+			msg.Header[frameHeader] = []string{"1"}
+		}
+		return msg, err
+	}
+	var err error
+	*b, err = appendFrame(*b, m)
+	return &natsgo.Msg{Subject: subject, Data: *b}, err
+}
+
+// framing notes whether the instances of service take frames. A service that
+// others have written for NATS gets headers, and a body as it is.
+func (d *Driver) framing(service string, ok bool) {
+	if _, known := d.framed.Load(service); known == ok {
+		return
+	}
+	if ok {
+		d.framed.Store(service, struct{}{})
+	} else {
+		d.framed.Delete(service)
 	}
 }
 
@@ -57,7 +92,7 @@ func (d *Driver) readReply(service, method string, req *broker.Message, reply *n
 	if reason := headerOf(reply, errorHeader); reason != "" {
 		return nil, fmt.Errorf("nats: call %s.%s was handled, but its reply was lost: %s: %w", service, method, reason, broker.ErrUnknownOutcome)
 	}
-	return decode(reply, d.log), nil
+	return decodeCall(reply, d.log), nil
 }
 
 // call sends a request once and waits for what comes back; it tells the
@@ -68,6 +103,7 @@ func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*na
 	if !errors.Is(err, errUnanswered) {
 		return reply, err
 	}
+	d.framing(service, false) // others may have taken its place
 	if denial := d.link.denial(msg.Subject); denial != nil {
 		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, denial)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/enoki-go/enoki/broker"
@@ -234,5 +235,56 @@ func TestForeignService(t *testing.T) {
 	i := slices.IndexFunc(all, func(in broker.Instance) bool { return in.Name == "foreign" })
 	if i != 0 || len(all) != 2 || all[0].ID != foreign.Info().ID || all[0].Version != "0.1.0" || len(all[0].Methods) != 1 {
 		t.Errorf("got %+v, want the foreign service with its endpoint, then ours", all)
+	}
+}
+
+// TestForeignCaller: who knows nothing of Enoki sends a body and gets one.
+func TestForeignCaller(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	join(t, link, serves(echo))
+	reply, err := client(t, server).Request("enoki.rpc.register.check", []byte("body"), 10*time.Second)
+	if err != nil || string(reply.Data) != "body" {
+		t.Errorf("got %+v and error %v, want the body that was sent", reply, err)
+	}
+}
+
+// TestForeignCallee: a service that others have written gets the body as it
+// is, also in the place of one of ours, once it has answered.
+func TestForeignCallee(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	call := func() {
+		t.Helper()
+		reply, err := link.Call(t.Context(), "register", "check", &broker.Message{ID: "1", Body: []byte("body"), Context: map[string]any{"a": "b"}})
+		if err != nil || string(reply.Body) != "body" {
+			t.Errorf("got %+v and error %v, want the body that was sent", reply, err)
+		}
+	}
+	member := join(t, link, serves(echo))
+	call()
+	call()
+	if err := member.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nc := client(t, server)
+	bodies := make(chan string, 3)
+	if _, err := nc.Subscribe("enoki.rpc.register.check", func(msg *natsgo.Msg) {
+		bodies <- string(msg.Data)
+		_ = msg.Respond([]byte("body"))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		call()
+	}
+	<-bodies // was still a frame
+	for range 2 {
+		if body := <-bodies; body != "body" {
+			t.Errorf("the service of others got %q, want the body that was sent", body)
+		}
 	}
 }

@@ -42,6 +42,17 @@
 // JSON has no number for, and {"$map":{…}} a map that has such a key itself.
 // In names, bytes other than letters, digits, '_' and '-' are written %XX.
 //
+// # Frames
+//
+// Between a caller and a service that are both Enoki's, calls and replies go
+// as frames: the byte 0xC1, then id, content type and context data, each after
+// its length as a uvarint, then the body, and no headers. The header
+// Enoki-Frame in a request asks for a frame as the reply, and a caller that
+// has got one sends frames to that service from then on, until a reply is
+// something else. So whoever calls without that header gets a body as it is,
+// and a service written without Enoki that listens on enoki.rpc.SERVICE.METHOD
+// gets headers and a body.
+//
 // # Discovery
 //
 // Every instance answers the NATS micro protocol ($SRV.PING, $SRV.INFO and

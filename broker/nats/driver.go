@@ -23,6 +23,8 @@ type Driver struct {
 	js      jetstream.JetStream
 	replies *replies
 	streams *streams
+	framed  sync.Map  // the services known to take frames
+	buffers sync.Pool // of *[]byte, for frames
 
 	proven  atomic.Uint64 // the epoch of the link in which all was found in order, plus one
 	dropped atomic.Int64  // requests lost by members that have left
@@ -77,6 +79,7 @@ func newDriver(c Config, link *link) (*Driver, error) {
 	return &Driver{
 		config: c, log: c.Logger, link: link, js: js, replies: replies,
 		streams: newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12)),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
 		closed:  make(chan struct{}),
 		members: make(map[*member]struct{}),
 	}, nil

@@ -28,6 +28,10 @@ const (
 	// deadHeader has the broker.DeadLetter of a message as JSON.
 	deadHeader = "Enoki-Dead"
 
+	// frameHeader asks in a request for a frame as the reply. Who gets one may
+	// send frames, too.
+	frameHeader = "Enoki-Frame"
+
 	// statusHeader is how the server marks messages of its own.
 	statusHeader = "Status"
 )
@@ -47,30 +51,13 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 		header[onewayHeader] = []string{"1"}
 	}
 	if len(m.Context) > 0 {
-		text, err := contextText(m)
+		text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
 		}
 		header[contextHeader] = []string{string(text)}
 	}
 	return &natsgo.Msg{Subject: subject, Header: header, Data: m.Body}, nil
-}
-
-func contextText(m *broker.Message) ([]byte, error) {
-	text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
-	if err != nil {
-		return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
-	}
-	return text, nil
-}
-
-// answerTo makes the reply m to a request. It has no id: nobody looks for one.
-func answerTo(request *natsgo.Msg, m *broker.Message) *natsgo.Msg {
-	reply := &natsgo.Msg{Subject: request.Reply, Data: m.Body}
-	if m.ContentType != "" {
-		reply.Header = natsgo.Header{typeHeader: {m.ContentType}}
-	}
-	return reply
 }
 
 // decode reads a message. Context data that can't be read is of a foreign
@@ -83,17 +70,27 @@ func decode(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 		Attempt:     1,
 		OneWay:      headerOf(msg, onewayHeader) != "",
 	}
-	text := headerOf(msg, contextHeader)
+	m.Context = readContext(msg, headerOf(msg, contextHeader), log)
+	return m
+}
+
+func readContext(msg *natsgo.Msg, text string, log *slog.Logger) map[string]any {
 	if text == "" {
-		return m
+		return nil
 	}
 	data, err := contextdata.Parse(text)
 	if err != nil {
-		log.Warn("context data of a message can't be read", "subject", msg.Subject, "header", contextHeader, "error", err)
+		log.Warn("context data of a message can't be read", "subject", msg.Subject, "error", err)
+	}
+	return data
+}
+
+// decodeCall reads a request or a reply.
+func decodeCall(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
+	if m := readFrame(msg, log); m != nil {
 		return m
 	}
-	m.Context = data
-	return m
+	return decode(msg, log)
 }
 
 // headerOf reads a header of ours: by its exact case, which spares the

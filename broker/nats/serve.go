@@ -119,7 +119,7 @@ func (c *calls) serve(msg *natsgo.Msg) {
 		return
 	}
 	method, d := methodOf(msg.Subject), c.member.driver
-	req := decode(msg, d.log)
+	req := decodeCall(msg, d.log)
 	if c.direct {
 		req.Instance = c.member.service.ID
 	}
@@ -210,12 +210,27 @@ func (c *calls) accept(msg *natsgo.Msg) {
 // sent is told to the caller instead.
 func (c *calls) reply(msg *natsgo.Msg, m *broker.Message) {
 	d := c.member.driver
-	err := d.publishWithin(replyPatience, answerTo(msg, m))
+	err := d.answer(msg, m)
 	if err == nil || errors.Is(err, broker.ErrClosed) {
 		return
 	}
 	d.log.Error("a reply can't be sent", "service", c.member.service.Name, "subject", msg.Subject, "error", err)
 	_ = d.publishWithin(replyPatience, &natsgo.Msg{Subject: msg.Reply, Header: natsgo.Header{errorHeader: []string{err.Error()}}})
+}
+
+// answer sends the reply m to a request. It has no id: nobody looks for one.
+func (d *Driver) answer(request *natsgo.Msg, m *broker.Message) error {
+	if !takesFrame(request) {
+		reply := &natsgo.Msg{Subject: request.Reply, Data: m.Body}
+		if m.ContentType != "" {
+			reply.Header = natsgo.Header{typeHeader: {m.ContentType}}
+		}
+		return d.publishWithin(replyPatience, reply)
+	}
+	b := d.buffer()
+	defer d.free(b)
+	*b, _ = appendFrame(*b, &broker.Message{ContentType: m.ContentType, Body: m.Body}) // only context data can be refused
+	return d.publishWithin(replyPatience, &natsgo.Msg{Subject: request.Reply, Data: *b})
 }
 
 // reject keeps a call that can't be read, and that nobody is to be told of, as

@@ -1,0 +1,85 @@
+package nats
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contextdata"
+)
+
+// A frame is a call or reply without NATS headers: what they would say stands
+// before the body. Headers cost the client, the server and the service more
+// than all else that Enoki adds to a call.
+//
+// It is frameMark, then id, content type and context data, each with its
+// length as a uvarint before it, then the body. Text in UTF-8 and MessagePack
+// both have no byte like the mark.
+const frameMark = 0xC1
+
+func appendFrame(b []byte, m *broker.Message) ([]byte, error) {
+	b = append(b, frameMark)
+	b = appendPart(b, m.ID)
+	b = appendPart(b, m.ContentType)
+	if len(m.Context) == 0 {
+		b = append(b, 0)
+		return append(b, m.Body...), nil
+	}
+	var room [256]byte
+	text, err := contextdata.Append(room[:0], m.Context)
+	if err != nil {
+		return b, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+	}
+	b = appendPart(b, text)
+	return append(b, m.Body...), nil
+}
+
+func appendPart[T string | []byte](b []byte, part T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(part)))
+	return append(b, part...)
+}
+
+// readFrame reads a frame, and returns nil if msg is something else.
+func readFrame(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
+	if !isFrame(msg) {
+		return nil
+	}
+	var parts [3]string
+	rest := msg.Data[1:]
+	for i := range parts {
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			return nil
+		}
+		parts[i] = string(rest[n : n+int(size)])
+		rest = rest[n+int(size):]
+	}
+	m := &broker.Message{ID: parts[0], ContentType: parts[1], Body: rest, Attempt: 1}
+	m.Context = readContext(msg, parts[2], log)
+	return m
+}
+
+func isFrame(msg *natsgo.Msg) bool { return len(msg.Data) > 0 && msg.Data[0] == frameMark }
+
+// takesFrame tells whether the sender of a request wants a frame as its reply.
+func takesFrame(request *natsgo.Msg) bool {
+	return isFrame(request) || headerOf(request, frameHeader) != ""
+}
+
+// maxSpareBuffer is the largest buffer that is kept for the next frame.
+const maxSpareBuffer = 64 << 10
+
+// buffer returns room for a frame.
+func (d *Driver) buffer() *[]byte { return d.buffers.Get().(*[]byte) }
+
+// free takes back a buffer that nobody reads any more: NATS's client copies
+// what it publishes.
+func (d *Driver) free(b *[]byte) {
+	if cap(*b) <= maxSpareBuffer {
+		*b = (*b)[:0]
+		d.buffers.Put(b)
+	}
+}
