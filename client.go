@@ -113,37 +113,36 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	raw, err := b.client.request(ctx, b.service, b.method.name, body)
+	body, form, err := b.client.request(ctx, b.service, b.method.name, body)
 	if err != nil {
 		return err
 	}
-	c.out, err = b.method.decodeResults(raw)
-	return err
+	c.out, err = b.method.answer(body, form)
+	return b.client.errors.restore(err)
 }
 
-// request sends an encoded request and returns the raw result.
-func (c *Client) request(ctx context.Context, service, method string, body []byte) (json.RawMessage, error) {
+// request sends an encoded request and returns the body of the reply.
+func (c *Client) request(ctx context.Context, service, method string, body []byte) ([]byte, *Serializer, error) {
 	begun := time.Now()
 	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
 	if err != nil {
-		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+		return nil, nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}
 	reply, err := c.broker.Call(ctx, service, method, m)
 	switch {
 	case errors.Is(err, broker.ErrUnknownService):
-		return nil, &Error{Code: UnknownService, cause: err,
+		return nil, nil, &Error{Code: UnknownService, cause: err,
 			Message: fmt.Sprintf("call %s.%s: unknown service %q: nothing on this broker serves it; start it, or check the name", service, method, service)}
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, coded(err, "call %s.%s: no answer within %v", service, method, time.Since(begun).Round(time.Millisecond))
+		return nil, nil, coded(err, "call %s.%s: no answer within %v", service, method, time.Since(begun).Round(time.Millisecond))
 	case err != nil:
-		return nil, coded(err, "call %s.%s", service, method)
+		return nil, nil, coded(err, "call %s.%s", service, method)
 	}
-	body, _, err = c.forms.read(reply)
+	body, form, err := c.forms.open(reply)
 	if err != nil {
-		return nil, Errorf(Internal, "call %s.%s: reply cannot be read: %w", service, method, err)
+		return nil, nil, Errorf(Internal, "call %s.%s: reply cannot be read: %w", service, method, err)
 	}
-	raw, err := parseReply(body)
-	return raw, c.errors.restore(err)
+	return body, form, nil
 }
 
 // message returns a new message with a JSON body in the form that c sends.
@@ -160,7 +159,7 @@ func (c *Client) message(body []byte, data map[string]any) (*broker.Message, err
 // client's form, with a new id and the context data of ctx. It is for
 // extensions that send in their own way.
 func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, error) {
-	body, err := json.Marshal(payload)
+	body, err := marshal(payload)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +208,12 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	send := chain(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
 		defer limit.end()
-		raw, err = c.request(ctx, service, method, body)
-		return err
+		body, form, err := c.request(ctx, service, method, body)
+		if err != nil {
+			return err
+		}
+		raw, err = rawAnswer(body, form)
+		return c.errors.restore(err)
 	}, c.options.CallMiddleware)
 	call := &Call{Kind: KindRPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
 	return raw, send(ctx, call)

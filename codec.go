@@ -1,12 +1,13 @@
 package enoki
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
 // This file holds Nameko's bodies: a request is {"args": [..], "kwargs": {..}},
@@ -21,50 +22,42 @@ func (m *method) request(args []reflect.Value) ([]byte, error) {
 	for gap < m.byPlace && !m.omits(gap, args[gap]) {
 		gap++
 	}
-	var b bytes.Buffer
-	b.WriteString(`{"args":[`)
+	b := append(make([]byte, 0, usualSize), `{"args":[`...)
+	var err error
 	for i := range gap {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		if err := m.appendArg(&b, i, args[i]); err != nil {
+		if b, err = m.appendArg(b, i, args[i]); err != nil {
 			return nil, err
 		}
 	}
-	b.WriteString(`],"kwargs":{`)
+	b = append(b, `],"kwargs":{`...)
 	separator := ""
 	for i := gap; i < len(args); i++ {
 		if m.omits(i, args[i]) {
 			continue
 		}
-		fmt.Fprintf(&b, "%s%q:", separator, m.params[i].name)
-		if err := m.appendArg(&b, i, args[i]); err != nil {
+		b = append(b, separator...)
+		b = append(append(append(b, '"'), m.params[i].name...), `":`...)
+		if b, err = m.appendArg(b, i, args[i]); err != nil {
 			return nil, err
 		}
 		separator = ","
 	}
-	b.WriteString(`}}`)
-	return b.Bytes(), nil
+	return append(b, `}}`...), nil
 }
 
 func (m *method) omits(i int, arg reflect.Value) bool {
 	return m.params[i].optional && arg.IsZero()
 }
 
-func (m *method) appendArg(b *bytes.Buffer, i int, arg reflect.Value) error {
-	if err := appendJSON(b, arg); err != nil {
-		return Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
-	}
-	return nil
-}
-
-func appendJSON(b *bytes.Buffer, v reflect.Value) error {
-	text, err := json.Marshal(v.Interface())
+func (m *method) appendArg(b []byte, i int, arg reflect.Value) ([]byte, error) {
+	b, err := appendJSON(b, m.params[i].codec, arg)
 	if err != nil {
-		return err
+		return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
 	}
-	b.Write(text)
-	return nil
+	return b, nil
 }
 
 // call is a request as it comes off the wire.
@@ -207,29 +200,30 @@ var null = json.RawMessage("null")
 
 // encodeResults encodes the results of a handler, without its error.
 func encodeResults(results []reflect.Value) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString(`{"result":`)
+	b := append(make([]byte, 0, usualSize), `{"result":`...)
 	switch len(results) {
 	case 0:
-		b.Write(null)
+		b = append(b, null...)
 	case 1:
-		if err := appendJSON(&b, results[0]); err != nil {
+		var err error
+		if b, err = appendResult(b, results[0]); err != nil {
 			return nil, err
 		}
 	default:
-		b.WriteByte('[')
 		for i, r := range results {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if err := appendJSON(&b, r); err != nil {
+			b = append(b, "[,"[min(i, 1)])
+			var err error
+			if b, err = appendResult(b, r); err != nil {
 				return nil, err
 			}
 		}
-		b.WriteByte(']')
+		b = append(b, ']')
 	}
-	b.WriteString(`,"error":null}`)
-	return b.Bytes(), nil
+	return append(b, `,"error":null}`...), nil
+}
+
+func appendResult(b []byte, r reflect.Value) ([]byte, error) {
+	return appendJSON(b, quickjson.Of(r.Type()), r)
 }
 
 func encodeFailure(e *Error) []byte {

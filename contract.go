@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
 var (
@@ -30,6 +32,7 @@ type param struct {
 	name     string
 	optional bool
 	typ      reflect.Type
+	codec    *quickjson.Codec
 }
 
 // contractField is a method and where its function stands in the contract.
@@ -130,7 +133,7 @@ func cutStar(args []string) (names []string, before int) {
 }
 
 func (m *method) addParam(arg string, t reflect.Type) error {
-	p := param{typ: t}
+	p := param{typ: t, codec: quickjson.Of(t)}
 	p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
 	if err := checkName("argument", p.name); err != nil {
 		return err

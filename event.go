@@ -2,7 +2,6 @@ package enoki
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -48,11 +47,7 @@ func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, optio
 	sub := &subscription{
 		source: ev.Source, event: ev.Name, handler: "on_" + ev.Name, attempts: defaultAttempts,
 		first: firstDelay, last: lastDelay,
-		decode: func(body []byte) (reflect.Value, error) {
-			var payload T
-			err := json.Unmarshal(body, &payload)
-			return reflect.ValueOf(&payload).Elem(), err
-		},
+		payload: reflect.TypeFor[T](),
 		fn: func(ctx context.Context, c *Call) error {
 			payload, _ := c.in[0].Interface().(T)
 			return fn(ctx, payload)

@@ -149,11 +149,11 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 		ctx, limit = withDeadline(ctx, left)
 		defer limit.end()
 	}
-	body, form, err := i.forms.read(req)
+	body, form, err := i.forms.open(req)
 	if err != nil {
 		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))
 	}
-	c, m, refused := i.read(name, body)
+	c, m, refused := i.read(name, body, form)
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)
 	}
@@ -195,16 +195,12 @@ func unserializable(err error) *Error {
 }
 
 // read finds the method of a request and decodes its arguments.
-func (i *instance) read(name string, body []byte) (*Call, *served, *Error) {
+func (i *instance) read(name string, body []byte, form *Serializer) (*Call, *served, *Error) {
 	m, ok := i.methods[name]
 	if !ok {
 		return nil, nil, &Error{Code: MethodNotFound, Message: name}
 	}
-	request, refused := parseRequest(body)
-	if refused != nil {
-		return nil, nil, refused
-	}
-	args, refused := m.bind(request)
+	args, refused := m.arguments(body, form)
 	if refused != nil {
 		return nil, nil, refused
 	}
@@ -287,12 +283,12 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 
 // payload decodes the payload of an event. The kind says why it can't.
 func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
-	body, _, err := i.forms.read(m)
+	body, form, err := i.forms.open(m)
 	if err != nil {
 		return payload, broker.KindUnreadable, err
 	}
-	payload, err = sub.decode(body)
-	if err != nil {
+	payload = reflect.New(sub.payload).Elem()
+	if err := unmarshal(body, form, payload); err != nil {
 		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
 	}
 	return payload, "", nil

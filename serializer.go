@@ -60,15 +60,30 @@ func (f *forms) find(contentType string) (*Serializer, error) {
 // read returns the body of a message as JSON, and the serializer to answer
 // with.
 func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err error) {
-	s, err := f.find(m.ContentType)
+	body, answer, err = f.open(m)
+	return answer.plain(body), answer, err
+}
+
+// open is read that may leave kombu's dialect in a body that s.plain then
+// makes JSON of.
+func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) {
+	s, err = f.find(m.ContentType)
 	if s == nil || err != nil {
-		return plainJSON(m.Body), nil, err
+		return m.Body, nil, err
 	}
 	body, err = s.Decode(m.Body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("body is not %s: %w", s.ContentType, err)
 	}
 	return body, s, nil
+}
+
+// plain makes JSON of what came as JSON.
+func (s *Serializer) plain(body []byte) []byte {
+	if s != nil {
+		return body
+	}
+	return plainJSON(body)
 }
 
 // message returns a message with a JSON body in the form of s.

@@ -25,7 +25,7 @@ type subscription struct {
 	first, last   time.Duration // between attempts
 	inbox         Inbox
 	onError       errorPolicy
-	decode        func(body []byte) (reflect.Value, error)
+	payload       reflect.Type
 	fn            Handler
 
 	modes, policies []string // the options given that say mode and onError
