@@ -3,7 +3,9 @@ package enoki_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,10 +105,12 @@ func TestOnceFailed(t *testing.T) {
 func TestEventOptionsThatCannotBeMeant(t *testing.T) {
 	fn := func(context.Context, Comment) error { return nil }
 	for want, option := range map[string][]enoki.SubscribeOption{
-		"Once(nil)":    {enoki.Once(nil)},
-		"BroadcastID":  {enoki.Broadcast(), enoki.Once(inbox.NewMemory(0))},
-		"Backoff(1m0s": {enoki.Backoff(time.Minute, time.Second)},
-		"exclude each": {enoki.Backoff(time.Second, time.Minute), enoki.DropOnError()},
+		"Once(nil)":                       {enoki.Once(nil)},
+		"BroadcastID":                     {enoki.Broadcast(), enoki.Once(inbox.NewMemory(0))},
+		"Backoff(1m0s":                    {enoki.Backoff(time.Minute, time.Second)},
+		"OrderBy(nil)":                    {enoki.OrderBy[Comment](nil)},
+		"is for a payload of type string": {enoki.OrderBy(func(string) string { return "" })},
+		"exclude each":                    {enoki.Backoff(time.Second, time.Minute), enoki.DropOnError()},
 	} {
 		err := enoki.NewService("push", enoki.On(Posted, fn, option...)).Check()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -117,4 +121,61 @@ func TestEventOptionsThatCannotBeMeant(t *testing.T) {
 	if err := enoki.NewService("push", enoki.On(Posted, fn, ok...)).Check(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestOrderBy: a thousand retries of one key hold back its events and no
+// others, and a key that can't be told is the empty one.
+func TestOrderBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var handled []string
+		var failing atomic.Bool
+		failing.Store(true)
+		got := make(chan string, 100)
+		push := enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
+			if c.Text == "a0" && failing.Load() {
+				return errors.New("not yet")
+			}
+			got <- c.Text
+			return nil
+		}, enoki.Retry(1000), enoki.OrderBy(func(c Comment) string {
+			if c.Text == "panic" {
+				panic("no key")
+			}
+			return c.Text[:1]
+		})))
+		ready, ended := make(chan struct{}), make(chan error, 1)
+		b := memory.New()
+		go func() {
+			ended <- enoki.Run(ctx, b, &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, push)
+		}()
+		<-ready
+		c := enoki.NewClient(b, nil)
+		for _, text := range []string{"a0", "a1", "b0", "panic", "a2", "b1"} {
+			if err := c.Emit(ctx, "comments", "posted", Comment{Text: text}); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		for len(got) > 0 {
+			handled = append(handled, <-got)
+		}
+		slices.Sort(handled)
+		if want := []string{"b0", "b1", "panic"}; !slices.Equal(handled, want) {
+			t.Errorf("while one failed, %q were handled, want %q", handled, want)
+		}
+		failing.Store(false)
+		time.Sleep(time.Hour)
+		handled = nil
+		for len(got) > 0 {
+			handled = append(handled, <-got)
+		}
+		if want := []string{"a0", "a1", "a2"}; !slices.Equal(handled, want) {
+			t.Errorf("then %q were handled, want %q", handled, want)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -88,3 +88,35 @@ func ExampleBackoff() {
 	// <nil>
 	// attempt 3
 }
+
+// Events of one article are handled in order, also when one of them has to be
+// tried again; those of other articles don't wait for it.
+func ExampleOrderBy() {
+	var emit func(ctx context.Context, c Comment) error
+	handled := make(chan Comment, 10)
+	byArticle := func(c Comment) string { return fmt.Sprint(c.Article) }
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
+			if c.Text == "first" && enoki.Attempt(ctx) == 1 {
+				return errors.New("not yet")
+			}
+			handled <- c
+			return nil
+		}, enoki.OrderBy(byArticle), enoki.Backoff(100*time.Millisecond, time.Second))),
+	)
+	defer stop()
+
+	for _, text := range []string{"first", "second", "third"} {
+		if err := emit(context.Background(), Comment{Article: 7, Text: text}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for range 3 {
+		fmt.Println((<-handled).Text)
+	}
+	// Output:
+	// first
+	// second
+	// third
+}

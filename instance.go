@@ -100,7 +100,7 @@ func (i *instance) joining() broker.Service {
 		s.Serve = i.serve
 	}
 	for _, sub := range i.service.subscriptions {
-		s.Subscriptions = append(s.Subscriptions, sub.joining(i.handler(sub)))
+		s.Subscriptions = append(s.Subscriptions, i.subscription(sub))
 	}
 	return s
 }

@@ -24,6 +24,7 @@ type subscription struct {
 	attempts      int
 	first, last   time.Duration // between attempts
 	inbox         Inbox
+	orderBy       func(payload reflect.Value) string // nil for no order
 	onError       errorPolicy
 	payload       reflect.Type
 	fn            Handler
@@ -176,11 +177,11 @@ func isBroadcastID(id string) bool {
 	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, odd)
 }
 
-// joining is the subscription in the broker's words.
-func (sub *subscription) joining(handle func(context.Context, *broker.Message) broker.Settlement) broker.Subscription {
+// subscription is the subscription in the broker's words.
+func (i *instance) subscription(sub *subscription) broker.Subscription {
 	return broker.Subscription{
 		Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler,
-		Ephemeral: sub.ephemeral, BroadcastID: sub.broadcastID, Handle: handle,
+		Ephemeral: sub.ephemeral, BroadcastID: sub.broadcastID, OrderBy: i.order(sub), Handle: i.handler(sub),
 	}
 }
 
