@@ -20,12 +20,13 @@ var (
 // method is one function of a contract with all that can be known of it
 // before it is called.
 type method struct {
-	name    string
-	timeout time.Duration // of a call; 0 is the client's own
-	fn      reflect.Type
-	params  []param
-	byPlace int            // how many of params may go by position, the rest by name only
-	results []reflect.Type // without the error
+	name       string
+	timeout    time.Duration // of a call; 0 is the client's own
+	atMostOnce bool          // a call may be lost rather than be handled twice
+	fn         reflect.Type
+	params     []param
+	byPlace    int            // how many of params may go by position, the rest by name only
+	results    []reflect.Type // without the error
 }
 
 type param struct {
@@ -90,6 +91,13 @@ func methodOf(f reflect.StructField) (*method, error) {
 		if m.timeout, err = time.ParseDuration(tag); err != nil || m.timeout <= 0 {
 			return nil, fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
 		}
+	}
+	switch tag := f.Tag.Get("delivery"); tag {
+	case "":
+	case "at-most-once":
+		m.atMostOnce = true
+	default:
+		return nil, fmt.Errorf("delivery tag is %q, want at-most-once, or none for calls that are not lost", tag)
 	}
 	return m, nil
 }

@@ -90,6 +90,9 @@ func TestContractIsRefused(t *testing.T) {
 		"timeout": {struct {
 			Hello func(ctx context.Context) error `timeout:"soon"`
 		}{}, `"soon" is not a positive duration`},
+		"delivery": {struct {
+			Hello func(ctx context.Context) error `delivery:"once"`
+		}{}, `delivery tag is "once", want at-most-once`},
 		"unexported": {struct {
 			hello func(ctx context.Context) error
 		}{}, "begin its name with a capital letter"},

@@ -99,6 +99,9 @@ func (i *instance) joining() broker.Service {
 	if len(i.methods) > 0 {
 		s.Serve = i.serve
 	}
+	for _, m := range i.methods {
+		s.AtMostOnce = s.AtMostOnce || m.atMostOnce
+	}
 	for _, sub := range i.service.subscriptions {
 		s.Subscriptions = append(s.Subscriptions, i.subscription(sub))
 	}

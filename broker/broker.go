@@ -115,6 +115,10 @@ type Service struct {
 	// returns. ctx ends when the member has to leave at once.
 	Drain func(ctx context.Context)
 
+	// AtMostOnce tells that requests with Message.AtMostOnce are expected. They
+	// are served without it, too, but may not be cheaper then.
+	AtMostOnce bool
+
 	// Subscriptions are the events that this service handles.
 	Subscriptions []Subscription
 
@@ -265,6 +269,12 @@ type Message struct {
 	// send the reply keeps the request as a dead letter with this reason, and
 	// with RejectKind as its kind.
 	Reject, RejectKind string
+
+	// AtMostOnce says of a request that it may be lost rather than be handled
+	// twice: a driver spares what would keep it over the death of an instance
+	// or of the broker, if that makes the call cheaper. A caller whose request
+	// or reply is lost has ErrUnknownOutcome or the error of ctx.
+	AtMostOnce bool
 
 	// Due has an event delivered no sooner than then, by the clocks of emitter
 	// and broker, and within a second or 1 % of the delay, over restarts of

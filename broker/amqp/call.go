@@ -27,6 +27,12 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		return nil, err
 	}
 	msg.CorrelationId = orNew(req.ID)
+	if req.AtMostOnce && !req.OneWay && req.Instance == "" {
+		reply, err := d.callAtMostOnce(ctx, service, method, &outgoing{msg: msg, headers: headers})
+		if !errors.Is(err, errNotStarted) {
+			return reply, err
+		}
+	}
 	// Of a one-way call nobody reads the reply, but a Nameko service dies of a
 	// request that says nothing of where it is to go.
 	msg.ReplyTo = d.replies.key

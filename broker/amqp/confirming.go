@@ -192,13 +192,7 @@ func (c *confirming) try(o *outgoing) bool {
 // atOnce sends o if nothing has to be waited for: the broker takes messages,
 // the window has room, and little else is to be written.
 func (c *confirming) atOnce(o *outgoing) bool {
-	free, _ := c.session.unblocked()
-	select {
-	case <-free:
-	default:
-		return false
-	}
-	if !c.fits() || !o.state.CompareAndSwap(waiting, sent) {
+	if !c.session.takes() || !c.fits() || !o.state.CompareAndSwap(waiting, sent) {
 		return false
 	}
 	if c.try(o) {

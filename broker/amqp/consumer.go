@@ -28,6 +28,10 @@ type work struct {
 	// not block and runs in the goroutine that reads.
 	handle func(*delivery)
 	inline bool
+	// refuse, if not nil, is what becomes of a delivery that is not handled:
+	// the broker, which is not asked for acks then, forgets it with its
+	// delivery. It must not block.
+	refuse func(*delivery)
 	// order, if not nil, has the messages of one key handled one after the
 	// other by turn, in handle's stead, at most atOnce of them at once. turn
 	// returns how long until it is called again, or turns.Done. order is
@@ -154,15 +158,15 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 		_ = ch.Close() // the broker has closed it
 		return nil, err
 	}
-	if err := ch.Qos(c.prefetch, 0, false); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err), ch.Close())
+	if err := c.bound(ch); err != nil {
+		return nil, errors.Join(err, ch.Close())
 	}
 	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
 	if c.order != nil {
 		a.turns = turns.New(c.atOnce)
 	}
 	l.deliver = func(d *delivery) { c.take(a, d) }
-	a.consuming, err = ch.Consume(c.queue.name, a.tag, false, false, false, false, nil)
+	a.consuming, err = ch.Consume(c.queue.name, a.tag, c.refuse != nil, false, false, false, nil)
 	if err != nil {
 		_ = ch.Close()
 		return nil, explainDeclare(c.queue, err)
@@ -175,6 +179,17 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 		}
 	}()
 	return a, nil
+}
+
+// bound has the broker send ahead no more than can be handled at once.
+func (c *consumer) bound(ch *amqp091.Channel) error {
+	if c.refuse != nil {
+		return nil // it sends all
+	}
+	if err := ch.Qos(c.prefetch, 0, false); err != nil {
+		return fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err)
+	}
+	return nil
 }
 
 // consume waits until the broker ends the consumer or stop is called. What it
@@ -207,7 +222,7 @@ func (c *consumer) take(a *attachment, d *delivery) {
 		a.turns.Do(c.order(d), func() time.Duration { return c.turn(d) })
 	case !a.unsettled.add():
 		// The broker delivers it again.
-	case c.taking.Err() != nil:
+	case c.taking.Err() != nil, c.refuse != nil && c.workers.waits() >= onceBacklog:
 		c.giveBack(d)
 	default:
 		c.workers.give(d)
@@ -215,14 +230,18 @@ func (c *consumer) take(a *attachment, d *delivery) {
 }
 
 func (c *consumer) giveBack(d *delivery) {
-	_ = d.Nack(false, true) // on a closed channel it has gone back already
+	if c.refuse != nil {
+		c.refuse(d)
+	} else {
+		_ = d.Nack(false, true) // on a closed channel it has gone back already
+	}
 	d.settled()
 }
 
 // start runs the handler, unless the message is no longer ours.
 func (c *consumer) start(d *delivery) {
 	switch {
-	case d.attachment.isOver():
+	case c.refuse == nil && d.attachment.isOver():
 		d.settled() // the broker delivers it again
 	case c.taking.Err() != nil:
 		c.giveBack(d)

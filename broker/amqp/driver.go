@@ -78,6 +78,7 @@ type Driver struct {
 	publishing *link
 	publisher  *publisher
 	replies    *replies
+	transients *transients
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -106,6 +107,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	d.consuming, d.publishing = newLinks(address, c)
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)
+	d.transients = newTransients(d)
 	for _, l := range []*link{d.consuming, d.publishing} {
 		if err := l.connect(ctx); err != nil {
 			_ = d.Close()
@@ -181,10 +183,30 @@ func (d *Driver) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.cancel() // the contexts of all members come from this one
+	d.sayGoodbye()
 	d.consuming.close()
 	d.publishing.close()
 	d.wg.Wait()
 	return nil
+}
+
+// sayGoodbye closes the channels that publish, for the broker drops what it
+// has not read when a connection ends, and has read all when it confirms that
+// a channel is closed.
+func (d *Driver) sayGoodbye() {
+	if d.publishing.ready() != nil {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		d.transients.close()
+		<-d.publisher.gone
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+	}
 }
 
 func (d *Driver) add(m *member) {

@@ -378,6 +378,13 @@ func (s *session) unblocked() (free <-chan struct{}, alarm string) {
 	return s.free, s.alarm
 }
 
+// takes tells whether the broker takes messages.
+func (s *session) takes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isFree()
+}
+
 func (s *session) declared(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,6 +95,9 @@ func (m *member) work() []*consumer {
 	if m.service.Serve != nil {
 		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
 	}
+	if m.service.Serve != nil && m.service.AtMostOnce {
+		work = append(work, m.takesAtMostOnce(workers))
+	}
 	for _, sub := range m.service.Subscriptions {
 		h := &handler{member: m, Subscription: sub, queue: m.driver.subscriptionQueue(m.service.Instance, sub)}
 		work = append(work, h.newConsumer(workers))
@@ -221,12 +224,8 @@ func (m *member) serve(d *delivery) { m.serveAs(d, "") }
 func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
 
 func (m *member) serveAs(d *delivery, instance string) {
-	ctx, cancel := context.WithCancel(m.hard)
-	defer cancel()
-	if d.CorrelationId != "" {
-		m.setRunning(d.CorrelationId, cancel)
-		defer m.setRunning(d.CorrelationId, nil)
-	}
+	ctx, end := m.begin(d)
+	defer end()
 	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
 	req := message(&d.Delivery)
@@ -244,6 +243,20 @@ func (m *member) serveAs(d *delivery, instance string) {
 		_ = d.Ack(false)
 	default:
 		m.reply(d, reply)
+	}
+}
+
+// begin returns the context of the handler of d, which ends when the caller
+// cancels, and what to call when the handler is done.
+func (m *member) begin(d *delivery) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancel(m.hard)
+	if d.CorrelationId == "" {
+		return ctx, cancel
+	}
+	m.setRunning(d.CorrelationId, cancel)
+	return ctx, func() {
+		m.setRunning(d.CorrelationId, nil)
+		cancel()
 	}
 }
 

@@ -42,6 +42,8 @@ type outgoing struct {
 	ended func(error)
 	quiet bool
 
+	unawaited bool // nobody waits for the outcome
+
 	state    atomic.Int32
 	done     chan error
 	returned bool // guarded by the mu of its channel
@@ -288,6 +290,9 @@ func (p *publisher) run(ctx context.Context) {
 		p.set(ch)
 		p.write(ctx, ch)
 		p.set(nil)
+		if ctx.Err() != nil {
+			p.sendLast(ch)
+		}
 		p.again = append(ch.finish(), p.again...)
 		wait.worked(opened)
 		if ctx.Err() != nil {
@@ -309,6 +314,26 @@ func (p *publisher) write(ctx context.Context, ch *confirming) {
 				p.again = append([]*outgoing{o}, p.again...)
 				return
 			}
+		}
+	}
+}
+
+// sendLast sends what its caller takes for sent. All else in the queue ends as
+// not sent.
+func (p *publisher) sendLast(ch *confirming) {
+	for {
+		select {
+		case o := <-p.queue:
+			p.queued.Add(-1)
+			if !o.state.CompareAndSwap(waiting, sent) {
+				continue
+			}
+			if !o.unawaited || !ch.session.takes() || !ch.send(o) {
+				o.state.Store(abandoned)
+				o.end(broker.ErrClosed)
+			}
+		default:
+			return
 		}
 	}
 }

@@ -114,11 +114,15 @@ func (r *replies) expect(id string, n int) (*waiter, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.waiters[id]; taken {
-		return nil, fmt.Errorf("%w: a call with the id %q is under way", broker.ErrNotDelivered, id)
+		return nil, errInUse(id)
 	}
 	w := &waiter{replies: make(chan *delivery, n), expired: r.expired}
 	r.waiters[id] = w
 	return w, nil
+}
+
+func errInUse(id string) error {
+	return fmt.Errorf("%w: a call with the id %q is under way", broker.ErrNotDelivered, id)
 }
 
 func (r *replies) forget(id string) {

@@ -91,6 +91,13 @@ func (w *workers) quit(self *worker) *delivery {
 	return <-self.next
 }
 
+// waits returns how many deliveries have no worker yet.
+func (w *workers) waits() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.backlog)
+}
+
 // drain returns what no worker has begun.
 func (w *workers) drain() []*delivery {
 	w.mu.Lock()

@@ -62,6 +62,12 @@ func Run(t *testing.T, f Fixture) {
 	before := goleak.IgnoreCurrent()
 	f.describe(t)
 	t.Run("parallel", func(t *testing.T) {
+		for _, c := range atMostOnceCases() {
+			t.Run("at most once "+c.name, func(t *testing.T) {
+				t.Parallel()
+				try(t, f, c, patience)
+			})
+		}
 		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {

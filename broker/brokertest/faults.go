@@ -18,6 +18,7 @@ func faultCases() []testCase {
 		{"what is stored survives", "events without an instance, events that are due later, retries that wait and dead letters survive a kill of the broker", storedSurvives},
 		{"order survives", "events of one key are handled in order, one after the other, also when the broker is killed meanwhile", orderSurvives},
 		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
+		{"call at most once", "a call at most once that is pending while the broker is killed ends with a reply, ErrUnknownOutcome or its deadline, and later ones work", lostCall},
 		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
 		{"calls while down", "Call and Emit end by their deadline while the broker is down, with an error that tells", callsWhileDown},
 		{"join while down", "Join waits for a broker that is down until ctx ends, and succeeds when it comes back", joinWhileDown},

@@ -1,0 +1,283 @@
+package amqp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// Calls at most once go past Nameko: to a queue of the service's own, straight
+// by its name, and back by RabbitMQ's direct reply-to. Nothing is stored,
+// confirmed or acked. Whatever hinders one before a handler has it, a service
+// without that queue, in Python or older, or one that is leaving or has too
+// much to do, makes it an ordinary call.
+
+const (
+	// onceExpiry is how long the queue stays that a broker has found again at
+	// its start, and no service since.
+	onceExpiry = time.Minute
+
+	// onceBacklog is how many calls at most once an instance lets wait for a
+	// free worker.
+	onceBacklog = 1024
+
+	directReplies = "amq.rabbitmq.reply-to"
+)
+
+// The types of messages that answer instead of a handler.
+const (
+	typeNotStarted  = "enoki.not-started"
+	typeInterrupted = "enoki.interrupted" // the handler had to leave, and nobody knows what it has done
+)
+
+func onceQueue(service string) queue {
+	return queue{name: "enoki.at-most-once-" + service, autoDelete: true,
+		args: amqp091.Table{amqp091.QueueTTLArg: int32(onceExpiry.Milliseconds())}}
+}
+
+// transients is where a driver sends and receives what is not kept.
+type transients struct {
+	driver  *Driver
+	opening chan struct{} // has an item while somebody opens a channel
+	channel atomic.Pointer[transient]
+}
+
+// transient is the life of one channel. Direct replies come on the channel
+// of their requests.
+type transient struct {
+	session *session
+	ch      *amqp091.Channel
+	lane    *lane
+	ended   chan struct{} // closed when the channel is gone
+
+	mu      sync.Mutex
+	waiters map[string]chan *delivery // by correlation id
+}
+
+func newTransients(d *Driver) *transients {
+	return &transients{driver: d, opening: make(chan struct{}, 1)}
+}
+
+// await returns the channel of the moment, and opens one when there is none.
+func (t *transients) await(ctx context.Context) (*transient, error) {
+	if ch := t.now(); ch != nil {
+		return ch, nil
+	}
+	select {
+	case t.opening <- struct{}{}:
+		defer func() { <-t.opening }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: no channel to send on: %w", broker.ErrNotDelivered, ctx.Err())
+	}
+	if ch := t.now(); ch != nil {
+		return ch, nil
+	}
+	s, err := t.driver.publishing.await(ctx)
+	if err == nil {
+		var ch *transient
+		if ch, err = openTransient(s); err == nil {
+			t.channel.Store(ch)
+			return ch, nil
+		}
+	}
+	if errors.Is(err, broker.ErrClosed) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+}
+
+// now returns nil while there is no channel.
+func (t *transients) now() *transient {
+	ch := t.channel.Load()
+	if ch == nil {
+		return nil
+	}
+	select {
+	case <-ch.ended:
+		return nil
+	default:
+		return ch
+	}
+}
+
+// close returns when the broker has all that was sent.
+func (t *transients) close() {
+	if ch := t.now(); ch != nil {
+		_ = ch.ch.Close() // it may be gone
+	}
+}
+
+func openTransient(s *session) (*transient, error) {
+	ch, l, err := s.openLane()
+	if err != nil {
+		return nil, err
+	}
+	t := &transient{session: s, ch: ch, lane: l, ended: make(chan struct{}), waiters: map[string]chan *delivery{}}
+	l.deliver, l.bounce = t.answered, t.bounced
+	if _, err := ch.Consume(directReplies, "enoki-"+uuid.New(), true, false, false, false, nil); err != nil {
+		return nil, errors.Join(err, ch.Close())
+	}
+	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
+	go func() {
+		defer close(t.ended)
+		for range closes { // closed with the channel
+		}
+	}()
+	return t, nil
+}
+
+// expect has the reply to id kept for the waiter, until forget.
+func (t *transient) expect(id string) (chan *delivery, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, taken := t.waiters[id]; taken {
+		return nil, errInUse(id)
+	}
+	w := make(chan *delivery, 1)
+	t.waiters[id] = w
+	return w, nil
+}
+
+func (t *transient) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.waiters, id)
+}
+
+func (t *transient) answered(d *delivery) {
+	t.mu.Lock()
+	w := t.waiters[d.CorrelationId]
+	t.mu.Unlock()
+	if w == nil {
+		return // late
+	}
+	select {
+	case w <- d:
+	default:
+	}
+}
+
+// bounced has a request that no queue took answered as not started.
+func (t *transient) bounced(d *delivery) {
+	d.Type = typeNotStarted
+	t.answered(d)
+}
+
+// errNotStarted says that a call at most once is to be made in the usual way.
+var errNotStarted = errors.New("not started")
+
+// callAtMostOnce sends a request in the cheap way. The error is errNotStarted
+// when that did not lead to a handler.
+func (d *Driver) callAtMostOnce(ctx context.Context, service, method string, o *outgoing) (*broker.Message, error) {
+	t, err := d.transients.await(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := o.msg.CorrelationId
+	w, err := t.expect(id)
+	if err != nil {
+		return nil, err
+	}
+	defer t.forget(id)
+	o.key, o.mandatory = onceQueue(service).name, true
+	o.msg.Type, o.msg.ReplyTo, o.msg.DeliveryMode = method, directReplies, amqp091.Transient
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if !t.session.takes() || !t.lane.publish(o) {
+		return nil, errNotStarted // who has to wait does so in the usual way
+	}
+	select {
+	case reply := <-w:
+		switch reply.Type {
+		case typeNotStarted:
+			return nil, errNotStarted
+		case typeInterrupted:
+			return nil, fmt.Errorf("%w: the instance had to leave before its handler was done", broker.ErrUnknownOutcome)
+		}
+		return message(&reply.Delivery), nil
+	case <-t.ended:
+		return nil, cmp.Or(d.closedError(), error(broker.ErrUnknownOutcome))
+	case <-ctx.Done():
+		d.goCancel(service, id)
+		return nil, ctx.Err()
+	}
+}
+
+// closedError returns errClosedUnanswered after Close.
+func (d *Driver) closedError() error {
+	if d.ctx.Err() != nil {
+		return errClosedUnanswered
+	}
+	return nil
+}
+
+// takesAtMostOnce returns the consumer of calls that nothing keeps.
+func (m *member) takesAtMostOnce(workers int) *consumer {
+	return newConsumer(m.hard, m.driver.consuming, m.log, work{
+		queue: onceQueue(m.service.Name), prefetch: workers, handle: m.serveAtMostOnce, refuse: m.notStarted,
+	})
+}
+
+// serveAtMostOnce handles a call that nothing keeps.
+func (m *member) serveAtMostOnce(d *delivery) {
+	ctx, end := m.begin(d)
+	defer end()
+	reply := m.service.Serve(ctx, d.Type, message(&d.Delivery))
+	switch {
+	case m.hard.Err() != nil:
+		m.answerAtMostOnce(d, amqp091.Publishing{Type: typeInterrupted})
+	case reply == nil:
+		m.notStarted(d)
+	default:
+		contentType := cmp.Or(reply.ContentType, d.ContentType)
+		m.answerAtMostOnce(d, amqp091.Publishing{
+			ContentType: contentType, ContentEncoding: encodingOf(contentType), Body: reply.Body,
+		})
+	}
+}
+
+// notStarted has the caller of d make the call in the usual way.
+func (m *member) notStarted(d *delivery) {
+	m.answerAtMostOnce(d, amqp091.Publishing{Type: typeNotStarted})
+}
+
+func (m *member) answerAtMostOnce(d *delivery, msg amqp091.Publishing) {
+	msg.CorrelationId, msg.DeliveryMode = d.CorrelationId, amqp091.Transient
+	o := &outgoing{key: d.ReplyTo, msg: msg}
+	if err := o.check(); err != nil {
+		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.Type, "error", err)
+		return
+	}
+	m.driver.transients.send(o)
+}
+
+// send hands over what may be lost. It does not wait: what can't be written at
+// once is tried again beside.
+func (t *transients) send(o *outgoing) {
+	if ch := t.now(); ch != nil && ch.lane.publish(o) {
+		return
+	}
+	t.driver.goRun(func() {
+		ctx, cancel := context.WithTimeout(t.driver.ctx, publishTry)
+		defer cancel()
+		ch, err := t.await(ctx)
+		for err == nil && !ch.lane.publish(o) {
+			if !ch.lane.await() {
+				err = errLost
+			}
+		}
+		if err != nil {
+			t.driver.log.Warn("an answer to a call at most once is lost", "error", err)
+		}
+	})
+}
