@@ -37,8 +37,8 @@ func TestQueueOfCallsAtMostOnce(t *testing.T) {
 		}
 		return mine
 	}
-	if got := queues(); len(got) != 3 || !slices.ContainsFunc(got, func(q string) bool { return strings.HasPrefix(q, "enoki.at-most-once-"+svc) }) {
-		t.Errorf("got the queues %q, want Nameko's, that of calls at most once and that of control", got)
+	if got := queues(); !slices.ContainsFunc(got, func(q string) bool { return strings.HasPrefix(q, "enoki.at-most-once-"+svc) }) {
+		t.Errorf("got the queues %q, want that of calls at most once among them", got)
 	}
 	if err := m.Leave(within(t, patience)); err != nil {
 		t.Fatal(err)
