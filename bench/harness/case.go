@@ -64,6 +64,9 @@ type Case struct {
 	// with; Sizes the same.
 	Callers, Sizes []int
 
+	// Slow is left out of quick runs.
+	Slow bool
+
 	// Available returns why the case can't be had here, or nil. Nil is always.
 	Available func() error
 }

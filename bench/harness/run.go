@@ -91,7 +91,7 @@ func (r *runner) start() {
 	for _, base := range []bool{true, false} {
 		for i := range r.group.Cases {
 			c := &r.group.Cases[i]
-			if (c.Name == r.group.Base) != base || !c.measuredAt(r.size) {
+			if (c.Name == r.group.Base) != base || !c.measuredAt(r.size) || c.Slow && r.plan.Quick {
 				continue
 			}
 			p, err := r.startCase(c)

@@ -69,6 +69,7 @@ func besideNameko() harness.Group {
 			{Name: "enoki", About: "Enoki", Broker: harness.RabbitMQ, Serve: serveEnoki, Dial: dialEnoki},
 			nameko("2.14.1"),
 			nameko("3.0.0rc11"),
+			girolle(),
 		},
 	}
 }
