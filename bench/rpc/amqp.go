@@ -95,7 +95,7 @@ func (l *amqpLink) serve(ctx context.Context, d amqp.Delivery) {
 
 // answerAMQP returns the reply to a request.
 func answerAMQP(d amqp.Delivery) amqp.Publishing {
-	body, err := answer(d.Body)
+	body, err := standard.answer(d.Body)
 	if err != nil {
 		text := err.Error()
 		body, _ = json.Marshal(reply{Error: &text}) // it is a struct of strings
@@ -178,7 +178,7 @@ func (c *amqpClient) forget(id string) {
 func (c *amqpClient) call(ctx context.Context, key string, d Document) (Document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	body, err := json.Marshal(request{Args: []Document{d}})
+	body, err := standard.request(d)
 	if err != nil {
 		return d, err
 	}
@@ -195,7 +195,7 @@ func (c *amqpClient) call(ctx context.Context, key string, d Document) (Document
 	}
 	select {
 	case reply := <-wait:
-		return result(reply.Body)
+		return standard.result(reply.Body)
 	case <-ctx.Done():
 		return d, ctx.Err()
 	}

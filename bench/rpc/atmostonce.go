@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -73,7 +72,7 @@ func dialAtMostOnce(_ context.Context, w *harness.Work) (harness.Operation, erro
 func (c *amqpClient) callAtMostOnce(ctx context.Context, channel *amqp.Channel, queue string, d Document) (Document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	body, err := json.Marshal(request{Args: []Document{d}})
+	body, err := standard.request(d)
 	if err != nil {
 		return d, err
 	}
@@ -88,7 +87,7 @@ func (c *amqpClient) callAtMostOnce(ctx context.Context, channel *amqp.Channel, 
 	}
 	select {
 	case reply := <-wait:
-		return result(reply.Body)
+		return standard.result(reply.Body)
 	case <-ctx.Done():
 		return d, ctx.Err()
 	}

@@ -30,23 +30,35 @@ type reply struct {
 	Error  *string  `json:"error"`
 }
 
+// codec is how a case by hand reads and writes bodies.
+type codec struct {
+	marshal   func(v any) ([]byte, error)
+	unmarshal func(data []byte, v any) error
+}
+
+// standard is encoding/json.
+var standard = codec{json.Marshal, json.Unmarshal}
+
 // answer does what the service does by hand: it decodes a request and encodes
 // the reply.
-func answer(body []byte) ([]byte, error) {
+func (c codec) answer(body []byte) ([]byte, error) {
 	var req request
-	if err := json.Unmarshal(body, &req); err != nil {
+	if err := c.unmarshal(body, &req); err != nil {
 		return nil, err
 	}
 	if len(req.Args) != 1 {
 		return nil, fmt.Errorf("want 1 argument, got %d", len(req.Args))
 	}
-	return json.Marshal(reply{Result: req.Args[0]})
+	return c.marshal(&reply{Result: req.Args[0]})
 }
 
+// request encodes a request by hand.
+func (c codec) request(d Document) ([]byte, error) { return c.marshal(&request{Args: []Document{d}}) }
+
 // result decodes a reply by hand.
-func result(body []byte) (Document, error) {
+func (c codec) result(body []byte) (Document, error) {
 	var r reply
-	if err := json.Unmarshal(body, &r); err != nil {
+	if err := c.unmarshal(body, &r); err != nil {
 		return r.Result, err
 	}
 	if r.Error != nil {

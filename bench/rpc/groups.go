@@ -20,13 +20,15 @@ func Groups() []harness.Group {
 }
 
 func overNATS() harness.Group {
+	raw, quickly, serial := natsByHand{codec: standard}, natsByHand{codec: quick()}, natsByHand{codec: standard, serial: true}
 	return harness.Group{
 		Name: "nats", About: "calls over a NATS server, and peers that need no broker",
 		Base: "raw", Sizes: sizes, Callers: callers, Goals: natsGoals(), Cases: []harness.Case{
-			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Broker: harness.NATS, Serve: serveNATS, Dial: dialNATS},
+			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Broker: harness.NATS, Serve: raw.serve, Dial: raw.dial},
 			{Name: "enoki", About: "Enoki", Broker: harness.NATS, Serve: serveEnoki, Dial: dialEnoki},
-			{Name: "raw-serial", About: "raw, one request after the other", Broker: harness.NATS, Serve: serveNATSSerially, Dial: dialNATS},
-			{Name: "nats-micro", About: "micro of nats.go, one request after the other", Broker: harness.NATS, Serve: serveMicro, Dial: dialNATS},
+			{Name: "raw-quick", About: "raw with the JSON codec that Enoki uses", Broker: harness.NATS, Serve: quickly.serve, Dial: quickly.dial},
+			{Name: "raw-serial", About: "raw, one request after the other", Broker: harness.NATS, Serve: serial.serve, Dial: serial.dial},
+			{Name: "nats-micro", About: "micro of nats.go, one request after the other", Broker: harness.NATS, Serve: serveMicro, Dial: serial.dial},
 			{Name: "grpc", About: "gRPC unary, JSON codec", Serve: serveGRPC, Dial: dialGRPC},
 			{Name: "connect", About: "connect-go over HTTP/2 without TLS, JSON codec", Serve: serveConnect, Dial: dialConnect},
 			{Name: "http", About: "net/http POST, JSON", Serve: serveHTTP, Dial: dialHTTP},
@@ -37,11 +39,13 @@ func overNATS() harness.Group {
 }
 
 func overEmbedded() harness.Group {
+	raw, quickly := natsByHand{codec: standard}, natsByHand{codec: quick()}
 	return harness.Group{
 		Name: "embedded", About: "calls over NATS with the server in the service's process",
 		Base: "raw", Sizes: sizes, Callers: callers, Goals: natsGoals(), Cases: []harness.Case{
-			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Serve: serveNATSEmbedded, Dial: dialNATS},
+			{Name: "raw", About: "nats.go by hand, encoding/json, a goroutine a request", Serve: raw.serveEmbedded, Dial: raw.dial},
 			{Name: "enoki", About: "Enoki", Serve: serveEnokiEmbedded, Dial: dialEnoki},
+			{Name: "raw-quick", About: "raw with the JSON codec that Enoki uses", Serve: quickly.serveEmbedded, Dial: quickly.dial},
 			{Name: "grpc", About: "gRPC unary, JSON codec", Serve: serveGRPC, Dial: dialGRPC},
 			{Name: "enoki-near", About: "Enoki, caller and service in one process", Dial: nearEnoki},
 		},
@@ -93,6 +97,7 @@ func sending(w *harness.Work, call func(ctx context.Context, d Document) (Docume
 func natsGoals() []harness.Goal {
 	return slices.Concat(
 		harness.Reach(1.0, "enoki", "raw", "rate", "CPU"),
+		harness.Reach(0.9, "enoki", "raw-quick", "rate", "CPU"),
 		harness.Reach(2, "enoki", "grpc", "rate", "CPU"),
 		harness.Reach(5, "enoki", "connect", "rate", "CPU"),
 	)

@@ -16,40 +16,45 @@ import (
 // callTimeout bounds a call, as it does in Enoki and as it would by hand.
 const callTimeout = 10 * time.Second
 
-// serveNATS is a service on NATS by hand: a goroutine for each request, so
-// that one that waits does not hold up the others.
-func serveNATS(_ context.Context, w *harness.Work) (string, error) {
-	return w.Broker, serveNATSAt(w.Broker, w, func(m *nats.Msg) { go answerNATS(m) })
+// natsByHand is a service on NATS by hand, and its client.
+type natsByHand struct {
+	codec
+
+	// serial handles one request after the other, as a subscription of nats.go
+	// does by itself: less work, and one that waits holds up all. Otherwise
+	// each request gets a goroutine.
+	serial bool
 }
 
-// serveNATSSerially handles one request after the other, which is what a
-// subscription of nats.go does: less work, and one that waits holds up all.
-func serveNATSSerially(_ context.Context, w *harness.Work) (string, error) {
-	return w.Broker, serveNATSAt(w.Broker, w, answerNATS)
+func (n natsByHand) serve(_ context.Context, w *harness.Work) (string, error) {
+	return w.Broker, n.serveAt(w.Broker, w)
 }
 
-func serveNATSEmbedded(_ context.Context, w *harness.Work) (string, error) {
+func (n natsByHand) serveEmbedded(_ context.Context, w *harness.Work) (string, error) {
 	server, err := embedded.Start(embedded.Options{Dir: w.Dir, Port: -1, Logger: service.Silent})
 	if err != nil {
 		return "", err
 	}
-	return server.URL(), serveNATSAt(server.URL(), w, func(m *nats.Msg) { go answerNATS(m) }, nats.InProcessServer(server))
+	return server.URL(), n.serveAt(server.URL(), w, nats.InProcessServer(server))
 }
 
-func serveNATSAt(url string, w *harness.Work, handle nats.MsgHandler, options ...nats.Option) error {
+func (n natsByHand) serveAt(url string, w *harness.Work, options ...nats.Option) error {
 	conn, err := nats.Connect(url, options...)
 	if err != nil {
 		return err
 	}
-	_, err = conn.QueueSubscribe(w.Name()+".put", "workers", handle)
-	if err != nil {
+	handle := func(m *nats.Msg) { go n.handle(m) }
+	if n.serial {
+		handle = n.handle
+	}
+	if _, err := conn.QueueSubscribe(w.Name()+".put", "workers", handle); err != nil {
 		return err
 	}
 	return conn.Flush()
 }
 
-func answerNATS(m *nats.Msg) {
-	body, err := answer(m.Data)
+func (n natsByHand) handle(m *nats.Msg) {
+	body, err := n.answer(m.Data)
 	if err != nil {
 		text := err.Error()
 		body, _ = json.Marshal(reply{Error: &text}) // it is a struct of strings
@@ -57,14 +62,14 @@ func answerNATS(m *nats.Msg) {
 	_ = m.Respond(body) // the caller has a timeout
 }
 
-func dialNATS(_ context.Context, w *harness.Work) (harness.Operation, error) {
+func (n natsByHand) dial(_ context.Context, w *harness.Work) (harness.Operation, error) {
 	conn, err := nats.Connect(w.Address)
 	if err != nil {
 		return nil, err
 	}
 	subject := w.Name() + ".put"
 	return sending(w, func(_ context.Context, d Document) (Document, error) {
-		body, err := json.Marshal(request{Args: []Document{d}})
+		body, err := n.request(d)
 		if err != nil {
 			return d, err
 		}
@@ -72,7 +77,7 @@ func dialNATS(_ context.Context, w *harness.Work) (harness.Operation, error) {
 		if err != nil {
 			return d, err
 		}
-		return result(m.Data)
+		return n.result(m.Data)
 	})
 }
 
@@ -93,7 +98,7 @@ func serveMicro(_ context.Context, w *harness.Work) (string, error) {
 }
 
 func answerMicro(r micro.Request) {
-	body, err := answer(r.Data())
+	body, err := standard.answer(r.Data())
 	if err != nil {
 		_ = r.Error("500", err.Error(), nil) // the caller has a timeout
 		return
