@@ -121,10 +121,11 @@ var (
 	errBroken = errors.New("the link was lost before the answer")
 )
 
-// request publishes msg and waits for one answer until ctx ends, or, if it is
-// onThisLink, until the link is lost; msg.Reply then tells which request it was.
-func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, onThisLink bool) (*natsgo.Msg, error) {
-	w := d.replies.expect(onThisLink)
+// request publishes msg and waits for one answer until ctx ends; msg.Reply then
+// tells which request it was. If it waits once, it does so for apiTimeout at
+// most, and not beyond a loss of the link.
+func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, once bool) (*natsgo.Msg, error) {
+	w := d.replies.expect(once)
 	defer d.replies.forget(w)
 	msg.Reply = d.replies.subject(w)
 	if err := d.publish(ctx, msg); err != nil {
@@ -133,6 +134,8 @@ func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, onThisLink bool) 
 	select {
 	case got := <-w.answer:
 		return got.msg, got.err
+	case <-w.late():
+		return nil, errUnanswered
 	case <-ctx.Done():
 		return nil, errUnanswered
 	}

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,9 +65,7 @@ func setMsgID(msg *natsgo.Msg) {
 func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 	lost := false
 	for try := 1; ; try++ {
-		once, cancel := context.WithTimeout(ctx, apiTimeout)
-		answer, err := d.request(once, msg, true)
-		cancel()
+		answer, err := d.request(ctx, msg, true)
 		switch {
 		case errors.Is(err, errBroken):
 			lost = true
@@ -104,6 +103,9 @@ func (d *Driver) unconfirmed(ctx context.Context, subject string, lost bool) err
 
 // confirmation reads JetStream's answer to a publish.
 func confirmation(answer *natsgo.Msg) error {
+	if isPlainConfirmation(answer.Data) {
+		return nil
+	}
 	var ack struct {
 		Stream string              `json:"stream"`
 		Error  *jetstream.APIError `json:"error"`
@@ -119,6 +121,13 @@ func confirmation(answer *natsgo.Msg) error {
 			broker.ErrNotDelivered, ack.Error)
 	}
 	return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
+}
+
+// isPlainConfirmation tells whether an answer is what nearly all are,
+// {"stream":"NAME", "seq":1}, which spares package json.
+func isPlainConfirmation(data []byte) bool {
+	name, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	return ok && len(name) > 0 && name[0] != '"' && !bytes.Contains(name, []byte(`"error"`)) && json.Valid(data)
 }
 
 // JetStream's codes for a stream at its limit and a server at its limit.

@@ -3,6 +3,7 @@ package nats
 import (
 	"strconv"
 	"sync"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 )
@@ -21,9 +22,24 @@ type replies struct {
 
 // waiter is a request that waits for its answer.
 type waiter struct {
-	number     uint64
-	onThisLink bool        // it ends when the link is lost
-	answer     chan answer // has room for one
+	number uint64
+	once   bool        // it ends when the link is lost
+	answer chan answer // has room for one
+	timer  *time.Timer // of one that waits once, kept for the next
+}
+
+// late returns a channel that says when a waiter has waited long enough; nil
+// if nothing but its context is to end it.
+func (w *waiter) late() <-chan time.Time {
+	switch {
+	case !w.once:
+		return nil
+	case w.timer == nil:
+		w.timer = time.NewTimer(apiTimeout)
+	default:
+		w.timer.Reset(apiTimeout)
+	}
+	return w.timer.C
 }
 
 // answer is the reply to a request, or why none will come.
@@ -45,9 +61,9 @@ func newReplies(nc *natsgo.Conn) (*replies, error) {
 }
 
 // expect returns a waiter for a new request, to be forgotten after it.
-func (r *replies) expect(onThisLink bool) *waiter {
+func (r *replies) expect(once bool) *waiter {
 	w := r.spare.Get().(*waiter)
-	w.onThisLink = onThisLink
+	w.once = once
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
@@ -68,6 +84,9 @@ func (r *replies) forget(w *waiter) {
 	r.mu.Lock()
 	delete(r.waiting, w.number)
 	r.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 	select {
 	case <-w.answer: // came too late
 	default:
@@ -102,7 +121,7 @@ func (r *replies) lost() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.waiting {
-		if w.onThisLink {
+		if w.once {
 			w.end(answer{err: errBroken})
 		}
 	}
