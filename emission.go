@@ -12,8 +12,10 @@ import (
 
 // emission is what a context says of the events that are emitted with it.
 type emission struct {
-	due time.Time
-	id  string
+	due     time.Time
+	id      string
+	cloud   bool   // in the envelope of CloudEvents
+	subject string // there
 }
 
 // latest is how far ahead an event may be due: a year and a day.
@@ -43,6 +45,14 @@ func At(ctx context.Context, due time.Time) context.Context {
 // the last two minutes; a handler on any broker does, see [Once].
 func WithMessageID(ctx context.Context, id string) context.Context {
 	return withEmission(ctx, func(e *emission) { e.id = id })
+}
+
+// AsCloudEvent returns a context whose events are put into the JSON envelope of
+// CloudEvents 1.0, with subject, unless it is empty, as what they are about.
+// Handlers read both forms; those in Python have to be told, see docs/events.md.
+// Options.CloudEvents does it for all events.
+func AsCloudEvent(ctx context.Context, subject string) context.Context {
+	return withEmission(ctx, func(e *emission) { e.cloud, e.subject = true, subject })
 }
 
 func withEmission(ctx context.Context, change func(*emission)) context.Context {

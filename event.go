@@ -121,6 +121,9 @@ func (c *Client) EventMessage(ctx context.Context, source, event string, payload
 	if err == nil {
 		err = trailOf(ctx).emission.stamp(m)
 	}
+	if e := &trailOf(ctx).emission; err == nil && (e.cloud || c.options.CloudEvents) {
+		err = envelop(m, source, event, e.subject)
+	}
 	if err != nil {
 		return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 	}

@@ -120,3 +120,24 @@ func ExampleOrderBy() {
 	// second
 	// third
 }
+
+// Events can travel in the envelope of CloudEvents. A handler gets its payload
+// all the same.
+func ExampleAsCloudEvent() {
+	var emit func(ctx context.Context, c Comment) error
+	handled := make(chan string)
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("push", enoki.On(Posted, func(_ context.Context, c Comment) error {
+			handled <- c.Text
+			return nil
+		})),
+	)
+	defer stop()
+
+	fmt.Println(emit(enoki.AsCloudEvent(context.Background(), "articles/7"), Comment{Article: 7, Text: "well said"}))
+	fmt.Println(<-handled)
+	// Output:
+	// <nil>
+	// well said
+}

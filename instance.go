@@ -271,6 +271,9 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		c := &Call{Kind: KindEvent, Service: i.service.name, Method: sub.handler, in: []reflect.Value{payload}}
 		inner := trail.enter(ctx, i.service.name, sub.handler, i.process.options.CallsTracked)
 		inner.trail.event = m
+		if isCloudEvent(m) {
+			inner.trail.event, _ = unwrap(m) // it was read; what counts is the id that its sender knows
+		}
 		err = handle(inner, c)
 		if err == nil {
 			return broker.Settlement{}

@@ -56,6 +56,11 @@ type Options struct {
 	// not block. A line in the log says the same.
 	OnDeadLetter func(l broker.DeadLetter)
 
+	// CloudEvents puts every event that is emitted into the JSON envelope of
+	// CloudEvents 1.0, see AsCloudEvent. Events are read in both forms anyway.
+	// Default: false.
+	CloudEvents bool
+
 	// OnReady is called once, when every service takes work.
 	OnReady func()
 }

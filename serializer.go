@@ -67,6 +67,11 @@ func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err er
 // open is read that may leave kombu's dialect in a body that s.plain then
 // makes JSON of.
 func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) {
+	if isCloudEvent(m) {
+		if m, err = unwrap(m); err != nil {
+			return nil, nil, err
+		}
+	}
 	s, err = f.find(m.ContentType)
 	if s == nil || err != nil {
 		return m.Body, nil, err

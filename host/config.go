@@ -23,6 +23,7 @@ type config struct {
 	storeDir            string
 
 	serializer, accept     string
+	cloudEvents            bool
 	natsCreds              string
 	rpcExchange            string
 	heartbeat              time.Duration
@@ -83,6 +84,8 @@ func (c *config) settings() []*setting {
 			usage: "`form` of the bodies that are sent: json, msgpack or yaml"},
 		{name: "accept", value: wordsValue{textValue{&c.accept}}, check: func() error { _, err := c.accepted(); return err },
 			usage: "`forms` of bodies that are read beside json and serializer, with commas between"},
+		{name: "cloudevents", value: boolValue{&c.cloudEvents},
+			usage: "put events into the JSON envelope of CloudEvents 1.0; both forms are read"},
 		{name: "nats-creds", value: textValue{&c.natsCreds},
 			usage: "NATS: `file` with the token and key of a user"},
 		{name: "rpc-exchange", value: textValue{&c.rpcExchange},

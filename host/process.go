@@ -156,7 +156,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 	send, _ := form(c.serializer) // checked
 	accept, _ := c.accepted()
 	return &enoki.Options{
-		Serializer: send, Accept: accept,
+		Serializer: send, Accept: accept, CloudEvents: c.cloudEvents,
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
 		HTTPAddress: c.http, CallsTracked: c.tracked,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
