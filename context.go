@@ -172,12 +172,17 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 // receive splits the context data of a message into the trail and the
 // remaining time, which is 0 when the sender gave none.
 func receive(m *broker.Message) (*trail, time.Duration) {
-	t := &trail{}
+	both := &struct {
+		trail trail
+		stack stack
+	}{}
+	t := &both.trail
 	var left time.Duration
 	for key, value := range m.Context {
 		switch key {
 		case stackKey:
-			t.stack = &stack{ids: stackFrom(value)}
+			both.stack.ids = stackFrom(value)
+			t.stack = &both.stack
 		case timeoutKey:
 			left = milliseconds(value)
 		default:

@@ -103,6 +103,25 @@ type side struct {
 	seconds *prometheus.HistogramVec
 	running *prometheus.GaugeVec
 	names   *nameLimit
+	series  *memo[labels, *series]
+}
+
+// labels are what a call is counted under, but for its outcome.
+type labels struct {
+	name
+	kind string
+}
+
+// series are the metrics of one set of labels. To look them up by their labels
+// costs more than to count.
+type series struct {
+	running  prometheus.Gauge
+	outcomes *memo[string, outcome] // by code
+}
+
+type outcome struct {
+	total   prometheus.Counter
+	seconds prometheus.Observer
 }
 
 func newSide(total, seconds, running, subject string) side {
@@ -110,7 +129,7 @@ func newSide(total, seconds, running, subject string) side {
 		return prometheus.Opts{Namespace: "enoki", Name: name, Help: help}
 	}
 	byMethod := []string{"service", "method", "kind"}
-	return side{
+	s := side{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts(opts(total, subject+" that have ended, by the code of their outcome.")),
 			append([]string{"code"}, byMethod...)),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -121,16 +140,40 @@ func newSide(total, seconds, running, subject string) side {
 		running: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(running, subject+" that have not ended yet.")), []string{"service"}),
 		names:   &nameLimit{max: maxNames, seen: map[name]bool{}},
 	}
+	s.series = newMemo(s.newSeries)
+	return s
 }
 
 func (s *side) start(service, method, kind string) func(code string) {
 	began := time.Now()
-	n := s.names.admit(name{service, method})
-	running := s.running.WithLabelValues(n.service)
-	running.Inc()
+	of := s.of(labels{name{service, method}, kind})
+	of.running.Inc()
 	return func(code string) {
-		running.Dec()
-		s.total.WithLabelValues(code, n.service, n.method, kind).Inc()
-		s.seconds.WithLabelValues(n.service, n.method, kind).Observe(time.Since(began).Seconds())
+		of.running.Dec()
+		ended := of.outcomes.get(code)
+		ended.total.Inc()
+		ended.seconds.Observe(time.Since(began).Seconds())
+	}
+}
+
+// of returns the series of a call. Those of a name beyond the limit are not
+// kept under it.
+func (s *side) of(l labels) *series {
+	if known, ok := s.series.look(l); ok {
+		return known
+	}
+	l.name = s.names.admit(l.name)
+	return s.series.get(l)
+}
+
+func (s side) newSeries(l labels) *series {
+	return &series{
+		running: s.running.WithLabelValues(l.service),
+		outcomes: newMemo(func(code string) outcome {
+			return outcome{
+				s.total.WithLabelValues(code, l.service, l.method, l.kind),
+				s.seconds.WithLabelValues(l.service, l.method, l.kind),
+			}
+		}),
 	}
 }

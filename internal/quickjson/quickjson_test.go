@@ -46,7 +46,7 @@ type document struct {
 	Method  pointerMethod      `json:"method"`
 	Skipped string             `json:"-"`
 	Plain   string
-	private string
+	_       string
 }
 
 // plain is what is read and written without encoding/json.
