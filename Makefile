@@ -49,6 +49,11 @@ bench-quick: ## the same with one size and 16 callers (5 minutes)
 	@scripts/install-test-servers
 	cd bench && go run . -quick -rounds 4 -turn 500ms $(ARGS)
 
+.PHONY: bench-guard
+bench-guard: ## fail when Enoki has become slower against the raw clients, in CPU time (a minute)
+	@scripts/install-test-servers
+	cd bench && go run . -guard guard.json
+
 .PHONY: microbench
 microbench: ## run the micro-benchmarks that stand beside their code
 	go test -run '^$$' -bench . -benchmem ./...

@@ -55,17 +55,25 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	flags.IntVar(&plan.Rounds, "rounds", 6, "turns of each case")
 	flags.DurationVar(&plan.Turn, "turn", 700*time.Millisecond, "length of a turn")
 	flags.StringVar(&plan.Profiles, "profiles", "", "directory for CPU profiles of Enoki's cases")
-	only := flags.String("run", ".", "regular expression: which cases, as GROUP/CASE; bases run too")
+	only := flags.String("run", everything, "regular expression: which cases, as GROUP/CASE; bases run too")
 	results := flags.String("results", "results", "directory for the results")
+	guard := flags.String("guard", "", "file of ratios: measure its cases only, and fail when one has fallen")
+	write := flags.Bool("guard-write", false, "store in the file of -guard what is measured now")
 	name := flags.String("name", time.Now().UTC().Format("2006-01-02-1504"), "name of the result")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	chosen, err := choose(groups, *only)
+	root, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	root, err := os.Getwd()
+	switch file := filepath.Join(root, *guard); {
+	case *guard != "" && *write:
+		return writeGuard(groups, file, root)
+	case *guard != "":
+		return checkGuard(groups, file, root, out)
+	}
+	chosen, err := choose(groups, *only)
 	if err != nil {
 		return err
 	}
@@ -74,10 +82,17 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 		return err
 	}
 	result, err := Run(plan, chosen, root, out)
+	var micro error
+	if *only == everything {
+		result.Micro, micro = microbenchmarks(filepath.Dir(root))
+	}
 	path, saved := result.Save(dir, *name)
 	fmt.Fprintf(out, "\n%s\nkept in %s and .json\n", result.Table(), path)
-	return errors.Join(err, saved)
+	return errors.Join(err, micro, saved)
 }
+
+// everything is the pattern of all cases.
+const everything = "."
 
 // choose returns the groups with the cases that fit the pattern, and their
 // bases.

@@ -15,6 +15,7 @@ type Result struct {
 	Plan    Plan      `json:"plan"`
 	Series  []*Series `json:"series"`
 	Missing []Missing `json:"missing,omitempty"`
+	Micro   []string  `json:"micro,omitempty"` // lines of go test -bench
 }
 
 // Series are the turns of one group with one size and number of callers.

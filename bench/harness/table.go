@@ -21,6 +21,9 @@ func (r *Result) Table() string {
 		reason, _, _ := strings.Cut(m.Reason, "\n")
 		fmt.Fprintf(&b, "- %s/%s: %s\n", m.Group, m.Case, reason)
 	}
+	if len(r.Micro) > 0 {
+		fmt.Fprintf(&b, "\n**The framework alone**, by make microbench\n\n```\n%s\n```\n", strings.Join(r.Micro, "\n"))
+	}
 	return b.String()
 }
 
