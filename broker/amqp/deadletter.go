@@ -51,6 +51,9 @@ const (
 	// lockPause is the time between two looks whether somebody else has done
 	// with the dead letters.
 	lockPause = 50 * time.Millisecond
+
+	// lockPatience is how many looks it takes until the log tells that.
+	lockPatience = 40
 )
 
 // dead is the queue of the dead letters of all services.
@@ -144,7 +147,10 @@ func (d *Driver) lockDead(ctx context.Context) (s *session, unlock func(), err e
 			<-d.reading
 		}
 	}()
-	for {
+	for looks := 0; ; looks++ {
+		if looks == lockPatience {
+			d.log.Warn("somebody else reads the dead letters; waiting until that is done", "queue", deadLock)
+		}
 		if s, err = d.consuming.await(ctx); err != nil {
 			return nil, nil, err
 		}

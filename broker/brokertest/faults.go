@@ -17,6 +17,7 @@ func faultCases() []testCase {
 		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
 		{"what is stored survives", "events without an instance, events that are due later, retries that wait and dead letters survive a kill of the broker", storedSurvives},
 		{"order survives", "events of one key are handled in order, one after the other, also when the broker is killed meanwhile", orderSurvives},
+		{"retried letters survive", "no dead letter is lost when the broker is killed while letters are retried", retriedLettersSurvive},
 		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
 		{"call at most once", "a call at most once that is pending while the broker is killed ends with a reply, ErrUnknownOutcome or its deadline, and later ones work", lostCall},
 		{"running handlers", "handlers that run while the broker is killed finish, and work goes on after it", runningHandlers},
@@ -426,4 +427,54 @@ func closeWhileDown(t *trial) {
 	}
 	t.start()
 	t.untilReady(t.link)
+}
+
+func retriedLettersSurvive(t *trial) {
+	const number, early = 100, 10 // letters, and those that are retried before the kill
+	source := t.name("source")
+	var box inbox
+	var bad sync.Map
+	m := t.subscribe(t.link, t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"},
+		func(ctx context.Context, m *broker.Message) broker.Settlement {
+			if _, seen := bad.LoadOrStore(m.ID, true); !seen {
+				return rejects("no")
+			}
+			return box.take(ctx, m)
+		})
+	ids := t.emitMany(source, "e", number)
+	t.untilDead(number)
+
+	retried, ended := make(chan bool, number), make(chan bool)
+	link := t.dial()
+	t.others.Go(func() {
+		defer close(ended)
+		for l, err := range link.DeadLetters(t.ctx, broker.DeadLetterFilter{Service: t.name("svc")}) {
+			if err != nil {
+				return // the link is lost
+			}
+			ctx, cancel := context.WithTimeout(t.ctx, time.Second)
+			_ = l.Retry(ctx) // what can't go back stays
+			cancel()
+			retried <- true
+		}
+	})
+	for range early {
+		wait(t, "a letter that is retried", retried)
+	}
+	t.kill()
+	t.start()
+	wait(t, "the end of the loop", ended)
+	t.untilReady(t.link, m)
+	t.until("every letter is retried", func() error {
+		for l, err := range t.link.DeadLetters(t.ctx, broker.DeadLetterFilter{Service: t.name("svc")}) {
+			if err == nil {
+				err = l.Retry(t.ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	t.until("every letter is handled", func() error { return box.missing(ids) })
 }
