@@ -2,13 +2,16 @@ package brokertest
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
 )
 
 // Benchmark measures a call there and back, and an event from Emit to its
-// confirmation while a Pool handles it, one after the other and in parallel.
+// confirmation while a Pool handles it, one after the other and in parallel; and
+// dead letters.
 func Benchmark(b *testing.B, f Fixture) {
 	dial := func() broker.Broker {
 		link := f.Dial(b)
@@ -38,6 +41,65 @@ func Benchmark(b *testing.B, f Fixture) {
 		return err
 	})
 	measure(b, "Emit", func() error { return link.Emit(context.Background(), name, "e", message()) })
+	b.Run("DeadLetter", func(b *testing.B) { measureDeadLetters(b, dial(), link, message) })
+}
+
+// measureDeadLetters measures reading letters, as ns/read, and retrying them,
+// as ns/op, one after the other.
+func measureDeadLetters(b *testing.B, service, link broker.Broker, message func() *broker.Message) {
+	name := "bench-dead-" + newID()[:8]
+	var died sync.Map
+	buried := make(chan bool, b.N)
+	m, err := service.Join(b.Context(), broker.Service{
+		Instance: broker.Instance{Name: name, ID: newID()}, Workers: 100,
+		Buried: func(broker.DeadLetter) { buried <- true },
+		Subscriptions: []broker.Subscription{{Source: name, Event: "e", Handler: "h",
+			Handle: func(_ context.Context, m *broker.Message) broker.Settlement {
+				if _, again := died.LoadOrStore(m.ID, true); again {
+					return broker.Settlement{}
+				}
+				return rejects("no")
+			}}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Leave(context.Background())
+	var emitters sync.WaitGroup
+	for worker := range 50 {
+		emitters.Go(func() {
+			for n := worker; n < b.N; n += 50 {
+				if err := link.Emit(b.Context(), name, "e", message()); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	emitters.Wait()
+	for range b.N {
+		<-buried
+	}
+	loop := func(do func(*broker.HeldLetter) error) {
+		n := 0
+		for l, err := range link.DeadLetters(b.Context(), broker.DeadLetterFilter{Service: name}) {
+			if err == nil {
+				err = do(l)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != b.N {
+			b.Fatalf("%d letters, want %d", n, b.N)
+		}
+	}
+	began := time.Now()
+	loop(func(*broker.HeldLetter) error { return nil })
+	read := time.Since(began)
+	b.ResetTimer()
+	loop(func(l *broker.HeldLetter) error { return l.Retry(b.Context()) })
+	b.ReportMetric(float64(read.Nanoseconds())/float64(b.N), "ns/read")
 }
 
 // measure runs send in one goroutine, and in a hundred for each processor.

@@ -105,11 +105,13 @@ func (j *deadJob) show(ctx context.Context, client *enoki.Client, o *deadOptions
 	if j.cli.json {
 		return writeJSON(j.cli.stdout, groups)
 	}
-	j.cli.say("would %s %s", j.verb, letters(count(groups)))
-	if len(groups) == 0 {
-		return nil
+	if len(groups) > 0 {
+		if err := writeGroups(j.cli.stdout, groups); err != nil {
+			return err
+		}
 	}
-	return writeGroups(j.cli.stdout, groups)
+	j.cli.say("would %s %s", j.verb, letters(count(groups)))
+	return nil
 }
 
 func count(groups []enoki.DeadLetterGroup) (n int) {

@@ -1,30 +1,54 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki"
 )
 
 // TestDocs runs the console examples of docs/cli.md and holds the page to
 // what they print.
 func TestDocs(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "cli.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := readExamples(string(text))
-	if len(examples) < 8 {
-		t.Fatalf("only %d examples were found in docs/cli.md", len(examples))
-	}
 	url := startEmbedded(t)
 	serve(t, url)
 	t.Setenv(brokerVariable, url)
 	must(t, "services", "register", "push", "comments", "--wait", "30s")
+	runExamples(t, "cli.md", 8)
+}
 
+// TestDeadDocs does the same with docs/dead-letters.md.
+func TestDeadDocs(t *testing.T) {
+	url := startEmbedded(t)
+	s := &stockroom{handled: make(chan order, 100)}
+	serveThese(t, url, enoki.NewService("stock", enoki.On(enoki.NewEvent[order]("shop", "placed"), s.onPlaced)))
+	t.Setenv(brokerVariable, url)
+	for n := range 3 {
+		must(t, "emit", "shop.placed", "item=ink", fmt.Sprintf("count:=%d", n))
+		deadGroups(t, url, n+1)
+	}
+	must(t, "emit", "shop.placed", "item=bomb", "count:=1")
+	deadGroups(t, url, 4)
+	s.open(true)
+	runExamples(t, "dead-letters.md", 5)
+}
+
+// runExamples runs the console examples of a page, of which there must be some.
+func runExamples(t *testing.T, page string, some int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := readExamples(string(text))
+	if len(examples) < some {
+		t.Fatalf("only %d examples were found in docs/%s", len(examples), page)
+	}
 	var background *session
 	for _, e := range examples {
 		if command, found := strings.CutSuffix(e.command, " &"); found {
@@ -40,7 +64,7 @@ func TestDocs(t *testing.T) {
 			background = nil
 		}
 		if !e.matches(got) {
-			t.Errorf("docs/cli.md: $ %s\nshows:\n%s\nbut it prints:\n%s", e.command, e.output, got)
+			t.Errorf("docs/%s: $ %s\nshows:\n%s\nbut it prints:\n%s", page, e.command, e.output, got)
 		}
 	}
 }
