@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -302,9 +303,9 @@ func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflec
 
 // buried tells the operator of a dead letter.
 func (i *instance) buried(l broker.DeadLetter) {
-	i.log.Error("dead letter kept", "letter", l.ID, "handler", l.Handler, "event", l.Source+"."+l.Event, "id", l.Message.ID,
-		"failure", l.Kind, "attempts", l.Attempts, "revived", l.Revived, "reason", l.Reason)
 	i.process.options.OnDeadLetter(l)
+	i.log.Error("dead letter kept", "letter", l.ID, "handler", l.Handler, "event", strings.Trim(l.Source+"."+l.Event, "."), "id", l.Message.ID,
+		"failure", l.Kind, "attempts", l.Attempts, "revived", l.Revived, "reason", l.Reason)
 }
 
 // tick runs a timer once.

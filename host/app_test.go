@@ -223,6 +223,28 @@ func TestMetricsOfHandlersAndCalls(t *testing.T) {
 	}
 }
 
+func TestDeadLettersAreCountedAndLogged(t *testing.T) {
+	sold := enoki.NewEvent[string]("shop", "sold")
+	var emit func(context.Context, string) error
+	release := make(chan struct{}) // so that the letter comes after the line that is waited for first
+	shop := enoki.NewService("shop", enoki.Emits(sold, &emit),
+		enoki.On(sold, func(context.Context, string) error {
+			<-release
+			return enoki.Permanent(errors.New("no stock"))
+		}),
+		enoki.Extend(onStart(func(ctx context.Context) { _ = emit(ctx, "pen") })))
+	run := start(t, new(App), only(shop))
+	admin := fmt.Sprint(run.log.wait(t, "ready in ")["admin"])
+	close(release)
+	line := run.log.wait(t, "dead letter kept")
+	if line["reason"] != "no stock" || line["failure"] != "unknown" || line["handler"] != "on_sold" || line["letter"] == "" {
+		t.Errorf("the log says %v", line)
+	}
+	if _, body := get(t, admin+"/metrics"); !strings.Contains(body, `enoki_dead_letters_total{handler="on_sold",service="shop"} 1`) {
+		t.Errorf("it is not counted in\n%s", body)
+	}
+}
+
 // onStart is an entrypoint that does something once, at start.
 type onStart func(ctx context.Context)
 

@@ -26,9 +26,12 @@
 // a service subscribes any more, remove it (nats consumer rm ENOKI_EVENTS NAME),
 // or its events fill the stream.
 //
-// Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER),
-// which keeps them until somebody purges it and refuses more when it is full:
-// then the event stays in its queue and comes again. Attempts that were
+// Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER.ID),
+// which keeps them until somebody retries, discards or purges them and refuses
+// more when it is full: then the event stays in its queue and comes again. The
+// header Enoki-Dead says why as JSON. One that is retried is an event again,
+// with that header, which names the one consumer that it is for; the others
+// acknowledge it at once. Attempts that were
 // settled with Retry are counted in ENOKI_ATTEMPTS
 // (enoki.attempts.CONSUMER.SEQUENCE), because the server's own count also
 // rises for events that were handed back or were with an instance that died.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -152,7 +153,7 @@ func writeGroups(w io.Writer, groups []enoki.DeadLetterGroup) error {
 	fmt.Fprintln(table, "GROUP\tCOUNT\tFIRST\tLAST\tHANDLER\tFAILURE\tREASON")
 	for _, g := range groups {
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", g.ID, g.Count, moment(g.First), moment(g.Last),
-			g.Service+"."+g.Handler, g.Kind, shortened(g.Reason, reasonWidth))
+			shortened(g.Service+"."+g.Handler, reasonWidth), shortened(g.Kind, reasonWidth), shortened(g.Reason, reasonWidth))
 	}
 	return table.Flush()
 }
@@ -169,11 +170,22 @@ func moment(t time.Time) string {
 
 // shortened returns text on one line and of at most width characters.
 func shortened(text string, width int) string {
-	runes := []rune(strings.Join(strings.Fields(text), " "))
+	runes := []rune(harmless(strings.Join(strings.Fields(text), " ")))
 	if len(runes) > width {
 		runes = append(runes[:width-1], '…')
 	}
 	return string(runes)
+}
+
+// harmless returns text without what steers a terminal: it may come from
+// anybody.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // missed says which of the words named no letter.

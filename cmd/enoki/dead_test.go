@@ -304,6 +304,27 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
+// What others have written steers no terminal.
+func TestDeadLettersAreHarmless(t *testing.T) {
+	t.Parallel()
+	url := startEmbedded(t)
+	handle := func(context.Context, order) error {
+		return enoki.Permanent(errors.New("red \x1b[31m and\nmore \u009b2J"))
+	}
+	serveThese(t, url, enoki.NewService("stock", enoki.On(enoki.NewEvent[order]("shop", "placed"), handle)))
+	must(t, "emit", "shop.placed", "item=\u009b2J", "--broker", url)
+	group := deadGroups(t, url, 1)[0].ID
+	var l describedLetter
+	if err := json.Unmarshal([]byte(must(t, "dead", "show", group, "--json", "--broker", url)), &l); err != nil {
+		t.Fatal(err)
+	}
+	letter := must(t, "dead", "show", l.ID, "--broker", url)
+	all := letter + must(t, "dead", "--broker", url) + must(t, "dead", "show", group, "--broker", url)
+	if strings.ContainsAny(all, "\x1b\u009b") || !strings.Contains(letter, "reason    red \ufffd[31m and\n          more") {
+		t.Errorf("printed is %q", all)
+	}
+}
+
 // A long job tells how far it has come.
 func TestProgress(t *testing.T) {
 	var out strings.Builder

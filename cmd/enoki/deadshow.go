@@ -76,7 +76,7 @@ func writeLetters(w io.Writer, letters []*enoki.DeadLetter) error {
 	fmt.Fprintln(table, "LETTER\tDIED\tATTEMPTS\tREVIVED\tHANDLER\tFAILURE\tREASON")
 	for _, l := range letters {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", l.ID, moment(l.Died), l.Attempts, l.Revived,
-			l.Service+"."+l.Handler, l.Kind, shortened(l.Reason, reasonWidth))
+			shortened(l.Service+"."+l.Handler, reasonWidth), shortened(l.Kind, reasonWidth), shortened(l.Reason, reasonWidth))
 	}
 	return table.Flush()
 }
@@ -86,7 +86,7 @@ func writeLetter(w io.Writer, l *enoki.DeadLetter) error {
 	var text strings.Builder
 	line := func(name, format string, a ...any) {
 		if value := fmt.Sprintf(format, a...); value != "" {
-			fmt.Fprintf(&text, "%-9s %s\n", name, value)
+			fmt.Fprintf(&text, "%-9s %s\n", name, strings.ReplaceAll(value, "\n", "\n          "))
 		}
 	}
 	line("letter", "%s", l.ID)
@@ -105,13 +105,13 @@ func writeLetter(w io.Writer, l *enoki.DeadLetter) error {
 	line("first", "%s", moment(l.First))
 	line("died", "%s", moment(l.Died))
 	line("trace", "%s", l.TraceID())
-	line("calls", "%s", strings.Join(l.CallStack(), "\n          "))
+	line("calls", "%s", strings.Join(l.CallStack(), "\n"))
 	if context, err := json.Marshal(l.Message.Context); err == nil && len(l.Message.Context) > 0 {
 		line("context", "%s", context)
 	}
 	line("type", "%s", l.Message.ContentType)
 	text.WriteString(bodyText(l))
-	_, err := fmt.Fprintln(w, text.String())
+	_, err := fmt.Fprintln(w, harmless(text.String()))
 	return err
 }
 
