@@ -47,6 +47,32 @@ func dialEnoki(ctx context.Context, w *harness.Work) (harness.Operation, error) 
 	return sending(w, s.Put)
 }
 
+// AtMostOnce is Store with calls that may be lost.
+type AtMostOnce struct {
+	Put func(ctx context.Context, d Document) (Document, error) `rpc:"put" args:"document" delivery:"at-most-once"`
+}
+
+func serveEnokiAtMostOnce(ctx context.Context, w *harness.Work) (string, error) {
+	link, err := service.Dial(ctx, w.Broker)
+	if err != nil {
+		return "", err
+	}
+	echo := func(_ context.Context, d Document) (Document, error) { return d, nil }
+	return w.Broker, service.Run(ctx, link, enoki.NewService(w.Name(), enoki.RPC(AtMostOnce{Put: echo})))
+}
+
+func dialEnokiAtMostOnce(ctx context.Context, w *harness.Work) (harness.Operation, error) {
+	link, err := service.Dial(ctx, w.Address)
+	if err != nil {
+		return nil, err
+	}
+	var s AtMostOnce
+	if err := enoki.Bind(enoki.NewClient(link, service.Options()), w.Name(), &s); err != nil {
+		return nil, err
+	}
+	return sending(w, s.Put)
+}
+
 // nearEnoki is a service and its caller in one process.
 func nearEnoki(ctx context.Context, w *harness.Work) (harness.Operation, error) {
 	var s Store

@@ -58,6 +58,7 @@ func overRabbitMQ() harness.Group {
 		Base: "raw", Sizes: sizes, Callers: callers, Goals: rabbitGoals(), Cases: []harness.Case{
 			{Name: "raw", About: "amqp091-go by hand in Nameko's wire, with its guarantees", Broker: harness.RabbitMQ, Serve: serveAMQP, Dial: dialAMQP},
 			{Name: "enoki", About: "Enoki in Nameko's wire, with its guarantees", Broker: harness.RabbitMQ, Serve: serveEnoki, Dial: dialEnoki},
+			{Name: "enoki-at-most-once", About: "Enoki, calls at most once", Broker: harness.RabbitMQ, Serve: serveEnokiAtMostOnce, Dial: dialEnokiAtMostOnce},
 			{Name: "raw-at-most-once", About: "amqp091-go by hand: automatic acks, transient, direct reply-to", Broker: harness.RabbitMQ, Serve: serveAtMostOnce, Dial: dialAtMostOnce},
 		},
 	}
