@@ -205,7 +205,9 @@ func (c *confirming) atOnce(o *outgoing) bool {
 // finish settles what was not confirmed when the channel ended, and returns
 // what is to be sent again on the next one.
 func (c *confirming) finish() (again []*outgoing) {
-	_ = c.ch.Close() // it may still be open when ctx has ended
+	if !c.lane.isOver() { // else the library hears so next, with the reason, which a close of ours would hide
+		_ = c.ch.Close()
+	}
 	<-c.ended
 	c.order.Lock() // whoever is sending sees the end first
 	c.mu.Lock()

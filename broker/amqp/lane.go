@@ -134,6 +134,13 @@ func (l *lane) await() bool {
 	return !l.ended && s.err == nil
 }
 
+// isOver tells whether the channel has ended, or is about to.
+func (l *lane) isOver() bool {
+	l.stream.mu.Lock()
+	defer l.stream.mu.Unlock()
+	return l.ended
+}
+
 // Ack acks a delivery, with others that are acked at about the same time. It
 // implements the library's Acknowledger, like Nack and Reject.
 func (l *lane) Ack(tag uint64, _ bool) error {
