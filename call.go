@@ -79,11 +79,16 @@ func recovered(log *slog.Logger, next Handler) Handler {
 			if p := recover(); p != nil {
 				log.ErrorContext(ctx, "handler panicked", "kind", string(c.Kind), "method", c.Method,
 					"call", CallID(ctx), "panic", p, "stack", string(debug.Stack()))
-				err = &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: fmt.Sprint("panic: ", p), cause: errPanic}
+				err = panicError(p)
 			}
 		}()
 		return next(ctx, c)
 	}
+}
+
+// panicError is the error that a panic becomes.
+func panicError(p any) error {
+	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: fmt.Sprint("panic: ", p), cause: errPanic}
 }
 
 // errPanic marks the error that a panic became.

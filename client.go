@@ -52,7 +52,7 @@ func Bind(c *Client, service string, contract any) error {
 	fields, _ := contractFields(v.Type()) // checked
 	for _, f := range fields {
 		b := &binding{client: c, service: service, method: f.method}
-		b.send = chain(b.route, c.options.CallMiddleware)
+		b.send = chain(b.way(), c.options.CallMiddleware)
 		v.Field(f.index).Set(reflect.MakeFunc(f.fn, b.call))
 	}
 	return nil
@@ -97,14 +97,27 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:]}
 	err := b.send(ctx, c)
 	out := make([]reflect.Value, 0, len(b.method.results)+1)
-	for i, t := range b.method.results {
+	for i := range b.method.fn.NumOut() - 1 {
 		if err != nil || i >= len(c.out) {
-			out = append(out, reflect.Zero(t))
+			out = append(out, reflect.Zero(b.method.fn.Out(i)))
 			continue
 		}
 		out = append(out, c.out[i])
 	}
 	return append(out, errorValue(err))
+}
+
+// way returns how a call of this kind goes.
+func (b *binding) way() Handler {
+	switch {
+	case b.method.oneway:
+		return b.hand
+	case b.method.reply != nil:
+		return b.gather
+	case b.method.item != nil:
+		return b.openStream
+	}
+	return b.route
 }
 
 // route sends a call the short way when the service is in this process, and
@@ -133,12 +146,18 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 
 // request sends an encoded request and returns the body of the reply.
 func (c *Client) request(ctx context.Context, service, method string, body []byte, atMostOnce bool) ([]byte, *Serializer, error) {
-	begun := time.Now()
 	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
 	if err != nil {
 		return nil, nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}
 	m.AtMostOnce = atMostOnce || c.atMostOnce
+	return c.exchange(ctx, service, method, m)
+}
+
+// exchange sends a request and returns the body of the reply; none of a one-way
+// one.
+func (c *Client) exchange(ctx context.Context, service, method string, m *broker.Message) ([]byte, *Serializer, error) {
+	begun := time.Now()
 	reply, err := c.broker.Call(ctx, service, method, m)
 	switch {
 	case errors.Is(err, broker.ErrUnknownService):
@@ -149,11 +168,23 @@ func (c *Client) request(ctx context.Context, service, method string, body []byt
 	case err != nil:
 		return nil, nil, coded(err, "call %s.%s", service, method)
 	}
+	if m.OneWay {
+		return nil, nil, nil
+	}
 	body, form, err := c.forms.open(reply)
 	if err != nil {
 		return nil, nil, Errorf(Internal, "call %s.%s: reply cannot be read: %w", service, method, err)
 	}
 	return body, form, nil
+}
+
+// result returns the result of a reply as JSON, or its error.
+func (c *Client) result(body []byte, form *Serializer, err error) (json.RawMessage, error) {
+	if err != nil {
+		return nil, err
+	}
+	raw, err := rawAnswer(body, form)
+	return raw, c.errors.restore(err)
 }
 
 // message returns a new message with a JSON body in the form that c sends.
@@ -219,12 +250,8 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	send := chain(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
 		defer limit.end()
-		body, form, err := c.request(ctx, service, method, body, false)
-		if err != nil {
-			return err
-		}
-		raw, err = rawAnswer(body, form)
-		return c.errors.restore(err)
+		raw, err = c.result(c.request(ctx, service, method, body, false))
+		return err
 	}, c.options.CallMiddleware)
 	call := &Call{Kind: KindRPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
 	return raw, send(ctx, call)

@@ -227,9 +227,13 @@ func appendResult(b []byte, r reflect.Value) ([]byte, error) {
 }
 
 func encodeFailure(e *Error) []byte {
-	w := crossed(onWire(e)) // arguments as text, whatever they were: Nameko's own form
-	body, _ := json.Marshal(reply{Result: null, Error: &wireError{w.Type, w.Path, w.Args, w.Message, w.Code}})
+	body, _ := json.Marshal(reply{Result: null, Error: wire(e)})
 	return body // of text only, which always encodes
+}
+
+func wire(e *Error) *wireError {
+	w := crossed(onWire(e)) // arguments as text, whatever they were: Nameko's own form
+	return &wireError{w.Type, w.Path, w.Args, w.Message, w.Code}
 }
 
 // parseReply returns the raw result, or the error that the other side sent.

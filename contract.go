@@ -20,13 +20,18 @@ var (
 // method is one function of a contract with all that can be known of it
 // before it is called.
 type method struct {
-	name       string
-	timeout    time.Duration // of a call; 0 is the client's own
-	atMostOnce bool          // a call may be lost rather than be handled twice
-	fn         reflect.Type
-	params     []param
-	byPlace    int            // how many of params may go by position, the rest by name only
-	results    []reflect.Type // without the error
+	name    string
+	timeout time.Duration // of a call; 0 is the client's own
+	fn      reflect.Type
+	params  []param
+	byPlace int            // how many of params may go by position, the rest by name only
+	results []reflect.Type // without the error, as they travel
+
+	oneway     bool         // the caller waits for no result
+	idempotent bool         // may run twice
+	atMostOnce bool         // may be lost rather than be handled twice
+	item       reflect.Type // of a stream of results; nil for others
+	reply      reflect.Type // a Reply, of a call to every instance; nil for others
 }
 
 type param struct {
@@ -56,10 +61,14 @@ func contractFields(t reflect.Type) ([]contractField, error) {
 		if err != nil {
 			return nil, fmt.Errorf("contract field %s.%s: %w", t, f.Name, err)
 		}
-		if other, ok := names[m.name]; ok {
+		name := m.name
+		if m.reply != nil {
+			name = "every " + name // beside the function that serves it
+		}
+		if other, ok := names[name]; ok {
 			return nil, fmt.Errorf("contract field %s.%s: method %q is already %s.%s; give one of them another name in its rpc tag", t, f.Name, m.name, t, other)
 		}
-		names[m.name] = f.Name
+		names[name] = f.Name
 		fields = append(fields, contractField{m, i})
 	}
 	if len(fields) == 0 {
@@ -87,19 +96,39 @@ func methodOf(f reflect.StructField) (*method, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tag := f.Tag.Get("timeout"); tag != "" {
+	return m, m.readTags(f.Tag)
+}
+
+// readTags reads what a field's tag says beside names.
+func (m *method) readTags(tags reflect.StructTag) (err error) {
+	if tag := tags.Get("timeout"); tag != "" {
 		if m.timeout, err = time.ParseDuration(tag); err != nil || m.timeout <= 0 {
-			return nil, fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
+			return fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
 		}
 	}
-	switch tag := f.Tag.Get("delivery"); tag {
+	switch tag := tags.Get("delivery"); tag {
 	case "":
 	case "at-most-once":
 		m.atMostOnce = true
 	default:
-		return nil, fmt.Errorf("delivery tag is %q, want at-most-once, or none for calls that are not lost", tag)
+		return fmt.Errorf("delivery tag is %q, want at-most-once, or none for calls that are not lost", tag)
 	}
-	return m, nil
+	for name, flag := range map[string]*bool{"oneway": &m.oneway, "idempotent": &m.idempotent} {
+		switch tag := tags.Get(name); tag {
+		case "", "false":
+		case "true":
+			*flag = true
+		default:
+			return fmt.Errorf("%s tag %q is neither true nor false", name, tag)
+		}
+	}
+	if m.oneway && m.atMostOnce {
+		return fmt.Errorf("is one-way, which the broker keeps, and at-most-once, which it may lose; drop one of the tags")
+	}
+	if m.oneway && (len(m.results) > 0 || m.item != nil || m.reply != nil) {
+		return fmt.Errorf("is one-way, so nobody waits for its results; return an error only, or drop the oneway tag")
+	}
+	return nil
 }
 
 // newMethod checks a function type against its argument names. As in Python,
@@ -121,13 +150,31 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 			return nil, err
 		}
 	}
-	for i := range fn.NumOut() - 1 {
-		if err := checkJSON(fn.Out(i)); err != nil {
-			return nil, fmt.Errorf("result %d: %w", i+1, err)
-		}
-		m.results = append(m.results, fn.Out(i))
+	return m, m.findResults()
+}
+
+// findResults finds out what the method returns: values, a stream of them, or
+// the replies of every instance.
+func (m *method) findResults() error {
+	last := m.fn.NumOut() - 1 // the error
+	for i := range last {
+		m.results = append(m.results, m.fn.Out(i))
 	}
-	return m, nil
+	if last == 1 {
+		m.item, m.reply = itemOf(m.fn.Out(0)), replyOf(m.fn.Out(0))
+	}
+	switch {
+	case m.item != nil:
+		m.results = []reflect.Type{m.item}
+	case m.reply != nil:
+		m.results = []reflect.Type{valueOf(m.reply)}
+	}
+	for i, t := range m.results {
+		if err := checkJSON(t); err != nil {
+			return fmt.Errorf("result %d: %w", i+1, err)
+		}
+	}
+	return nil
 }
 
 // cutStar takes the first "*" from the names and returns how many stand before

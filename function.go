@@ -18,6 +18,14 @@ type Function struct {
 // named arguments, and returns results and an error; "?" after a name allows a
 // caller to leave the argument out.
 func NewFunction(name string, fn any, args ...string) (*Function, error) {
+	f, err := newFunction(name, fn, args...)
+	if err == nil && (f.method.item != nil || f.method.reply != nil) {
+		return nil, fmt.Errorf("method %q returns a %s, which only a contract can carry; return a slice", name, f.method.fn.Out(0))
+	}
+	return f, err
+}
+
+func newFunction(name string, fn any, args ...string) (*Function, error) {
 	v := reflect.ValueOf(fn)
 	if !v.IsValid() || v.Kind() == reflect.Func && v.IsNil() {
 		return nil, fmt.Errorf("method %q has no function", name)

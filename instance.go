@@ -20,6 +20,7 @@ import (
 type instance struct {
 	service *Service
 	process *process
+	id      string // on the broker
 	log     *slog.Logger
 	member  broker.Member // nil until joined
 	methods map[string]*served
@@ -33,6 +34,7 @@ type instance struct {
 	kill     context.CancelFunc // ends life
 	timers   sync.WaitGroup
 	calls    gate // calls of the same process
+	streams  *streams
 	opened   []Extension
 	held     []resource // that are open
 }
@@ -44,6 +46,7 @@ func newInstance(s *Service, p *process) *instance {
 		draining: make(chan struct{}), errors: errorTypes(p.options.Errors).and(s.errors),
 		forms: formsOf(&p.options),
 	}
+	i.streams = newStreams(i)
 	for _, m := range s.methods {
 		i.methods[m.name] = &served{method: m.method, handle: i.around(m.handle)}
 	}
@@ -94,11 +97,12 @@ func (i *instance) start(ctx context.Context) error {
 // joining is the service in the broker's words.
 func (i *instance) joining() broker.Service {
 	about := i.service.instance()
-	about.ID, about.Started = uuid.New(), time.Now()
+	i.id = uuid.New()
+	about.ID, about.Started = i.id, time.Now()
 	about.Host, _ = os.Hostname() // for people only
 	s := broker.Service{Instance: about, Workers: i.process.options.Workers, Buried: i.buried}
 	if len(i.methods) > 0 {
-		s.Serve = i.serve
+		s.Serve, s.Drain = i.serve, i.streams.drain
 	}
 	for _, m := range i.methods {
 		s.AtMostOnce = s.AtMostOnce || m.atMostOnce
@@ -147,6 +151,9 @@ func (i *instance) release() { <-i.slots }
 
 // serve answers a request from the broker.
 func (i *instance) serve(ctx context.Context, name string, req *broker.Message) *broker.Message {
+	if operation, ok := strings.CutPrefix(name, streamPrefix); ok {
+		return i.streams.serve(ctx, operation, req)
+	}
 	trail, left := receive(req)
 	if left > 0 {
 		var limit *deadline
@@ -161,15 +168,47 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)
 	}
-	if !i.acquire(ctx) {
+	if m.item != nil {
+		return i.refuse(ctx, name, form, Errorf(FailedPrecondition, "%s() returns a stream of results; call it by a contract of Enoki", name))
+	}
+	if !i.acquireFor(ctx, req) {
 		if ctx.Err() == nil {
 			return nil // not started: for another instance
 		}
-		return answer(form, encodeFailure(onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))))
+		return i.unstarted(ctx, name, form, req)
 	}
 	defer i.release()
 	err = m.handle(trail.enter(ctx, i.service.name, name, i.process.options.CallsTracked), c)
-	return answer(form, i.outcome(ctx, c, err))
+	out := answer(form, i.outcome(ctx, c, err))
+	if err != nil && req.OneWay {
+		out.Reject, out.RejectKind = err.Error(), string(CodeOf(err))
+	}
+	return out
+}
+
+// acquireFor is acquire for a request. One that no other instance would serve
+// waits for a slot though this one drains.
+func (i *instance) acquireFor(ctx context.Context, req *broker.Message) bool {
+	if !req.OneWay && req.Instance == "" {
+		return i.acquire(ctx)
+	}
+	select {
+	case i.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// unstarted answers a request that found no free worker while its caller, or
+// this instance, had time.
+func (i *instance) unstarted(ctx context.Context, name string, form *Serializer, req *broker.Message) *broker.Message {
+	err := onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))
+	out := answer(form, encodeFailure(err))
+	if req.OneWay {
+		out.Reject, out.RejectKind = err.Message, string(err.Code)
+	}
+	return out
 }
 
 // refuse answers a request that does not get to its handler.

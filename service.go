@@ -83,7 +83,8 @@ type served struct {
 }
 
 // RPC declares the methods of a contract: a struct, or a pointer to one,
-// whose fields are functions, every one of them set. A field is served under
+// whose fields are functions, every one of them set but those that return
+// answers, see Answer. A field is served under
 // the name in its rpc tag, or else its own in snake case; the args tag names
 // its arguments in order, and "?" after a name allows a caller to leave it
 // out.
@@ -101,6 +102,9 @@ func RPC(contract any) Part {
 			return err
 		}
 		for _, f := range fields {
+			if f.reply != nil { // calls every instance: a caller's business
+				continue
+			}
 			fn := v.Field(f.index)
 			if fn.IsNil() {
 				return fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.index).Name, f.name)
@@ -114,12 +118,16 @@ func RPC(contract any) Part {
 }
 
 // Method declares a single method without a contract type: fn takes a context
-// and the named arguments, and returns results and an error.
+// and the named arguments, and returns results, or a stream of them
+// ([iter.Seq2] of a type and error), and an error.
 func Method(name string, fn any, args ...string) Part {
 	return partFunc(func(s *Service) error {
-		f, err := NewFunction(name, fn, args...)
+		f, err := newFunction(name, fn, args...)
 		if err != nil {
 			return err
+		}
+		if f.method.reply != nil {
+			return fmt.Errorf("method %q returns replies, which only callers get; return a single value", name)
 		}
 		return s.serve(f.method, f.fn)
 	})

@@ -1,0 +1,135 @@
+package enoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// Reply is what one instance of a service has replied. A contract function
+// that returns []Reply[T] and an error asks every instance that is there, at
+// once, and waits for all of them until its deadline; it stands beside the
+// function that serves the method and returns a T, or nothing:
+//
+//	type Cache struct {
+//		Clear    func(ctx context.Context, prefix string) (int, error)                 `rpc:"clear" args:"prefix"`
+//		ClearAll func(ctx context.Context, prefix string) ([]enoki.Reply[int], error) `rpc:"clear" args:"prefix"`
+//	}
+//
+// The replies are in the order of the instances' ids. What became of one
+// instance is in its reply; the error of the function says that none was
+// found, or that they could not be asked. The T of a method without a result
+// is struct{}.
+type Reply[T any] struct {
+	Instance string // the id of the instance
+	Value    T      // zero when Err is set
+	Err      error  // of type *Error
+}
+
+func (Reply[T]) isReply() {}
+
+var replyType = reflect.TypeFor[interface{ isReply() }]()
+
+// replyOf returns the Reply type that t is a list of, or nil.
+func replyOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem().Implements(replyType) {
+		return t.Elem()
+	}
+	return nil
+}
+
+// The fields of a Reply.
+const (
+	replyInstance = iota
+	replyValue
+	replyErr
+)
+
+func valueOf(reply reflect.Type) reflect.Type { return reply.Field(replyValue).Type }
+
+// gather asks every instance of the service.
+func (b *binding) gather(ctx context.Context, c *Call) error {
+	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	defer limit.end()
+	body, err := b.method.request(c.in)
+	if err != nil {
+		return err
+	}
+	instances, err := b.client.instances(ctx, b.service)
+	if err != nil {
+		return fmt.Errorf("call %s.%s: %w", b.service, b.method.name, err)
+	}
+	replies := reflect.MakeSlice(reflect.SliceOf(b.method.reply), len(instances), len(instances))
+	there := make([]bool, len(instances))
+	var asked sync.WaitGroup
+	for i, id := range instances {
+		asked.Go(func() { there[i] = b.ask(ctx, id, body, replies.Index(i)) })
+	}
+	asked.Wait()
+	list := reflect.MakeSlice(replies.Type(), 0, len(instances))
+	for i := range there {
+		if there[i] {
+			list = reflect.Append(list, replies.Index(i))
+		}
+	}
+	c.out = []reflect.Value{list}
+	return nil
+}
+
+// instances returns the ids of the instances of a service that are there.
+func (c *Client) instances(ctx context.Context, service string) ([]string, error) {
+	all, err := c.broker.Services(ctx)
+	if err != nil {
+		return nil, coded(err, "find the instances of %s", service)
+	}
+	var ids []string
+	for _, one := range all {
+		if one.Name == service {
+			ids = append(ids, one.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, Errorf(UnknownService, "no instance of service %q is there; start it, or check the name", service)
+	}
+	return ids, nil
+}
+
+// ask calls one instance and fills its reply. It returns false when the
+// instance has gone meanwhile, so that it is none to be asked.
+func (b *binding) ask(ctx context.Context, id string, body []byte, to reflect.Value) bool {
+	value, err := b.askOne(ctx, id, body)
+	if errors.Is(err, UnknownService) {
+		return false
+	}
+	to.Field(replyInstance).SetString(id)
+	to.Field(replyErr).Set(errorValue(err))
+	if err == nil {
+		to.Field(replyValue).Set(value)
+	}
+	return true
+}
+
+func (b *binding) askOne(ctx context.Context, id string, body []byte) (value reflect.Value, err error) {
+	body, form, err := b.client.requestTo(ctx, b.service, id, b.method.name, body)
+	if err != nil {
+		return value, err
+	}
+	values, err := b.method.answer(body, form)
+	if err != nil {
+		return value, b.client.errors.restore(err)
+	}
+	return values[0], nil
+}
+
+// requestTo sends an encoded request to one instance and returns the body of
+// the reply.
+func (c *Client) requestTo(ctx context.Context, service, instance, method string, body []byte) ([]byte, *Serializer, error) {
+	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
+	if err != nil {
+		return nil, nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+	}
+	m.Instance = instance
+	return c.exchange(ctx, service, method, m)
+}

@@ -1,0 +1,22 @@
+package enoki
+
+import "context"
+
+// hand gives a one-way call to the broker, also when the service is in this
+// process: there its error would have nowhere to go.
+func (b *binding) hand(ctx context.Context, c *Call) error {
+	body, err := b.method.request(c.in)
+	if err != nil {
+		return err
+	}
+	// It may run long after its caller's deadline, so it carries none.
+	m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))
+	if err != nil {
+		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+	}
+	m.OneWay = true
+	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	defer limit.end()
+	_, _, err = b.client.exchange(ctx, b.service, b.method.name, m)
+	return err
+}

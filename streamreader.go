@@ -1,0 +1,279 @@
+package enoki
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
+)
+
+// openStream opens a stream of results, which its caller reads by a range
+// loop. The client's timeout, or that of the method, is for each answer of the
+// instance; the deadline of ctx is for the whole stream.
+func (b *binding) openStream(ctx context.Context, c *Call) error {
+	if b.client.near != nil {
+		if callee := b.client.near(b.service); callee != nil {
+			if done, err := callee.streamNear(ctx, b, c); done {
+				return b.client.errors.restore(err)
+			}
+		}
+	}
+	body, err := b.method.request(c.in)
+	if err != nil {
+		return err
+	}
+	m, err := b.client.message(body, trailOf(ctx).send(ctx, b.client.name))
+	if err != nil {
+		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+	}
+	within, cancel := context.WithTimeout(ctx, b.timeout())
+	defer cancel()
+	raw, err := b.client.result(b.client.exchange(within, b.service, streamPrefix+openPrefix+b.method.name, m))
+	if err != nil {
+		return err
+	}
+	r := &streamReader{binding: b, ctx: ctx}
+	if err := json.Unmarshal(raw, &r.handle); err != nil {
+		return Errorf(Internal, "call %s.%s: %.80s is no stream of results", b.service, b.method.name, raw)
+	}
+	r.abandon = context.AfterFunc(ctx, r.close)
+	c.out = []reflect.Value{seqOf(b.method, r.each)}
+	return nil
+}
+
+func (b *binding) timeout() time.Duration {
+	if b.method.timeout > 0 {
+		return b.method.timeout
+	}
+	return b.client.options.Timeout
+}
+
+// seqOf makes the iterator that a contract function returns. It can be ranged
+// over once.
+func seqOf(m *method, each func(yield func(item reflect.Value, err error) bool)) reflect.Value {
+	var begun atomic.Bool
+	none := reflect.Zero(m.item)
+	return reflect.MakeFunc(m.fn.Out(0), func(args []reflect.Value) []reflect.Value {
+		yield := func(item reflect.Value, err error) bool {
+			if err != nil {
+				item = none
+			}
+			return args[0].Call([]reflect.Value{item, errorValue(err)})[0].Bool()
+		}
+		if begun.Swap(true) {
+			yield(none, Errorf(FailedPrecondition, "the stream of %s() has been read; call it again for another one", m.name))
+			return nil
+		}
+		each(yield)
+		return nil
+	})
+}
+
+// streamReader reads one stream.
+type streamReader struct {
+	binding *binding
+	ctx     context.Context // of the call
+	handle  streamHandle
+	abandon func() bool // stops the wait for the end of ctx before the loop
+}
+
+// chunk is what a pull brings.
+type chunk struct {
+	Items []json.RawMessage `json:"items"`
+	End   bool              `json:"end"`
+	Error *wireError        `json:"error"`
+
+	failed error // of the pull itself
+}
+
+// each yields the items to the end, or to an error, which is the last. While
+// the loop works on one chunk, the next one is fetched.
+func (r *streamReader) each(yield func(reflect.Value, error) bool) {
+	r.abandon()
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	chunks := make(chan *chunk)
+	go r.fetch(ctx, chunks)
+	for {
+		var next *chunk
+		select {
+		case next = <-chunks:
+		case <-ctx.Done():
+			next = &chunk{failed: r.failure(ctx.Err())}
+		}
+		for _, raw := range next.Items {
+			item, err := r.binding.method.decodeItem(raw)
+			if !yield(item, err) || err != nil {
+				return
+			}
+		}
+		if err := next.err(); err != nil {
+			yield(reflect.Value{}, r.binding.client.errors.restore(err))
+			return
+		}
+		if next.End {
+			return
+		}
+	}
+}
+
+func (m *method) decodeItem(raw []byte) (reflect.Value, error) {
+	item := reflect.New(m.item)
+	s := quickjson.NewScanner(raw)
+	if s.Value(quickjson.Of(m.item), item.Elem()) && s.End() {
+		return item.Elem(), nil
+	}
+	item = reflect.New(m.item)
+	return item.Elem(), decodeResult(raw, item.Interface())
+}
+
+func (c *chunk) err() error {
+	if c.Error != nil {
+		return c.Error.local()
+	}
+	return c.failed
+}
+
+func (r *streamReader) failure(err error) error {
+	return coded(err, "stream of %s.%s", r.binding.service, r.binding.method.name)
+}
+
+// fetch pulls chunk after chunk until the last one or the end of ctx, and then
+// tells the instance that it reads no more.
+func (r *streamReader) fetch(ctx context.Context, chunks chan<- *chunk) {
+	for number := 1; ; number++ {
+		next := r.pull(ctx, number)
+		if !r.hand(ctx, chunks, next) {
+			r.close()
+			return
+		}
+		if next.End || next.failed != nil {
+			return
+		}
+	}
+}
+
+// hand gives a chunk to the loop. As long as that is busy, the instance is told
+// that somebody is there.
+func (r *streamReader) hand(ctx context.Context, chunks chan<- *chunk, next *chunk) bool {
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	for {
+		select {
+		case chunks <- next:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-alive.C:
+			if !next.End && next.failed == nil {
+				within, cancel := context.WithTimeout(ctx, keepAlive)
+				_, _ = r.ask(within, keepOp) // the next pull says what is wrong
+				cancel()
+			}
+		}
+	}
+}
+
+// pull fetches one chunk, again while the link fails, for as long as one call
+// may take.
+func (r *streamReader) pull(ctx context.Context, number int) *chunk {
+	timeout := r.binding.timeout()
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	wait := min(pullWait, timeout/2).Milliseconds()
+	for {
+		raw, err := r.ask(within, pullOp, number, wait)
+		next := &chunk{}
+		switch {
+		case err == nil:
+			if err := json.Unmarshal(raw, next); err != nil {
+				next.failed = r.failure(fmt.Errorf("chunk cannot be read: %w", err))
+			}
+			return next
+		case errors.Is(err, UnknownService):
+			next.failed = Errorf(Unavailable, "stream of %s.%s: the instance that it came from is gone", r.binding.service, r.binding.method.name)
+			return next
+		case !mayAgain(err, true):
+			next.failed = err
+			return next
+		}
+		select {
+		case <-time.After(insistence):
+		case <-within.Done():
+			next.failed = err
+			return next
+		}
+	}
+}
+
+// close tells the instance that nobody reads the stream any more.
+func (r *streamReader) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), readerLost)
+	defer cancel()
+	_, _ = r.ask(ctx, closeOp) // the instance finds out by itself, too
+}
+
+// ask sends one operation on the stream to the instance that has it.
+func (r *streamReader) ask(ctx context.Context, operation string, args ...any) (json.RawMessage, error) {
+	body, _ := json.Marshal(map[string]any{"args": append([]any{r.handle.Stream}, args...), "kwargs": struct{}{}}) // of texts and numbers
+	c := r.binding.client
+	return c.result(c.requestTo(ctx, r.binding.service, r.handle.Instance, streamPrefix+operation, body))
+}
+
+// streamNear opens a stream of a service of this process: it is read in its
+// reader's goroutine, without encoding.
+func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bool, err error) {
+	s, ok := i.methods[b.method.name]
+	if !ok || s.fn != b.method.fn || !i.calls.enter() {
+		return false, nil
+	}
+	defer i.calls.leave()
+	within, cancel := context.WithCancel(ctx)
+	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: b.method.name, in: c.in}
+	err = s.handle(trailOf(ctx).enter(within, i.service.name, b.method.name, i.process.options.CallsTracked), inner)
+	if err == nil && inner.out[0].IsNil() {
+		err = Errorf(Internal, "%s() returned neither a stream nor an error", b.method.name)
+	}
+	if err != nil {
+		cancel()
+		i.logFailure(ctx, inner, err)
+		return true, crossed(i.errors.failure(err))
+	}
+	unread := time.AfterFunc(readerLost, cancel)
+	c.out = []reflect.Value{seqOf(b.method, func(yield func(reflect.Value, error) bool) {
+		defer cancel()
+		unread.Stop()
+		i.readNear(within, inner, func(item reflect.Value, err error) bool {
+			return yield(item, b.client.errors.restore(err))
+		})
+	})}
+	return true, nil
+}
+
+// readNear yields the items of a stream of a service of this process.
+func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Value, error) bool) {
+	if !i.calls.enter() {
+		yield(reflect.Value{}, Errorf(Unavailable, "service %s has stopped", i.service.name))
+		return
+	}
+	defer i.calls.leave()
+	for item, failed := range c.out[0].Seq2() {
+		err := ctx.Err()
+		if !failed.IsNil() {
+			err = failed.Interface().(error)
+		}
+		if err != nil {
+			i.logFailure(ctx, c, err)
+			yield(reflect.Value{}, crossed(i.errors.failure(err)))
+			return
+		}
+		if !yield(item, nil) {
+			return
+		}
+	}
+}
