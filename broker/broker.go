@@ -67,6 +67,15 @@ type Broker interface {
 	// broker's own.
 	DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[*HeldLetter, error]
 
+	// Lock waits until it alone holds name on this broker, among all that ask
+	// for it over any link, or until ctx ends. When a holder releases the name
+	// or its link is closed, the next one has it at once; when a holder or its
+	// link dies, within 5 seconds. While the broker is down Lock waits on.
+	//
+	// The error is ErrClosed or the error of ctx, or says what the broker
+	// refuses for good. A name is up to 150 bytes of any text.
+	Lock(ctx context.Context, name string) (Lock, error)
+
 	// Ready returns nil while the link works and every consumer of every
 	// member is confirmed by the broker, and otherwise what is missing.
 	Ready() error
@@ -137,6 +146,7 @@ type Instance struct {
 	Methods []Method  `json:"methods"` // what it serves by RPC
 	Handles []Event   `json:"handles"` // the events it subscribes to
 	Emits   []Event   `json:"emits"`   // the events it declares to emit
+	Crons   []Cron    `json:"crons"`   // what it runs by the clock
 	Host    string    `json:"host"`    // the machine it runs on
 	Started time.Time `json:"started"`
 }
@@ -156,6 +166,12 @@ type Event struct {
 	Source string `json:"source"`
 	Name   string `json:"name"`
 	Mode   Mode   `json:"mode,omitempty"` // of a subscription to it
+}
+
+// Cron is what runs by the clock, once for all instances of a service.
+type Cron struct {
+	Name     string `json:"name"`
+	Schedule string `json:"schedule"` // such as 0 3 * * *, with its time zone
 }
 
 // Subscription is one event handler of a service.

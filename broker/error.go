@@ -23,6 +23,10 @@ var (
 	// not sent.
 	ErrBlocked = errors.New("broker is blocked by a resource alarm")
 
+	// ErrLockLost: somebody else holds the lock by now, or may take it any
+	// moment.
+	ErrLockLost = errors.New("lock is lost")
+
 	// ErrClosed: the Broker has been closed on this side.
 	ErrClosed = errors.New("broker is closed")
 

@@ -69,13 +69,14 @@ type Config struct {
 
 // Driver is a link to a RabbitMQ vhost. It holds two connections: RabbitMQ
 // stops reading from a connection that publishes while memory or disk are
-// short, and acks must get through then.
+// short, and acks must get through then. The first Lock makes a third.
 type Driver struct {
 	config Config
 	log    *slog.Logger
 
 	consuming  *link // consumes and declares
 	publishing *link
+	locking    locking
 	publisher  *publisher
 	replies    *replies
 	transients *transients
@@ -105,6 +106,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	life, cancel := context.WithCancel(context.Background())
 	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1)}
 	d.consuming, d.publishing = newLinks(address, c)
+	d.locking.link = newLockLink(d.consuming)
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)
 	d.transients = newTransients(d)
@@ -186,6 +188,7 @@ func (d *Driver) Close() error {
 	d.sayGoodbye()
 	d.consuming.close()
 	d.publishing.close()
+	d.locking.link.close()
 	d.wg.Wait()
 	return nil
 }

@@ -6,6 +6,7 @@
 package brokertest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -68,7 +69,7 @@ func Run(t *testing.T, f Fixture) {
 				try(t, f, c, patience)
 			})
 		}
-		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases()} {
+		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases(), lockCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
@@ -87,7 +88,7 @@ func Run(t *testing.T, f Fixture) {
 			t.Log("not applicable: this broker has no process of its own to kill")
 			return
 		}
-		for _, c := range faultCases() {
+		for _, c := range slices.Concat(faultCases(), lockFaultCases()) {
 			t.Run(c.name, func(t *testing.T) { try(t, f, c, recovery) })
 		}
 	})

@@ -91,5 +91,6 @@ func copyInstance(i broker.Instance) broker.Instance {
 	}
 	i.Handles = slices.Clone(i.Handles)
 	i.Emits = slices.Clone(i.Emits)
+	i.Crons = slices.Clone(i.Crons)
 	return i
 }

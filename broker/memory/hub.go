@@ -42,6 +42,7 @@ type hub struct {
 	events  map[subscribed]*queue
 	bound   map[topic][]*queue
 	members map[*member]struct{}
+	locks   map[string]*lock
 	dead    []*dead // oldest first
 	emitted uint64  // events
 }
@@ -53,6 +54,7 @@ func newHub() *hub {
 		events:  make(map[subscribed]*queue),
 		bound:   make(map[topic][]*queue),
 		members: make(map[*member]struct{}),
+		locks:   make(map[string]*lock),
 	}
 }
 

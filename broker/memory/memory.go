@@ -156,6 +156,7 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	close(b.closed)
+	b.hub.releaseAll(b)
 	for m := range b.hub.members {
 		if m.link == b {
 			m.stop()

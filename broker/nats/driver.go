@@ -34,6 +34,7 @@ type Driver struct {
 	mu      sync.Mutex // guards what follows
 	closing bool
 	members map[*member]struct{}
+	leases  map[*lease]struct{}
 }
 
 var _ broker.Broker = (*Driver)(nil)
@@ -82,6 +83,7 @@ func newDriver(c Config, link *link) (*Driver, error) {
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 		closed:  make(chan struct{}),
 		members: make(map[*member]struct{}),
+		leases:  make(map[*lease]struct{}),
 	}, nil
 }
 
@@ -221,6 +223,7 @@ func (d *Driver) Close() error {
 	for _, m := range d.joined() {
 		m.cutOff()
 	}
+	d.releaseAll()
 	close(d.closed)
 	d.replies.close()
 	_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices

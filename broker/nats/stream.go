@@ -18,6 +18,7 @@ const (
 	deadStream    = "ENOKI_DEAD"
 	attemptStream = "ENOKI_ATTEMPTS"
 	laterStream   = "ENOKI_LATER"
+	lockStream    = "ENOKI_LOCKS"
 )
 
 const (
@@ -40,7 +41,7 @@ const (
 	noRoom jetstream.ErrorCode = 10047
 )
 
-// streams are the four streams of a broker, and handles to read them.
+// streams are the streams of a broker, and handles to read them.
 type streams struct {
 	js      jetstream.JetStream
 	log     *slog.Logger
@@ -66,7 +67,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 		AllowDirect: true,
 		Discard:     jetstream.DiscardNew, // a full stream refuses loudly
 	}
-	events, dead, attempts, later := common, common, common, common
+	events, dead, attempts, later, locks := common, common, common, common, common
 	events.Name, events.Subjects = eventStream, []string{eventPrefix + ">"}
 	events.Retention, events.MaxBytes = jetstream.InterestPolicy, c.EventBytes
 	dead.Name, dead.Subjects = deadStream, []string{deadPrefix + ">"}
@@ -74,6 +75,9 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 	attempts.Name, attempts.Subjects = attemptStream, []string{attemptPrefix + ">"}
 	attempts.MaxBytes, attempts.Discard = max(c.EventBytes/16, minEventBytes), jetstream.DiscardOld
 	attempts.MaxMsgsPerSubject, attempts.MaxAge = 1, attemptAge
+	locks.Name, locks.Subjects = lockStream, []string{lockPrefix + ">"}
+	locks.MaxBytes, locks.MaxMsgsPerSubject = max(c.EventBytes/64, minEventBytes), 1
+	locks.AllowDirect = false // only the leader of a stream knows what is last
 	// What waits must not be dropped, and the server allows no schedules in a
 	// stream that refuses: so it has no limit but the server's.
 	later.Name, later.Subjects = laterStream, []string{laterPrefix + ">", duePrefix + ">"}
@@ -81,7 +85,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 	later.AllowMsgSchedules = schedules && !c.noSchedules
 	return &streams{
 		js: js, log: c.Logger,
-		configs: []jetstream.StreamConfig{attempts, dead, later, events},
+		configs: []jetstream.StreamConfig{locks, attempts, dead, later, events},
 		handles: make(map[string]jetstream.Stream),
 		warned:  make(map[string]bool),
 	}

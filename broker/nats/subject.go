@@ -18,6 +18,7 @@ const (
 	attemptPrefix = "enoki.attempts."
 	laterPrefix   = "enoki.later." // of events that wait for their schedule
 	duePrefix     = "enoki.due."   // of those that wait no longer, or for us
+	lockPrefix    = "enoki.locks."
 
 	// queueGroup is the group in which the instances of a service share calls.
 	queueGroup = "enoki"

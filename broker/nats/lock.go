@@ -1,0 +1,369 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/uuid"
+)
+
+// A lock is the last message of a subject: its body is the state, a header
+// names who holds it. The holder writes it anew every second; every write names
+// the sequence of the one before, so that JetStream refuses it to all who have
+// missed something. Those who wait listen to the same subject.
+const (
+	holderHeader   = "Enoki-Holder"
+	releasedHeader = "Enoki-Released"
+
+	// leaseTime is how long after the last word of its holder a lock is held.
+	// The holder counts from before it sent that word, those who wait from
+	// when they got it, each by its own clock.
+	leaseTime   = 3 * time.Second
+	renewPause  = time.Second
+	lockRetry   = 100 * time.Millisecond
+	releaseTime = 2 * time.Second // that Release waits for the broker
+
+	// wrongSequence is JetStream's code for a write that names another
+	// sequence than the last.
+	wrongSequence jetstream.ErrorCode = 10071
+)
+
+// lease implements broker.Lock.
+type lease struct {
+	driver          *Driver
+	subject, holder string
+	lost            chan struct{} // closed by lose
+
+	writing sync.Mutex // held from before a write until its outcome is known
+
+	mu       sync.Mutex // guards what follows
+	sequence uint64     // of the last message
+	state    []byte
+	until    time.Time // when the lease ends
+	isLost   bool
+}
+
+// claim is the last message of a lock as somebody finds it.
+type claim struct {
+	sequence uint64 // 0 when there is none
+	holder   string // empty when nobody holds it
+	state    []byte
+}
+
+// Lock implements broker.Broker.
+func (d *Driver) Lock(ctx context.Context, name string) (broker.Lock, error) {
+	if err := broker.CheckLock(name); err != nil {
+		return nil, err
+	}
+	l := &lease{driver: d, subject: lockPrefix + token(name), holder: uuid.New(), lost: make(chan struct{})}
+	for {
+		if err := d.link.await(ctx, d.closed); err != nil {
+			return nil, err
+		}
+		if err := d.usable(ctx); err != nil {
+			return nil, err
+		}
+		err := l.contend(ctx)
+		if err == nil {
+			break
+		}
+		if denial := d.link.denial(l.subject); denial != nil {
+			return nil, fmt.Errorf("nats: lock %s: %w", name, denial)
+		}
+		if errors.Is(err, natsgo.ErrNoResponders) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			d.link.repair()
+		}
+		_ = sleep(ctx, lockRetry)
+	}
+	if !d.hold(l) {
+		l.lose()
+		return nil, errClosed
+	}
+	return l, nil
+}
+
+// contend waits until nobody else holds the lock and takes it. It gives up at
+// whatever goes wrong.
+func (l *lease) contend(ctx context.Context) error {
+	// First the subscription: what is said after the look is heard.
+	news, err := l.driver.link.nc.SubscribeSync(l.subject)
+	if err != nil {
+		return err
+	}
+	defer news.Unsubscribe()
+	var before claim
+	silent := false
+	for {
+		last, err := l.look(ctx)
+		if err != nil {
+			return err
+		}
+		if last.holder == "" || silent && last.sequence == before.sequence {
+			if err := l.take(ctx, last); !isWrongSequence(err) {
+				return err
+			}
+			continue // somebody was faster
+		}
+		before = last
+		if silent, err = silence(ctx, news, last.holder); err != nil {
+			return err
+		}
+	}
+}
+
+// silence waits until nothing was heard of the holder for the length of a
+// lease. It returns false when something else is heard.
+func silence(ctx context.Context, news *natsgo.Subscription, holder string) (bool, error) {
+	for {
+		lease, cancel := context.WithTimeout(ctx, leaseTime)
+		msg, err := news.NextMsgWithContext(lease)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			return true, nil
+		case err != nil:
+			return false, err
+		case msg.Header.Get(holderHeader) != holder || msg.Header.Get(releasedHeader) != "":
+			return false, nil
+		}
+	}
+}
+
+// look reads the last message of the lock.
+func (l *lease) look(ctx context.Context) (claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	raw, err := l.driver.streams.handle(lockStream).GetLastMsgForSubject(ctx, l.subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return claim{}, nil
+	}
+	if err != nil {
+		return claim{}, err
+	}
+	c := claim{sequence: raw.Sequence, holder: raw.Header.Get(holderHeader)}
+	if raw.Header.Get(releasedHeader) != "" {
+		c.holder = ""
+	}
+	if len(raw.Data) > 0 {
+		c.state = raw.Data
+	}
+	return c, nil
+}
+
+// take writes the first message of the lease, in the place of last.
+func (l *lease) take(ctx context.Context, last claim) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseTime)
+	defer cancel()
+	begun := time.Now()
+	sequence, err := l.publish(ctx, last.sequence, last.state, false)
+	if err != nil {
+		return err
+	}
+	l.sequence, l.state, l.until = sequence, last.state, begun.Add(leaseTime)
+	return nil
+}
+
+// publish writes the lock after the message of that sequence, and returns the
+// new one.
+func (l *lease) publish(ctx context.Context, after uint64, state []byte, release bool) (uint64, error) {
+	msg := &natsgo.Msg{Subject: l.subject, Header: natsgo.Header{holderHeader: {l.holder}}, Data: state}
+	if release {
+		msg.Header.Set(releasedHeader, "true")
+	}
+	ack, err := l.driver.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(after))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+func isWrongSequence(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == wrongSequence
+}
+
+// hold keeps the lease alive. It returns false when the driver is closed.
+func (d *Driver) hold(l *lease) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return false
+	}
+	d.leases[l] = struct{}{}
+	d.tasks.Go(l.keep)
+	return true
+}
+
+// keep renews the lease until it is lost.
+func (l *lease) keep() {
+	defer l.forget()
+	pause := time.NewTimer(renewPause)
+	defer pause.Stop()
+	for {
+		select {
+		case <-l.lost:
+			return
+		case <-pause.C:
+		}
+		switch err := l.write(context.Background(), l.State); {
+		case err == nil:
+			pause.Reset(renewPause)
+		case errors.Is(err, broker.ErrLockLost):
+			l.driver.log.Warn("a lock is lost", "lock", l.subject)
+			return
+		default:
+			pause.Reset(lockRetry)
+		}
+	}
+}
+
+func (l *lease) forget() {
+	l.driver.mu.Lock()
+	defer l.driver.mu.Unlock()
+	delete(l.driver.leases, l)
+}
+
+// write writes what state returns, which is asked once no other write is under
+// way. The error is ErrLockLost when nothing was and nothing will be written.
+func (l *lease) write(ctx context.Context, state func() []byte) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.gone() {
+		return broker.ErrLockLost
+	}
+	end := l.end()
+	if !time.Now().Before(end) {
+		l.lose()
+		return broker.ErrLockLost
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	return l.replace(ctx, state(), false)
+}
+
+// replace puts content in the place of the last message, which must be ours.
+// It wants writing held.
+func (l *lease) replace(ctx context.Context, content []byte, release bool) error {
+	for {
+		begun := time.Now()
+		sequence, err := l.publish(ctx, l.last(), content, release)
+		var api *jetstream.APIError
+		switch {
+		case err == nil:
+			l.written(sequence, content, begun.Add(leaseTime))
+			return nil
+		case errors.As(err, &api) && !isWrongSequence(err):
+			return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, err)
+		case !isWrongSequence(err):
+			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+		}
+		last, err := l.look(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+		}
+		if last.holder != l.holder {
+			l.lose()
+			return broker.ErrLockLost
+		}
+		l.written(last.sequence, last.state, time.Time{}) // one of ours, whose confirmation did not come
+	}
+}
+
+func (l *lease) last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sequence
+}
+
+func (l *lease) end() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
+}
+
+// written takes down what the last message is.
+func (l *lease) written(sequence uint64, state []byte, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sequence, l.state = sequence, state
+	if until.After(l.until) {
+		l.until = until
+	}
+}
+
+func (l *lease) gone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isLost
+}
+
+// lose returns false when the lock was lost before.
+func (l *lease) lose() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isLost {
+		return false
+	}
+	l.isLost = true
+	close(l.lost)
+	return true
+}
+
+// State implements broker.Lock.
+func (l *lease) State() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.state)
+}
+
+// Save implements broker.Lock.
+func (l *lease) Save(ctx context.Context, state []byte) error {
+	if err := broker.CheckLockState(state); err != nil {
+		return fmt.Errorf("nats: %w", err)
+	}
+	own := bytes.Clone(state)
+	if err := l.write(ctx, func() []byte { return own }); err != nil {
+		return fmt.Errorf("nats: save lock %s: %w", l.subject, err)
+	}
+	return nil
+}
+
+// Lost implements broker.Lock.
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// Release implements broker.Lock.
+func (l *lease) Release() {
+	if !l.lose() || !l.driver.link.nc.IsConnected() {
+		return // without a link the lease ends by itself
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	_ = l.replace(ctx, l.State(), true) // if it fails, the lease ends by itself
+}
+
+// releaseAll gives up what this link holds.
+func (d *Driver) releaseAll() {
+	d.mu.Lock()
+	var leases []*lease
+	for l := range d.leases {
+		leases = append(leases, l)
+	}
+	d.mu.Unlock()
+	var all sync.WaitGroup
+	for _, l := range leases {
+		all.Go(l.Release)
+	}
+	all.Wait()
+}
