@@ -237,11 +237,32 @@ func lockRefused(t *trial) {
 	t.wantState(l, strings.Repeat("x", 64<<10))
 }
 
+// rest lets the broker write down for good what was made last: RabbitMQ forgets
+// a queue, with all in it, that was declared less than 2 s before it is killed
+// (seen with 3.10.8). It waits for an event that the broker delays.
+func (t *trial) rest() {
+	t.Helper()
+	attempts := make(chan int, 100)
+	source := t.name("rest")
+	t.subscribe(t.dial(), source, broker.Subscription{Source: source, Event: "e", Handler: "h"},
+		func(_ context.Context, m *broker.Message) broker.Settlement {
+			attempts <- m.Attempt
+			if m.Attempt == 1 {
+				return broker.Settlement{Verdict: broker.Retry, Delay: 3 * time.Second}
+			}
+			return broker.Settlement{}
+		})
+	t.emit(t.link, source, "e", "x")
+	for wait(t, "the delayed event", attempts) < 2 {
+	}
+}
+
 func lockOverRestart(t *trial) {
 	name := t.name("lock")
 	link := t.dial()
 	held := t.lock(link, name)
 	t.save(held, "before")
+	t.rest()
 	t.kill()
 	t.untilDown(t.link, link)
 	waiting, cancel := context.WithTimeout(t.ctx, 200*time.Millisecond)
@@ -272,6 +293,8 @@ func lockOverRestart(t *trial) {
 
 func lockOverRestarts(t *trial) {
 	name := t.name("lock")
+	t.lock(t.link, name).Release()
+	t.rest()
 	var saved, least atomic.Int64
 	stop := make(chan struct{})
 	for range 3 {
