@@ -83,7 +83,7 @@ func (d *Driver) Lock(ctx context.Context, name string) (broker.Lock, error) {
 		}
 		_ = sleep(ctx, lockRetry)
 	}
-	if !d.hold(l) {
+	if !d.holdLock(l) {
 		l.lose()
 		return nil, errClosed
 	}
@@ -192,8 +192,8 @@ func isWrongSequence(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == wrongSequence
 }
 
-// hold keeps the lease alive. It returns false when the driver is closed.
-func (d *Driver) hold(l *lease) bool {
+// holdLock keeps the lease alive. It returns false when the driver is closed.
+func (d *Driver) holdLock(l *lease) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closing {
