@@ -31,9 +31,12 @@ func New(kept store.Notifications, log *slog.Logger) *enoki.Service {
 	return enoki.NewService(pushapi.Name,
 		enoki.Needs(registerapi.Name, &p.register),
 		enoki.RPC(p.contract()),
-		enoki.On(commentsapi.Posted, p.onPosted, enoki.Retry(attempts)),
+		enoki.On(commentsapi.Posted, p.onPosted, enoki.Retry(attempts), enoki.OrderBy(author)),
 	)
 }
+
+// author has the comments on one author's articles told in their order.
+func author(c commentsapi.Comment) string { return string(c.Author) }
 
 func newPusher(kept store.Notifications, log *slog.Logger) *pusher {
 	return &pusher{kept: kept, texts: newTexts(), log: log.With("service", pushapi.Name)}
