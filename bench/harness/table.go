@@ -18,8 +18,8 @@ func (r *Result) Table() string {
 		fmt.Fprintf(&b, "\nNot to be had:\n\n")
 	}
 	for _, m := range r.Missing {
-		reason, _, _ := strings.Cut(m.Reason, "\n")
-		fmt.Fprintf(&b, "- %s/%s: %s\n", m.Group, m.Case, reason)
+		reason := strings.Join(strings.Fields(m.Reason), " ")
+		fmt.Fprintf(&b, "- %s/%s: %s\n", m.Group, m.Case, reason[:min(len(reason), 300)])
 	}
 	if len(r.Micro) > 0 {
 		fmt.Fprintf(&b, "\n**The framework alone**, by make microbench\n\n```\n%s\n```\n", strings.Join(r.Micro, "\n"))

@@ -17,7 +17,7 @@ func girolle() harness.Case {
 	role := func(role string) func(*harness.Work) (*exec.Cmd, error) {
 		return func(w *harness.Work) (*exec.Cmd, error) {
 			program, err := buildGirolle(filepath.Join(w.Root, "rpc", "girolle"))
-			return exec.Command(program, role, w.Broker, w.Name(), strconv.Itoa(w.Size)), err
+			return exec.Command(program, role, w.Broker+"%2f", w.Name(), strconv.Itoa(w.Size)), err
 		}
 	}
 	return harness.Case{Name: "girolle", About: "girolle 2.0.0 (Rust) on both sides: nothing confirmed, one thread calls", Broker: harness.RabbitMQ,

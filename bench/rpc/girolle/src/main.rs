@@ -8,8 +8,6 @@
 //! 2.0.0 wakes only one of several that wait, which may be the wrong one.
 
 use girolle::prelude::*;
-use girolle::RpcReply;
-use serde_json::json;
 use std::collections::VecDeque;
 use std::io::{stdin, stdout, BufRead, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
