@@ -303,7 +303,6 @@ func (d *Driver) stillDead(ctx context.Context, raw *jetstream.RawStreamMsg) err
 // revive makes the message that goes back.
 func (l letter) revive(raw *jetstream.RawStreamMsg, edited *broker.Message) (*natsgo.Msg, error) {
 	header := ownHeader(raw.Header)
-	header[jetstream.MsgIDHeader] = []string{"retry/" + raw.Subject}
 	delete(header, typeHeader)
 	if edited.ContentType != "" {
 		header[typeHeader] = []string{edited.ContentType}
@@ -324,6 +323,9 @@ func (d *Driver) emitAgain(ctx context.Context, l letter, msg *natsgo.Msg) error
 		return err
 	}
 	msg.Subject = eventSubject(l.Source, l.Event)
+	// Of the consumer too: what was sent to one that is gone was dropped, and
+	// must not make the broker drop what is sent to the next.
+	msg.Header[jetstream.MsgIDHeader] = []string{fmt.Sprintf("retry/%s/%d", l.ID, before.Created.UnixNano())}
 	if err := d.store(ctx, msg); err != nil {
 		return err
 	}

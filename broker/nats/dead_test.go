@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	natsgo "github.com/nats-io/nats.go"
+
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/nats"
 	"github.com/enoki-go/enoki/broker/nats/embedded"
@@ -115,5 +117,64 @@ func TestForeignDeadLetter(t *testing.T) {
 	}
 	if letters, err := deadLetters(t, link); err != nil || len(letters) != 0 {
 		t.Errorf("%d letters are left, error %v", len(letters), err)
+	}
+}
+
+// TestRetryAfterConsumerWasMadeAnew: what went to a consumer that is gone is no
+// reason to drop what goes to the next one.
+func TestRetryAfterConsumerWasMadeAnew(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	got, mended := make(chan string, 10), make(chan bool)
+	join(t, link, handles(func(_ context.Context, m *broker.Message) broker.Settlement {
+		select {
+		case <-mended:
+			got <- m.ID
+			return broker.Settlement{}
+		default:
+			return broker.Settlement{Verdict: broker.Reject, Reason: "no"}
+		}
+	}))
+	if err := link.Emit(t.Context(), "comments", "posted", &broker.Message{ID: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	letter := awaitLetter(t, link)
+	close(mended)
+	js := jetStream(t, server)
+	dead, err := js.Stream(t.Context(), "ENOKI_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := dead.GetLastMsgForSubject(t.Context(), "enoki.dead.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := letter.Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "the retried event", got)
+
+	// As if the command had died before it deleted the letter.
+	again := &natsgo.Msg{Subject: stored.Subject, Data: stored.Data, Header: natsgo.Header{"Enoki-Dead": stored.Header["Enoki-Dead"], "Enoki-Id": stored.Header["Enoki-Id"]}}
+	if _, err := js.PublishMsg(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	events, err := js.Stream(t.Context(), "ENOKI_EVENTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := (<-events.ConsumerNames(t.Context()).Name())
+	if err := events.DeleteConsumer(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		_, err := events.Consumer(t.Context(), name)
+		return errors.Join(err, link.Ready())
+	})
+	if err := awaitLetter(t, link).Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id := receive(t, "the event, once more", got); id != "x" {
+		t.Errorf("got %q, want x", id)
 	}
 }
