@@ -94,3 +94,10 @@ func BenchmarkBroker(b *testing.B) {
 		Dial: func(t testing.TB) broker.Broker { return dial(t, Config{}) },
 	})
 }
+
+func BenchmarkBrokerEvents(b *testing.B) {
+	rabbit(b)
+	brokertest.BenchmarkEvents(b, brokertest.Fixture{
+		Dial: func(t testing.TB) broker.Broker { return dial(t, Config{}) },
+	})
+}

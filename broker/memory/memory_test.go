@@ -19,3 +19,5 @@ func fixture() brokertest.Fixture {
 func TestPromises(t *testing.T) { brokertest.Run(t, fixture()) }
 
 func Benchmark(b *testing.B) { brokertest.Benchmark(b, fixture()) }
+
+func BenchmarkEvents(b *testing.B) { brokertest.BenchmarkEvents(b, fixture()) }

@@ -66,6 +66,20 @@ func BenchmarkEmbedded(b *testing.B) {
 	})
 }
 
+func BenchmarkEmbeddedEvents(b *testing.B) {
+	server := startEmbedded(b, embedded.Options{})
+	brokertest.BenchmarkEvents(b, brokertest.Fixture{
+		Dial: func(t testing.TB) broker.Broker { return dial(t, nats.Config{InProcess: server}) },
+	})
+}
+
+func BenchmarkServerEvents(b *testing.B) {
+	server := testserver.NATS(b)
+	brokertest.BenchmarkEvents(b, brokertest.Fixture{
+		Dial: func(t testing.TB) broker.Broker { return dial(t, nats.Config{URL: server.URL()}) },
+	})
+}
+
 func BenchmarkServer(b *testing.B) {
 	server := testserver.NATS(b)
 	brokertest.Benchmark(b, brokertest.Fixture{
