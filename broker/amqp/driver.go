@@ -90,6 +90,7 @@ type Driver struct {
 	members map[*member]struct{}
 
 	reading chan struct{} // has an item while a loop reads dead letters
+	ladders chan struct{} // has an item while somebody makes a ladder
 }
 
 var _ broker.Broker = (*Driver)(nil)
@@ -104,7 +105,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
-	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1)}
+	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
 	d.consuming, d.publishing = newLinks(address, c)
 	d.locking.link = newLockLink(d.consuming)
 	d.publisher = newPublisher(d.publishing, d.log)

@@ -119,7 +119,7 @@ func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n
 		return err
 	}
 	for range 2 {
-		if err = d.declare(ctx, l); err != nil {
+		if err = d.makeLadder(ctx, l); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
 		// Mandatory: a message that no queue takes would be lost.
@@ -131,6 +131,18 @@ func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n
 		d.undeclare(l) // somebody deleted some of it since
 	}
 	return err
+}
+
+// makeLadder makes sure that the ladder is there. It is more than a hundred
+// declarations the first time, which those who emit at once must not all make.
+func (d *Driver) makeLadder(ctx context.Context, l ladder) error {
+	select {
+	case d.ladders <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.ladders }()
+	return d.declare(ctx, l)
 }
 
 // waited tells whether RabbitMQ has added headers to a message because it
