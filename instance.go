@@ -89,7 +89,11 @@ func (i *instance) start(ctx context.Context) error {
 		i.opened = append(i.opened, x)
 	}
 	for _, t := range i.service.timers {
-		i.timers.Go(func() { t.run(i.draining, func() { i.tick(t) }) })
+		if t.schedule != nil {
+			i.timers.Go(func() { i.turns(t).run(i.draining) })
+		} else {
+			i.timers.Go(func() { t.run(i.draining, func() { i.tick(t) }) })
+		}
 	}
 	return nil
 }

@@ -212,7 +212,11 @@ func (s *Service) Describe() []string {
 		lines = append(lines, "event "+sub.source+"."+sub.event)
 	}
 	for _, t := range s.timers {
-		lines = append(lines, fmt.Sprintf("timer %s every %v", t.name, t.interval))
+		if t.schedule != nil {
+			lines = append(lines, fmt.Sprintf("cron %s at %v", t.name, t.schedule))
+		} else {
+			lines = append(lines, fmt.Sprintf("timer %s every %v", t.name, t.interval))
+		}
 	}
 	for _, x := range s.extensions {
 		lines = append(lines, x.Describe()...)
@@ -231,6 +235,11 @@ func (s *Service) instance() broker.Instance {
 	slices.SortFunc(out.Methods, func(a, b broker.Method) int { return strings.Compare(a.Name, b.Name) })
 	for _, sub := range s.subscriptions {
 		out.Handles = append(out.Handles, broker.Event{Source: sub.source, Name: sub.event, Mode: sub.mode})
+	}
+	for _, t := range s.timers {
+		if t.schedule != nil {
+			out.Crons = append(out.Crons, broker.Cron{Name: t.name, Schedule: t.schedule.String()})
+		}
 	}
 	return out
 }

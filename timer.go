@@ -7,17 +7,21 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/enoki-go/enoki/internal/cron"
 )
 
-// timer is a function that a service runs at an interval.
+// timer is a function that a service runs at an interval, or by a schedule.
 type timer struct {
 	name     string
 	interval time.Duration
 	eager    bool
+	schedule *cron.Schedule // nil for an interval
+	zone     string         // of a schedule that names none
 	fn       func(ctx context.Context) error
 }
 
-// TimerOption changes a timer made by Every.
+// TimerOption changes a timer made by Every or Cron.
 type TimerOption func(*timer)
 
 // Eager has the first tick at start instead of one interval later.
@@ -39,6 +43,9 @@ func Every(interval time.Duration, fn func(ctx context.Context) error, options .
 		if fn == nil {
 			return fmt.Errorf("timer of every %v has no function", interval)
 		}
+		if t.zone != "" {
+			return fmt.Errorf("timer %s runs at an interval, whatever the time zone; drop enoki.TimeZone", t.name)
+		}
 		s.timers = append(s.timers, t)
 		return nil
 	})
@@ -52,6 +59,7 @@ func functionName(fn any) string {
 		return "timer"
 	}
 	name := strings.TrimSuffix(runtime.FuncForPC(v.Pointer()).Name(), "-fm")
+	name = strings.TrimSuffix(name, "[...]") // of a generic function
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 

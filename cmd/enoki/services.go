@@ -21,7 +21,8 @@ func (c *cli) servicesCommand() *cobra.Command {
 		Use:   "services [NAME]...",
 		Short: "List the services that are alive, or those named",
 		Long: `List the instances of services that are alive on the broker: their methods with
-arguments ("?" marks an optional one), the events they handle and emit.
+arguments ("?" marks an optional one), the events they handle and emit, and
+what they run by the clock.
 
 With --wait it waits until at least one instance of each service named (of any,
 when none is named) is there; if that takes too long it ends with code 124.`,
@@ -107,6 +108,7 @@ func complete(instances []broker.Instance) []broker.Instance {
 		i.Methods = append([]broker.Method{}, i.Methods...)
 		i.Handles = append([]broker.Event{}, i.Handles...)
 		i.Emits = append([]broker.Event{}, i.Emits...)
+		i.Crons = append([]broker.Cron{}, i.Crons...)
 		out = append(out, i)
 	}
 	return out
@@ -156,6 +158,9 @@ func eventLines(i broker.Instance) []string {
 	}
 	for _, e := range i.Emits {
 		lines = append(lines, "emits "+e.Source+"."+e.Name)
+	}
+	for _, c := range i.Crons {
+		lines = append(lines, "cron "+c.Name+" at "+c.Schedule)
 	}
 	return lines
 }

@@ -19,12 +19,13 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	}
 	year, month, day := t.In(s.zone).Date()
 	for end := year + years; year < end; {
-		if d := dayOf(year, month, day, s.zone); s.on(d.date) {
-			if due, ok := s.nextOn(d, t); ok {
+		date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+		if s.on(date) {
+			if due, ok := s.nextOn(dayOf(date, s.zone), t); ok {
 				return due
 			}
 		}
-		year, month, day = time.Date(year, month, day+1, 0, 0, 0, 0, time.UTC).Date()
+		year, month, day = date.AddDate(0, 0, 1).Date()
 	}
 	return time.Time{}
 }
@@ -54,20 +55,22 @@ func (s *Schedule) on(date time.Time) bool {
 // Where the clocks change, later on the clock is not always later.
 func (s *Schedule) nextOn(d day, t time.Time) (first time.Time, ok bool) {
 	for hour := range 24 {
-		if !s.hours.has(hour) {
+		if !s.hours.has(hour) || d.plain && !d.plainly(hour, 59).After(t) {
 			continue
 		}
 		for minute := range 60 {
 			if !s.minutes.has(minute) {
 				continue
 			}
+			if due := d.plainly(hour, minute); d.plain && due.After(t) {
+				return due, true
+			} else if d.plain {
+				continue
+			}
 			for _, due := range d.at(hour, minute, s.everyHour()) {
 				if due.After(t) && (!ok || due.Before(first)) {
 					first, ok = due, true
 				}
-			}
-			if ok && d.plain {
-				return first, true
 			}
 		}
 	}
@@ -81,14 +84,17 @@ type day struct {
 	plain bool // the clocks don't change on it
 }
 
-func dayOf(year int, month time.Month, number int, zone *time.Location) day {
-	d := day{
-		date: time.Date(year, month, number, 0, 0, 0, 0, time.UTC),
-		noon: time.Date(year, month, number, 12, 0, 0, 0, zone),
-	}
+func dayOf(date time.Time, zone *time.Location) day {
+	year, month, number := date.Date()
+	d := day{date: date, noon: time.Date(year, month, number, 12, 0, 0, 0, zone)}
 	start, end := d.noon.ZoneBounds()
 	d.plain = (start.IsZero() || d.noon.Sub(start) > 24*time.Hour) && (end.IsZero() || end.Sub(d.noon) > 24*time.Hour)
 	return d
+}
+
+// plainly is at for a plain day.
+func (d day) plainly(hour, minute int) time.Time {
+	return d.noon.Add(time.Duration(hour-12)*time.Hour + time.Duration(minute)*time.Minute)
 }
 
 // at returns the moments when clocks show that time on the day: mostly one, two
@@ -97,10 +103,6 @@ func dayOf(year int, month time.Month, number int, zone *time.Location) day {
 func (d day) at(hour, minute int, twice bool) []time.Time {
 	zone := d.noon.Location()
 	shown := d.date.Add(time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute)
-	if d.plain {
-		_, offset := d.noon.Zone()
-		return []time.Time{shown.Add(-time.Duration(offset) * time.Second).In(zone)}
-	}
 	var moments []time.Time
 	for _, offset := range d.offsets() {
 		if m := shown.Add(-offset).In(zone); offsetOf(m) == offset && (len(moments) == 0 || twice) {
