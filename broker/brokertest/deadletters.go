@@ -25,6 +25,7 @@ func deadLetterCases() []testCase {
 		{"dead letter edited", "Retry sends the body and content type that the letter has then", deadLetterEdited},
 		{"dead letter without a handler", "Retry of a letter whose subscription is gone is ErrNotDelivered and keeps it", deadLetterWithoutHandler},
 		{"dead letter stored for later", "a letter that is retried while no instance is there waits for one", deadLetterForLater},
+		{"dead letter of an order", "a letter of a subscription that has an order goes back to it, and past others that have one", deadLetterOfOrder},
 		{"dead letter discarded", "Discard forgets one dead letter and no other", deadLetterDiscarded},
 		{"dead letters retried by two", "a letter that two links retry at once goes back once", deadLettersByTwo},
 		{"many dead letters", "hundreds of letters are retried in one loop, each once", manyDeadLetters},
@@ -372,6 +373,33 @@ func deadLetterForLater(t *trial) {
 	var box inbox
 	t.subscribe(t.dial(), t.name("svc"), sub, box.take)
 	t.until("the next instance handles the letter", func() error { return box.missing([]string{"x"}) })
+}
+
+func deadLetterOfOrder(t *trial) {
+	source := t.name("source")
+	key := func(*broker.Message) string { return "one" }
+	var box, other inbox
+	t.subscribe(t.dial(), t.name("other"), broker.Subscription{Source: source, Event: "e", Handler: "h", OrderBy: key}, other.take)
+	t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h", OrderBy: key},
+		func(ctx context.Context, m *broker.Message) broker.Settlement {
+			if m.ID == "bad" && len(box.all()) == 0 {
+				return rejects("no")
+			}
+			return box.take(ctx, m)
+		})
+	t.emit(t.link, source, "e", "bad")
+	t.untilDead(1)
+	t.emit(t.link, source, "e", "good")
+	t.until("the next event is handled", func() error { return box.missing([]string{"good"}) })
+	t.retry(t.link, broker.DeadLetterFilter{})
+	t.emit(t.link, source, "e", "last")
+	ids := []string{"bad", "good", "last"}
+	for who, b := range map[string]*inbox{"the one": &box, "the other": &other} {
+		t.until(who+" handles every event", func() error { return b.missing(ids) })
+		if err := b.once(ids); err != nil {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
 }
 
 func deadLetterDiscarded(t *trial) {
