@@ -19,14 +19,18 @@ var (
 	callers = []int{16, 128}
 )
 
+// synced is how many times longer turns are that wait for a disk: what others
+// do with it comes in seconds.
+const synced = 3
+
 // Groups are events over a NATS server that syncs every write, one that does
 // not, an embedded one that does, and RabbitMQ.
 func Groups() []harness.Group {
 	return []harness.Group{
-		jetStream("events-nats", "events over JetStream, every write synced", harness.NATS),
-		jetStream("events-nats-fast", "events over JetStream, synced every two minutes", harness.NATSFast),
+		jetStream("events-nats", "events over JetStream, every write synced", harness.NATS, synced),
+		jetStream("events-nats-fast", "events over JetStream, synced every two minutes", harness.NATSFast, 1),
 		{
-			Name: "events-embedded", About: "events over JetStream in the service's process, every write synced",
+			Name: "events-embedded", About: "events over JetStream in the service's process, every write synced", Longer: synced,
 			Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
 				{Name: "raw", About: "nats.go by hand", Serve: serveEmbedded, Dial: dialJetStream, Counted: true},
 				{Name: "enoki", About: "Enoki", Serve: serveEnokiEmbedded, Dial: dialEnoki, Counted: true},
@@ -43,9 +47,9 @@ func Groups() []harness.Group {
 	}
 }
 
-func jetStream(name, about string, broker harness.Broker) harness.Group {
+func jetStream(name, about string, broker harness.Broker, longer int) harness.Group {
 	return harness.Group{
-		Name: name, About: about, Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
+		Name: name, About: about, Longer: longer, Base: "raw", Sizes: sizes, Callers: callers, Goals: goals(), Cases: []harness.Case{
 			{Name: "raw", About: "nats.go by hand", Broker: broker, Serve: serveJetStream, Dial: dialJetStream, Counted: true},
 			{Name: "enoki", About: "Enoki", Broker: broker, Serve: serveEnoki, Dial: dialEnoki, Counted: true},
 			{Name: "watermill", About: "Watermill, 16 subscribers", Broker: broker, Serve: serveWatermillNATS, Dial: dialWatermillNATS, Counted: true},

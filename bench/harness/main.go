@@ -57,6 +57,7 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	flags.StringVar(&plan.Profiles, "profiles", "", "directory for CPU profiles of Enoki's cases")
 	only := flags.String("run", everything, "regular expression: which cases, as GROUP/CASE; bases run too")
 	results := flags.String("results", "results", "directory for the results")
+	add := flags.Bool("add", false, "add to the result of that name, in the place of what it has of the same kind")
 	guard := flags.String("guard", "", "file of ratios: measure its cases only, and fail when one has fallen")
 	write := flags.Bool("guard-write", false, "store in the file of -guard what is measured now")
 	name := flags.String("name", time.Now().UTC().Format("2006-01-02-1504"), "name of the result")
@@ -85,6 +86,9 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	var micro error
 	if *only == everything {
 		result.Micro, micro = microbenchmarks(filepath.Dir(root))
+	}
+	if *add {
+		result.addTo(filepath.Join(dir, *name+".json"))
 	}
 	path, saved := result.Save(dir, *name)
 	fmt.Fprintf(out, "\n%s\nkept in %s and .json\n", result.Table(), path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -68,4 +69,22 @@ func Load(path string) (*Result, error) {
 	}
 	var r Result
 	return &r, json.Unmarshal(text, &r)
+}
+
+// addTo puts what an earlier result at path has before what r has, unless r
+// has it anew. Without an earlier one it does nothing.
+func (r *Result) addTo(path string) {
+	earlier, err := Load(path)
+	if err != nil {
+		return
+	}
+	r.Series = append(slices.DeleteFunc(earlier.Series, func(old *Series) bool {
+		return slices.ContainsFunc(r.Series, func(s *Series) bool { return s.String() == old.String() })
+	}), r.Series...)
+	r.Missing = append(slices.DeleteFunc(earlier.Missing, func(old Missing) bool {
+		return slices.ContainsFunc(r.Series, func(s *Series) bool { return s.Group == old.Group })
+	}), r.Missing...)
+	if r.Micro == nil {
+		r.Micro = earlier.Micro
+	}
 }
