@@ -65,16 +65,17 @@ const (
 // onlyImporters names, for a library of others, the packages of ours that may
 // import it, its subpackages included.
 var onlyImporters = map[string][]string{
-	"github.com/rabbitmq/amqp091-go":    {"broker/amqp"},
-	"github.com/nats-io/nats.go":        {"broker/nats"},
-	"github.com/nats-io/nats-server/v2": {"broker/nats/embedded"},
-	"github.com/danielgtaylor/huma/v2":  {"web"},
-	"github.com/coder/websocket":        {"websocket", "web", "test/..."}, // in web, its tests are clients
-	"github.com/tinylib/msgp":           {"serializer"},
-	"github.com/spf13/cobra":            {"cmd/enoki"},
-	"github.com/redis/go-redis/v9":      {"examples/...", "test/..."},
-	"github.com/jackc/pgx/v5":           {"outbox/postgres", "test/..."}, // in outbox/postgres, its tests are programs that bring a driver
-	"go.etcd.io/bbolt":                  {"outbox/bolt", "examples/...", "test/..."},
+	"github.com/rabbitmq/amqp091-go":     {"broker/amqp"},
+	"github.com/nats-io/nats.go":         {"broker/nats"},
+	"github.com/nats-io/nats-server/v2":  {"broker/nats/embedded"},
+	"github.com/danielgtaylor/huma/v2":   {"web"},
+	"github.com/failsafe-go/failsafe-go": {"resilience"},
+	"github.com/coder/websocket":         {"websocket", "web", "test/..."}, // in web, its tests are clients
+	"github.com/tinylib/msgp":            {"serializer"},
+	"github.com/spf13/cobra":             {"cmd/enoki"},
+	"github.com/redis/go-redis/v9":       {"examples/...", "test/..."},
+	"github.com/jackc/pgx/v5":            {"outbox/postgres", "test/..."}, // in outbox/postgres, its tests are programs that bring a driver
+	"go.etcd.io/bbolt":                   {"outbox/bolt", "examples/...", "test/..."},
 }
 
 // noThirdParty are the packages that stand on the standard library and on
