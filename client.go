@@ -21,6 +21,8 @@ type Client struct {
 	forms      forms
 	atMostOnce bool // every call
 
+	targets *targets
+
 	// near finds a service of the same process; nil outside Run.
 	near func(service string) *instance
 }
@@ -29,7 +31,7 @@ type Client struct {
 // needs no closing: the broker is its owner's.
 func NewClient(b broker.Broker, o *Options) *Client {
 	options := o.withDefaults()
-	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options)}
+	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: newTargets()}
 }
 
 // AtMostOnce returns a client whose calls may all be lost rather than be
@@ -51,7 +53,7 @@ func Bind(c *Client, service string, contract any) error {
 	v := reflect.ValueOf(contract).Elem()
 	fields, _ := contractFields(v.Type()) // checked
 	for _, f := range fields {
-		b := &binding{client: c, service: service, method: f.method}
+		b := &binding{client: c, service: service, method: f.method, target: c.targets.of(c.options, service, f.method.name)}
 		b.send = chain(b.way(), c.options.CallMiddleware)
 		v.Field(f.index).Set(reflect.MakeFunc(f.fn, b.call))
 	}
@@ -75,6 +77,7 @@ type binding struct {
 	client  *Client
 	service string
 	method  *method
+	target  *target
 	send    Handler
 }
 
@@ -136,12 +139,14 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	body, form, err := b.client.request(ctx, b.service, b.method.name, body, b.method.atMostOnce)
-	if err != nil {
-		return err
-	}
-	c.out, err = b.method.answer(body, form)
-	return b.client.errors.restore(err)
+	return b.target.do(ctx, b.method.idempotent, func(ctx context.Context) error {
+		reply, form, err := b.client.request(ctx, b.service, b.method.name, body, b.method.atMostOnce)
+		if err != nil {
+			return err
+		}
+		c.out, err = b.method.answer(reply, form)
+		return b.client.errors.restore(err)
+	})
 }
 
 // request sends an encoded request and returns the body of the reply.

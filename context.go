@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
@@ -18,6 +19,7 @@ import (
 const (
 	stackKey   = "call_id_stack"
 	timeoutKey = "enoki_timeout_ms"
+	retriesKey = "enoki_retries" // that the handler has for its calls
 )
 
 // trail is what a context carries over every hop. It is never changed once a
@@ -25,6 +27,10 @@ const (
 type trail struct {
 	stack *stack // nil outside a handler
 	data  map[string]any
+
+	retries *atomic.Int64 // left for the calls of the handler; nil outside one
+	retried bool          // what is sent with it is a retry
+	grant   int64         // retries that came with a message, plus one; 0 when none did
 
 	// These stay with the handler and what it emits itself.
 	event    *broker.Message // the one in hand; nil for other work
@@ -127,8 +133,9 @@ func CallID(ctx context.Context) string {
 // made at once.
 type handlerContext struct {
 	context.Context
-	trail trail
-	stack stack
+	trail   trail
+	stack   stack
+	retries atomic.Int64
 }
 
 func (c *handlerContext) Value(key any) any {
@@ -142,7 +149,11 @@ func (c *handlerContext) Value(key any) any {
 // handler's own id on top, and no more than tracked callers below it.
 func (t *trail) enter(ctx context.Context, service, method string, tracked int) *handlerContext {
 	c := &handlerContext{Context: ctx, stack: stack{service: service, method: method, tracked: tracked, above: t.stack}}
-	c.trail = trail{stack: &c.stack, data: t.data}
+	c.trail = trail{stack: &c.stack, data: t.data, retries: t.retries}
+	if t.retries == nil { // not of a caller in this process
+		c.retries.Store(t.granted())
+		c.trail.retries = &c.retries
+	}
 	return c
 }
 
@@ -166,6 +177,9 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 	if deadline, ok := ctx.Deadline(); ok {
 		data[timeoutKey] = max(1, time.Until(deadline).Milliseconds())
 	}
+	if retries, limited := t.retriesToPass(); limited {
+		data[retriesKey] = retries
+	}
 	return data
 }
 
@@ -185,6 +199,10 @@ func receive(m *broker.Message) (*trail, time.Duration) {
 			t.stack = &both.stack
 		case timeoutKey:
 			left = milliseconds(value)
+		case retriesKey:
+			if n, ok := value.(int64); ok && n >= 0 {
+				t.grant = min(n, treeRetries) + 1
+			}
 		default:
 			if t.data == nil {
 				t.data = make(map[string]any, len(m.Context))

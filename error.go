@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/resilience"
 )
 
 // Code says what kind of failure an error is. It travels with the error and
@@ -181,8 +182,10 @@ func CodeOf(err error) Code {
 		return Blocked
 	case errors.Is(err, broker.ErrNotDelivered):
 		return NotDelivered
-	case errors.Is(err, broker.ErrClosed):
+	case errors.Is(err, broker.ErrClosed), errors.Is(err, resilience.ErrOpen):
 		return Unavailable
+	case errors.Is(err, resilience.ErrFull), errors.Is(err, resilience.ErrLimited):
+		return ResourceExhausted
 	case errors.Is(err, broker.ErrGone):
 		return NotFound
 	case errors.Is(err, context.DeadlineExceeded):

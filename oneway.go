@@ -9,14 +9,16 @@ func (b *binding) hand(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	// It may run long after its caller's deadline, so it carries none.
-	m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))
-	if err != nil {
-		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
-	}
-	m.OneWay = true
 	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
 	defer limit.end()
-	_, _, err = b.client.exchange(ctx, b.service, b.method.name, m)
-	return err
+	return b.target.do(ctx, b.method.idempotent, func(ctx context.Context) error {
+		// It may run long after its caller's deadline, so it carries none.
+		m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))
+		if err != nil {
+			return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+		}
+		m.OneWay = true
+		_, _, err = b.client.exchange(ctx, b.service, b.method.name, m)
+		return err
+	})
 }

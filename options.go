@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/resilience"
 )
 
 // Options are the settings of Run and NewClient. A nil pointer and the zero
@@ -51,6 +52,21 @@ type Options struct {
 	// Default: none.
 	Accept []Serializer
 
+	// NoBreaker switches off the circuit breakers, one for each method that is
+	// called over the broker: it refuses calls with Unavailable for some 5 s
+	// while at least half of 20 or more within 10 s end with Unavailable,
+	// UnknownOutcome, or a deadline of 100 ms or more. Default: on.
+	NoBreaker bool
+
+	// NoRetry switches off that calls are sent again which surely did not run,
+	// or are marked idempotent. Default: on.
+	NoRetry bool
+
+	// OnBreaker is told of each change of a circuit breaker's state, and
+	// OnRetry of each call that is sent again. They must not block.
+	OnBreaker func(service, method string, state resilience.State)
+	OnRetry   func(service, method string)
+
 	// OnDeadLetter is told of each message that a service could not handle, once
 	// it is kept as a dead letter. It may be called concurrently and should
 	// not block. A line in the log says the same.
@@ -87,6 +103,12 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.CallsTracked <= 0 {
 		out.CallsTracked = 10
+	}
+	if out.OnBreaker == nil {
+		out.OnBreaker = func(string, string, resilience.State) {}
+	}
+	if out.OnRetry == nil {
+		out.OnRetry = func(string, string) {}
 	}
 	if out.OnDeadLetter == nil {
 		out.OnDeadLetter = func(broker.DeadLetter) {}

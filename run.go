@@ -23,7 +23,7 @@ func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service)
 	if err := checkServices(services); err != nil {
 		return err
 	}
-	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}}
+	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}, targets: newTargets()}
 	err := p.start(ctx, services)
 	if err == nil && ctx.Err() == nil {
 		p.options.OnReady()
@@ -52,6 +52,7 @@ func checkServices(services []*Service) error {
 type process struct {
 	broker  broker.Broker
 	options Options
+	targets *targets
 	started []*instance // in order; Run's goroutine only
 
 	mu      sync.RWMutex
@@ -96,7 +97,7 @@ func (p *process) near(service string) *instance {
 }
 
 func (p *process) client(i *instance) *Client {
-	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, forms: i.forms, near: p.near}
+	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, forms: i.forms, near: p.near, targets: p.targets}
 }
 
 // gate counts what is inside and can be shut: then nothing more enters, and

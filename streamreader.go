@@ -27,22 +27,33 @@ func (b *binding) openStream(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	m, err := b.client.message(body, trailOf(ctx).send(ctx, b.client.name))
-	if err != nil {
-		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
-	}
+	r := &streamReader{binding: b, ctx: ctx}
 	within, cancel := context.WithTimeout(ctx, b.timeout())
 	defer cancel()
-	raw, err := b.client.result(b.client.exchange(within, b.service, streamPrefix+openPrefix+b.method.name, m))
+	err = b.target.do(within, b.method.idempotent, func(within context.Context) error { return r.open(within, body) })
 	if err != nil {
 		return err
 	}
-	r := &streamReader{binding: b, ctx: ctx}
+	r.abandon = context.AfterFunc(ctx, r.close)
+	c.out = []reflect.Value{seqOf(b.method, r.each)}
+	return nil
+}
+
+// open has an instance open the stream. The deadline that travels is that of
+// the whole stream, not that of its opening.
+func (r *streamReader) open(ctx context.Context, body []byte) error {
+	b := r.binding
+	m, err := b.client.message(body, trailOf(ctx).send(r.ctx, b.client.name))
+	if err != nil {
+		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+	}
+	raw, err := b.client.result(b.client.exchange(ctx, b.service, streamPrefix+openPrefix+b.method.name, m))
+	if err != nil {
+		return err
+	}
 	if err := json.Unmarshal(raw, &r.handle); err != nil {
 		return Errorf(Internal, "call %s.%s: %.80s is no stream of results", b.service, b.method.name, raw)
 	}
-	r.abandon = context.AfterFunc(ctx, r.close)
-	c.out = []reflect.Value{seqOf(b.method, r.each)}
 	return nil
 }
 
