@@ -2,6 +2,7 @@ package enoki_test
 
 import (
 	"context"
+	"iter"
 	"testing"
 
 	"github.com/enoki-go/enoki"
@@ -148,5 +149,50 @@ func BenchmarkEmit(b *testing.B) {
 		if err := emit(b.Context(), Comment{Article: 7, Text: "well said"}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkStream is one item of a stream of results: of a service of the same
+// process, and over a broker that costs nearly nothing.
+func BenchmarkStream(b *testing.B) {
+	type counter struct {
+		Count func(ctx context.Context, to int) (iter.Seq2[Comment, error], error) `rpc:"count" args:"stop"`
+	}
+	served := enoki.NewService("counter", enoki.RPC(counter{func(_ context.Context, to int) (iter.Seq2[Comment, error], error) {
+		return func(yield func(Comment, error) bool) {
+			for n := range to {
+				if !yield(Comment{Article: n, Text: "well said"}, nil) {
+					return
+				}
+			}
+		}, nil
+	}}))
+	for _, name := range []string{"near", "memory"} {
+		b.Run(name, func(b *testing.B) {
+			var near, client counter
+			c, stop := serve(served, enoki.NewService("reader", enoki.Needs("counter", &near)))
+			defer stop()
+			if err := enoki.Bind(c, "counter", &client); err != nil {
+				b.Fatal(err)
+			}
+			if name == "near" {
+				client = near
+			}
+			b.ReportAllocs()
+			seq, err := client.Count(b.Context(), b.N)
+			if err != nil {
+				b.Fatal(err)
+			}
+			read := 0
+			for _, err := range seq {
+				if err != nil {
+					b.Fatal(err)
+				}
+				read++
+			}
+			if read != b.N {
+				b.Fatalf("got %d of %d items", read, b.N)
+			}
+		})
 	}
 }

@@ -24,6 +24,7 @@ type config struct {
 
 	serializer, accept     string
 	cloudEvents            bool
+	breakers, retries      bool
 	natsCreds              string
 	rpcExchange            string
 	heartbeat              time.Duration
@@ -51,7 +52,7 @@ func defaultConfig() *config {
 		timeout: 10 * time.Second, grace: 25 * time.Second,
 		logLevel: "info", logFormat: string(telemetry.Auto),
 		storeDir: defaultStoreDir(), serializer: "json", rpcExchange: "nameko-rpc", heartbeat: time.Minute,
-		loginMethod: "PLAIN", declareEvents: true,
+		loginMethod: "PLAIN", declareEvents: true, breakers: true, retries: true,
 	}
 }
 
@@ -86,6 +87,10 @@ func (c *config) settings() []*setting {
 			usage: "`forms` of bodies that are read beside json and serializer, with commas between"},
 		{name: "cloudevents", value: boolValue{&c.cloudEvents},
 			usage: "put events into the JSON envelope of CloudEvents 1.0; both forms are read"},
+		{name: "breakers", value: boolValue{&c.breakers},
+			usage: "refuse calls to a method for some seconds while most calls to it fail"},
+		{name: "retries", value: boolValue{&c.retries},
+			usage: "send calls again that surely did not run or are marked idempotent"},
 		{name: "nats-creds", value: textValue{&c.natsCreds},
 			usage: "NATS: `file` with the token and key of a user"},
 		{name: "rpc-exchange", value: textValue{&c.rpcExchange},

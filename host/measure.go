@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/resilience"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
@@ -12,6 +13,17 @@ func measureHandlers(m *telemetry.Metrics) enoki.Middleware { return measure(m.H
 
 // measureCalls counts the calls and events that services send.
 func measureCalls(m *telemetry.Metrics) enoki.Middleware { return measure(m.Calling) }
+
+// howOpen is the state of a circuit breaker as a metric.
+func howOpen(s resilience.State) float64 {
+	switch s {
+	case resilience.Open:
+		return 1
+	case resilience.HalfOpen:
+		return 0.5
+	}
+	return 0
+}
 
 func measure(start func(service, method, kind string) func(code string)) enoki.Middleware {
 	return func(next enoki.Handler) enoki.Handler {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/resilience"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
@@ -162,7 +163,10 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
 		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },
-		OnReady:        func() { p.reportReady(services) },
+		NoBreaker:      !c.breakers, NoRetry: !c.retries,
+		OnBreaker: func(service, method string, s resilience.State) { p.metrics.Breaker(service, method, howOpen(s)) },
+		OnRetry:   p.metrics.Retried,
+		OnReady:   func() { p.reportReady(services) },
 	}
 }
 

@@ -26,6 +26,8 @@ const maxNames = 1000
 //	enoki_call_seconds{service,method,kind}           how long they took
 //	enoki_calling{service}                            how many wait now
 //	enoki_dead_letters_total{service,handler}         messages that were kept because they could not be handled
+//	enoki_breaker_open{service,method}                1 while calls to it are refused, 0.5 while some are let through
+//	enoki_retries_total{service,method}               calls that were sent again
 //	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
 // and what the Go runtime and the operating system say of the process. Its
@@ -35,6 +37,8 @@ type Metrics struct {
 	handled  side
 	called   side
 	dead     *prometheus.CounterVec
+	breakers *prometheus.GaugeVec
+	retries  *prometheus.CounterVec
 	buried   *nameLimit // names in dead
 }
 
@@ -46,12 +50,16 @@ func NewMetrics() *Metrics {
 		called:   newSide("called_total", "call_seconds", "calling", "Calls made"),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "enoki", Name: "dead_letters_total",
 			Help: "Messages that could not be handled and are kept as dead letters."}, []string{"service", "handler"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "enoki", Name: "breaker_open",
+			Help: "1 while calls to a method are refused, 0.5 while a few are let through to see, else 0."}, []string{"service", "method"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "enoki", Name: "retries_total",
+			Help: "Calls that were sent again."}, []string{"service", "method"}),
 		buried: &nameLimit{max: maxNames, seen: map[name]bool{}},
 	}
 	m.registry.MustRegister(
 		m.handled.total, m.handled.seconds, m.handled.running,
 		m.called.total, m.called.seconds, m.called.running,
-		m.dead,
+		m.dead, m.breakers, m.retries,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -83,6 +91,15 @@ func (m *Metrics) Buried(service, handler string) {
 	n := m.buried.admit(name{service, handler})
 	m.dead.WithLabelValues(n.service, n.method).Inc()
 }
+
+// Breaker notes how far the circuit breaker of a method that is called is open:
+// 1 is fully. The names are those of contracts.
+func (m *Metrics) Breaker(service, method string, open float64) {
+	m.breakers.WithLabelValues(service, method).Set(open)
+}
+
+// Retried notes that a call was sent again. The names are those of contracts.
+func (m *Metrics) Retried(service, method string) { m.retries.WithLabelValues(service, method).Inc() }
 
 // WatchReady adds the metric enoki_ready, which asks ready at every scrape.
 // Call it at most once.

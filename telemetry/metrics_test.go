@@ -14,6 +14,8 @@ func TestMetrics(t *testing.T) {
 	handled := m.Handling("push", "push", "rpc")
 	m.Calling("register", "check", "rpc")("not_found")
 	m.Buried("push", "on_posted")
+	m.Breaker("mail", "send", 1)
+	m.Retried("mail", "send")
 	m.WatchReady(func() bool { return true })
 
 	if got := testutil.ToFloat64(m.handled.running.WithLabelValues("push")); got != 1 {
@@ -31,6 +33,8 @@ func TestMetrics(t *testing.T) {
 		`enoki_called_total{code="not_found",kind="rpc",method="check",service="register"} 1`,
 		`enoki_call_seconds_count{kind="rpc",method="check",service="register"} 1`,
 		`enoki_calling{service="register"} 0`,
+		`enoki_breaker_open{method="send",service="mail"} 1`,
+		`enoki_retries_total{method="send",service="mail"} 1`,
 		`enoki_dead_letters_total{handler="on_posted",service="push"} 1`,
 		"enoki_ready 1",
 		"go_goroutines ",
