@@ -32,7 +32,7 @@ func median[T float64 | time.Duration](values []T) T {
 type Measure func(*Turn) float64
 
 // Measures are all of them, by the names that goals use.
-var Measures = map[string]Measure{"rate": Rate, "CPU": PerCPU, "own CPU": PerOwnCPU}
+var Measures = map[string]Measure{"rate": Rate, "CPU": PerCPU, "own CPU": PerOwnCPU, "p99": Swiftness}
 
 // Rate is operations a second.
 func Rate(t *Turn) float64 { return float64(t.Calls) / t.Elapsed.Seconds() }
@@ -42,6 +42,10 @@ func PerCPU(t *Turn) float64 { return float64(t.Calls) / (t.Client + t.Service +
 
 // PerOwnCPU is operations a second of CPU of client and service.
 func PerOwnCPU(t *Turn) float64 { return float64(t.Calls) / (t.Client + t.Service).Seconds() }
+
+// Swiftness is how often the slowest call but one in a hundred fits into a
+// second.
+func Swiftness(t *Turn) float64 { return 1 / t.P99.Seconds() }
 
 // Against compares a case with another one, in turns of the same set when the
 // other is the base, else in turns of the same round.
