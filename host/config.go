@@ -117,7 +117,7 @@ func (c *config) settings() []*setting {
 func (c *config) checkBroker() error {
 	scheme, err := checkURL(c.broker)
 	if err == nil && scheme == "embedded" {
-		_, err = (&Dialer{StoreDir: c.storeDir}).embeddedOptions(c.broker)
+		_, err = (&Dialer{StoreDir: c.storeDir}).readEmbedded(c.broker)
 	}
 	return err
 }

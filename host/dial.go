@@ -15,7 +15,6 @@ import (
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/broker/nats"
-	"github.com/enoki-go/enoki/broker/nats/embedded"
 )
 
 // Dialer connects to the broker that a URL names. The zero value is useful;
@@ -53,7 +52,8 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 //	nats, tls            NATS; several servers of a cluster with commas between
 //	amqp, amqps, pyamqp  RabbitMQ
 //	embedded             a NATS server in this process; embedded:?dir=DIR&port=N
-//	                     says where it keeps its files and listens on 127.0.0.1
+//	                     says where it keeps its files and listens on 127.0.0.1;
+//	                     an error in a program built with -tags noembedded
 //	memory               a broker in this process that nobody else can reach
 //	no URL               the NATS server on 127.0.0.1:4222, or, when nobody
 //	                     listens there, an embedded one
@@ -142,16 +142,16 @@ func (d *Dialer) nats(serverURL string) nats.Config {
 }
 
 func (d *Dialer) dialEmbedded(ctx context.Context, brokerURL string) (broker.Broker, error) {
-	options, err := d.embeddedOptions(brokerURL)
+	options, err := d.readEmbedded(brokerURL)
 	if err != nil {
 		return nil, err
 	}
 	return d.startEmbedded(ctx, options)
 }
 
-// embeddedOptions reads embedded:?dir=DIR&port=N.
-func (d *Dialer) embeddedOptions(brokerURL string) (embedded.Options, error) {
-	o := embedded.Options{Dir: d.StoreDir, Logger: d.logger()}
+// readEmbedded reads embedded:?dir=DIR&port=N.
+func (d *Dialer) readEmbedded(brokerURL string) (embeddedOptions, error) {
+	o := embeddedOptions{Dir: d.StoreDir, Logger: d.logger()}
 	u, err := url.Parse(brokerURL)
 	if err != nil || u.Host != "" || strings.Trim(u.Path+u.Opaque, "/") != "" {
 		return o, errors.New("the URL of the embedded broker is embedded:?dir=DIRECTORY&port=NUMBER, both optional")
@@ -166,7 +166,7 @@ func (d *Dialer) embeddedOptions(brokerURL string) (embedded.Options, error) {
 				return o, fmt.Errorf("embedded: port %q is no port; want 0 (a free one) to 65535", value)
 			}
 			if o.Port = int(port); port == 0 {
-				o.Port = -1 // embedded's word for a free one
+				o.Port = -1 // the server's word for a free one
 			}
 		default:
 			return o, fmt.Errorf("embedded: unknown parameter %q; have dir, port", key)
@@ -176,33 +176,4 @@ func (d *Dialer) embeddedOptions(brokerURL string) (embedded.Options, error) {
 		o.Dir, err = StoreDir()
 	}
 	return o, err
-}
-
-func (d *Dialer) startEmbedded(ctx context.Context, o embedded.Options) (broker.Broker, error) {
-	server, err := embedded.Start(o)
-	if err != nil {
-		return nil, err
-	}
-	config := d.nats(server.URL())
-	config.InProcess, config.TLS, config.Credentials = server, nil, ""
-	driver, err := nats.Dial(ctx, config)
-	if err != nil {
-		server.Shutdown()
-		return nil, err
-	}
-	d.logger().Info("started a broker in this process", "broker", server.URL(), "dir", o.Dir)
-	return &embeddedBroker{driver, server}, nil
-}
-
-// embeddedBroker is a link to a server in this process, which ends with it.
-type embeddedBroker struct {
-	broker.Broker
-	server *embedded.Server
-}
-
-// Close implements broker.Broker.
-func (b *embeddedBroker) Close() error {
-	err := b.Broker.Close()
-	b.server.Shutdown()
-	return err
 }

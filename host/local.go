@@ -13,7 +13,6 @@ import (
 
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/nats"
-	"github.com/enoki-go/enoki/broker/nats/embedded"
 )
 
 // localAddress is where NATS clients expect a server.
@@ -51,7 +50,7 @@ func (d *Dialer) dialLocal(ctx context.Context) (broker.Broker, error) {
 			return asBroker(nats.Dial(ctx, d.nats("nats://"+address)))
 		}
 		b, err := d.startEmbedded(ctx, options)
-		if err == nil || !errors.Is(err, embedded.ErrPortInUse) && !errors.Is(err, embedded.ErrLocked) {
+		if err == nil || !isTaken(err) {
 			return b, err
 		}
 		select {
@@ -62,8 +61,8 @@ func (d *Dialer) dialLocal(ctx context.Context) (broker.Broker, error) {
 	}
 }
 
-func (d *Dialer) localOptions(address string) (embedded.Options, error) {
-	o, err := d.embeddedOptions("embedded:")
+func (d *Dialer) localOptions(address string) (embeddedOptions, error) {
+	o, err := d.readEmbedded("embedded:")
 	if err != nil {
 		return o, err
 	}
