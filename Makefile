@@ -66,6 +66,11 @@ footprint: ## measure start-up time, idle memory and binary size, and hold them 
 fmt: ## format the Go code
 	gofmt -w .
 
+.PHONY: tidy
+tidy: ## go mod tidy, in the benchmark's module too
+	go mod tidy
+	cd bench && go mod tidy
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, tidy and verified modules
 	@test -z "$$(gofmt -l .)" || { echo "not formatted, run make fmt:"; gofmt -l .; exit 1; }

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -20,7 +19,11 @@ type pair struct {
 // operation has succeeded.
 func startPair(c *Case, w *Work, brokerPID int) (*pair, error) {
 	p := &pair{Case: *c, work: w, brokerPID: brokerPID}
-	if err := errors.Join(p.startService(), p.startClient()); err != nil {
+	err := p.startService()
+	if err == nil {
+		err = p.startClient()
+	}
+	if err != nil {
 		p.stop()
 		return nil, fmt.Errorf("%s: %w", w.Case, err)
 	}
