@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -123,8 +124,12 @@ func (r *runner) startCase(c *Case) (*pair, error) {
 }
 
 func (r *runner) missing(name string, err error) {
+	m := Missing{Group: r.group.Name, Case: name, Reason: err.Error()}
+	if slices.Contains(r.result.Missing, m) {
+		return // with another size already
+	}
 	fmt.Fprintf(r.progress, "%s/%s can't be had: %v\n", r.group.Name, name, err)
-	r.result.Missing = append(r.result.Missing, Missing{Group: r.group.Name, Case: name, Reason: err.Error()})
+	r.result.Missing = append(r.result.Missing, m)
 }
 
 // measure takes the cases in turn. Two cases share the turn of the base that
