@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 const (
 	holderHeader   = "Enoki-Holder"
 	releasedHeader = "Enoki-Released"
+	afterHeader    = "Enoki-After" // the sequence of the write before, which tells writes apart
 
 	// leaseTime is how long after the last word of its holder a lock is held.
 	// The holder counts from before it sent that word, those who wait from
@@ -55,6 +57,7 @@ type lease struct {
 type claim struct {
 	sequence uint64 // 0 when there is none
 	holder   string // empty when nobody holds it
+	after    string // what afterHeader says
 	state    []byte
 }
 
@@ -106,22 +109,23 @@ func (l *lease) contend(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if last.holder == "" || silent && last.sequence == before.sequence {
+		if last.holder == "" || silent && last.holder == before.holder && last.after == before.after {
 			if err := l.take(ctx, last); !isWrongSequence(err) {
 				return err
 			}
 			continue // somebody was faster
 		}
 		before = last
-		if silent, err = silence(ctx, news, last.holder); err != nil {
+		if silent, err = before.silence(ctx, news); err != nil {
 			return err
 		}
 	}
 }
 
 // silence waits until nothing was heard of the holder for the length of a
-// lease. It returns false when something else is heard.
-func silence(ctx context.Context, news *natsgo.Subscription, holder string) (bool, error) {
+// lease, and takes down what was heard last. It returns false when something
+// else is heard.
+func (c *claim) silence(ctx context.Context, news *natsgo.Subscription) (bool, error) {
 	for {
 		lease, cancel := context.WithTimeout(ctx, leaseTime)
 		msg, err := news.NextMsgWithContext(lease)
@@ -133,9 +137,10 @@ func silence(ctx context.Context, news *natsgo.Subscription, holder string) (boo
 			return true, nil
 		case err != nil:
 			return false, err
-		case msg.Header.Get(holderHeader) != holder || msg.Header.Get(releasedHeader) != "":
+		case msg.Header.Get(holderHeader) != c.holder || msg.Header.Get(releasedHeader) != "":
 			return false, nil
 		}
+		c.after = msg.Header.Get(afterHeader)
 	}
 }
 
@@ -150,7 +155,7 @@ func (l *lease) look(ctx context.Context) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
-	c := claim{sequence: raw.Sequence, holder: raw.Header.Get(holderHeader)}
+	c := claim{sequence: raw.Sequence, holder: raw.Header.Get(holderHeader), after: raw.Header.Get(afterHeader)}
 	if raw.Header.Get(releasedHeader) != "" {
 		c.holder = ""
 	}
@@ -176,7 +181,9 @@ func (l *lease) take(ctx context.Context, last claim) error {
 // publish writes the lock after the message of that sequence, and returns the
 // new one.
 func (l *lease) publish(ctx context.Context, after uint64, state []byte, release bool) (uint64, error) {
-	msg := &natsgo.Msg{Subject: l.subject, Header: natsgo.Header{holderHeader: {l.holder}}, Data: state}
+	msg := &natsgo.Msg{Subject: l.subject, Data: state, Header: natsgo.Header{
+		holderHeader: {l.holder}, afterHeader: {strconv.FormatUint(after, 10)},
+	}}
 	if release {
 		msg.Header.Set(releasedHeader, "true")
 	}
