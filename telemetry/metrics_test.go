@@ -51,6 +51,8 @@ func TestMetricsHaveGoodNames(t *testing.T) {
 	m.Handling("s", "m", "rpc")(OK)
 	m.Calling("s", "m", "rpc")(OK)
 	m.Buried("s", "h")
+	m.Breaker("s", "m", 1)
+	m.Retried("s", "m")
 	problems, err := testutil.GatherAndLint(m.Registry())
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)

@@ -98,17 +98,18 @@ func TestStream(t *testing.T) {
 		c.run(s.service())
 		var client counter
 		c.bind("counter", &client)
-		c.Run("all", func(t *testing.T) { streamAll(t, client) })
-		c.Run("refused", func(t *testing.T) {
+		t := c.TB.(*testing.T)
+		t.Run("all", func(t *testing.T) { streamAll(t, client) })
+		t.Run("refused", func(t *testing.T) {
 			if seq, err := client.Count(t.Context(), 2, 1); seq != nil || !errors.Is(err, enoki.InvalidArgument) {
 				t.Errorf("got a stream: %v, error %v, want none and InvalidArgument", seq != nil, err)
 			}
 		})
-		c.Run("fails", func(t *testing.T) { streamFails(t, client) })
-		c.Run("reader breaks off", func(*testing.T) { c.breaksOff(client, s) })
-		c.Run("reader's context ends", func(*testing.T) { c.readerLeaves(client, s) })
-		c.Run("slow reader", func(t *testing.T) { slowReader(t, client, s) })
-		c.Run("plain caller", func(t *testing.T) {
+		t.Run("fails", func(t *testing.T) { streamFails(t, client) })
+		t.Run("reader breaks off", func(*testing.T) { c.breaksOff(client, s) })
+		t.Run("reader's context ends", func(*testing.T) { c.readerLeaves(client, s) })
+		t.Run("slow reader", func(t *testing.T) { slowReader(t, client, s) })
+		t.Run("plain caller", func(t *testing.T) {
 			_, err := enoki.NewClient(c.link(), nil).Call(t.Context(), "counter", "count", []any{1, 2}, nil)
 			if !errors.Is(err, enoki.FailedPrecondition) {
 				t.Errorf("a call without a contract: got error %v, want FailedPrecondition", err)

@@ -50,39 +50,46 @@ func TestMain(m *testing.M) {
 
 // cluster is a broker and how to reach it.
 type cluster struct {
-	*testing.T
+	testing.TB
 	dial func(ctx context.Context) (broker.Broker, error)
 }
 
 // everyBroker runs test on each kind of broker.
 func everyBroker(t *testing.T, test func(c *cluster)) {
-	t.Run("memory", func(t *testing.T) {
+	for name, dial := range brokers {
+		t.Run(name, func(t *testing.T) { test(&cluster{t, dial(t)}) })
+	}
+}
+
+// brokers are all kinds of brokers: each returns how to get a link to one.
+var brokers = map[string]func(t testing.TB) func(ctx context.Context) (broker.Broker, error){
+	"memory": func(t testing.TB) func(ctx context.Context) (broker.Broker, error) {
 		hub := memory.New()
-		test(&cluster{t, func(context.Context) (broker.Broker, error) { return hub.Link(), nil }})
-	})
-	t.Run("embedded", func(t *testing.T) {
+		return func(context.Context) (broker.Broker, error) { return hub.Link(), nil }
+	},
+	"embedded": func(t testing.TB) func(ctx context.Context) (broker.Broker, error) {
 		server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: -1, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(server.Shutdown)
-		test(&cluster{t, func(ctx context.Context) (broker.Broker, error) {
+		return func(ctx context.Context) (broker.Broker, error) {
 			return nats.Dial(ctx, nats.Config{InProcess: server, Logger: quiet})
-		}})
-	})
-	t.Run("nats", func(t *testing.T) {
-		test(&cluster{t, func(ctx context.Context) (broker.Broker, error) {
+		}
+	},
+	"nats": func(testing.TB) func(ctx context.Context) (broker.Broker, error) {
+		return func(ctx context.Context) (broker.Broker, error) {
 			return nats.Dial(ctx, nats.Config{URL: server.URL(), Logger: quiet})
-		}})
-	})
-	t.Run("amqp", func(t *testing.T) {
+		}
+	},
+	"amqp": func(t testing.TB) func(ctx context.Context) (broker.Broker, error) {
 		if rabbit == nil {
 			testserver.Skip(t, "RabbitMQ is not installed")
 		}
-		test(&cluster{t, func(ctx context.Context) (broker.Broker, error) {
+		return func(ctx context.Context) (broker.Broker, error) {
 			return amqp.Dial(ctx, amqp.Config{URL: rabbit.URL(), Logger: quiet})
-		}})
-	})
+		}
+	},
 }
 
 // link returns a new link to the broker.
