@@ -39,6 +39,11 @@ faults: ## kill each broker twenty times under load, and account for every event
 	@scripts/install-test-servers
 	ENOKI_KILLS=20 go test ./test/faults -count 1 -timeout 60m -v
 
+.PHONY: leaks
+leaks: ## look what a million calls leave behind, on each broker (10 minutes)
+	@scripts/install-test-servers
+	ENOKI_LEAK_CALLS=1000000 go test ./test/growth -run TestCallsLeaveNothing -count 1 -timeout 60m -v
+
 .PHONY: bench
 bench: ## measure Enoki against its peers, all cases (30 minutes); -h after ARGS= lists the flags
 	@scripts/install-test-servers

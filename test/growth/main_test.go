@@ -1,0 +1,115 @@
+// Package growth holds what services and calls leave behind in a process:
+// the memory and the goroutines that stay.
+package growth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/host"
+	"github.com/enoki-go/enoki/internal/testserver"
+)
+
+// patience is for a busy machine.
+const patience = 2 * time.Minute
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// rabbit and server are the brokers of all tests here; rabbit is nil when none
+// is installed. They are processes of their own: what they need is theirs.
+var rabbit, server *testserver.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	if rabbit, err = testserver.StartRabbitMQ(); err == nil || errors.Is(err, exec.ErrNotFound) {
+		server, err = testserver.StartNATSFast()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	for _, s := range []*testserver.Server{rabbit, server} {
+		if s != nil {
+			s.Stop()
+		}
+	}
+	os.Exit(code)
+}
+
+// everyBroker runs test on a new link to each kind of broker.
+func everyBroker(t *testing.T, test func(t *testing.T, dial func() broker.Broker)) {
+	t.Run("memory", func(t *testing.T) {
+		hub := memory.New()
+		test(t, func() broker.Broker { return hub.Link() })
+	})
+	t.Run("nats", func(t *testing.T) {
+		test(t, func() broker.Broker { return dial(t, server.URL()) })
+	})
+	t.Run("amqp", func(t *testing.T) {
+		if rabbit == nil {
+			testserver.Skip(t, "RabbitMQ is not installed")
+		}
+		test(t, func() broker.Broker { return dial(t, rabbit.URL()) })
+	})
+}
+
+func dial(t *testing.T, url string) broker.Broker {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	b, err := host.Dial(ctx, url, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// run runs services until stop is called or the test ends.
+func run(t *testing.T, b broker.Broker, services ...*enoki.Service) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan struct{})
+	var failed error
+	go func() {
+		defer close(done)
+		failed = enoki.Run(ctx, b, &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, services...)
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	select {
+	case <-ready:
+	case <-done:
+		t.Fatal(failed)
+	case <-time.After(patience):
+		t.Fatal("the services don't become ready")
+	}
+	return stop
+}
+
+// held is what a process has in use.
+type held struct {
+	bytes      uint64 // heap and stacks
+	goroutines int
+}
+
+// hold collects what is garbage first.
+func hold() held {
+	runtime.GC() // twice: a pool gives back what it has at the second one
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return held{bytes: m.HeapAlloc + m.StackInuse, goroutines: runtime.NumGoroutine()}
+}
