@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -74,6 +75,32 @@ func (s *Service) Check() error {
 		return nil
 	}
 	return fmt.Errorf("service %q cannot start: %w", s.name, errors.Join(s.mistakes...))
+}
+
+// Only returns the service as it would be with no other entrypoints than those
+// named: RPC methods, event handlers and timers. HTTP and WebSockets are left
+// out. It is for tests. A name that the service has not is reported by Check.
+func (s *Service) Only(names ...string) *Service {
+	known := map[string]bool{}
+	picked := func(name string) bool {
+		known[name] = true
+		return slices.Contains(names, name)
+	}
+	out := *s
+	out.methods = slices.DeleteFunc(slices.Clone(s.methods), func(m *served) bool { return !picked(m.name) })
+	out.subscriptions = slices.DeleteFunc(slices.Clone(s.subscriptions), func(sub *subscription) bool { return !picked(sub.handler) })
+	out.timers = slices.DeleteFunc(slices.Clone(s.timers), func(t *timer) bool { return !picked(t.name) })
+	out.extensions = slices.DeleteFunc(slices.Clone(s.extensions), func(x Extension) bool {
+		_, used := x.(Preparer) // by handlers
+		return !used
+	})
+	out.mistakes = slices.Clone(s.mistakes)
+	for _, name := range names {
+		if !known[name] {
+			out.mistakes = append(out.mistakes, fmt.Errorf("it has no entrypoint %q to be left with; it has %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
+		}
+	}
+	return &out
 }
 
 // served is an RPC method with the function that does it.

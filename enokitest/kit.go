@@ -1,0 +1,173 @@
+// Package enokitest is for tests of services: it runs them on a broker in
+// memory, puts mocks in the place of those they need, waits for handlers
+// instead of time, and records events. Simulate has a whole cluster meet with
+// lost messages and crashes.
+//
+// All of it works within a bubble of testing/synctest, where hours of retries
+// and timers pass at once.
+package enokitest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/memory"
+)
+
+// patience is how long a kit waits unless told otherwise.
+const patience = 10 * time.Second
+
+// Kit is services that run in a test. Its methods may be called concurrently.
+type Kit struct {
+	// Broker is what the services run on.
+	Broker *memory.Broker
+
+	// Client calls them and emits events.
+	Client *enoki.Client
+
+	// Patience is how long WaitFor and Next wait before they fail the test. In
+	// a bubble of testing/synctest that is time of the bubble: make it longer
+	// to wait over retries. Default: 10 s.
+	Patience time.Duration
+
+	options  enoki.Options
+	captures atomic.Int64 // numbers the services that capture
+
+	mu      sync.Mutex // guards what follows
+	handled []Handled  // and not waited for
+	changed chan struct{}
+}
+
+// Handled is a piece of work that a handler has done.
+type Handled struct {
+	Service, Handler string
+	Kind             enoki.Kind
+	Args             []any // of an RPC call; the payload of an event
+	Results          []any // of an RPC call, without the error
+	Err              error // what the handler returned; a panic is an error, too
+}
+
+// Run runs services on a broker of their own and returns when all of them take
+// work. They are stopped when the test ends, in reverse order, before anything
+// that was given to t.Cleanup earlier. The test fails when a service does not
+// start, or does not stop cleanly.
+func Run(t testing.TB, services ...*enoki.Service) *Kit {
+	t.Helper()
+	return RunWith(t, nil, services...)
+}
+
+// RunWith is Run with options, which may be nil.
+func RunWith(t testing.TB, o *enoki.Options, services ...*enoki.Service) *Kit {
+	t.Helper()
+	k := &Kit{Broker: memory.New(), Patience: patience, changed: make(chan struct{})}
+	if o != nil {
+		k.options = *o
+	}
+	k.Client = enoki.NewClient(k.Broker, o)
+	t.Cleanup(func() { _ = k.Broker.Close() }) // always nil
+	if len(services) > 0 {
+		k.Run(t, services...)
+	}
+	return k
+}
+
+// Run runs more services on the broker of the kit, as a process of their own.
+func (k *Kit) Run(t testing.TB, services ...*enoki.Service) {
+	t.Helper()
+	o := k.options
+	o.Middleware = append([]enoki.Middleware{k.record}, o.Middleware...)
+	k.run(t, o, services)
+}
+
+func (k *Kit) run(t testing.TB, o enoki.Options, services []*enoki.Service) {
+	t.Helper()
+	ready, ended, then := make(chan struct{}), make(chan error, 1), o.OnReady
+	o.OnReady = func() {
+		if then != nil {
+			then()
+		}
+		close(ready)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- enoki.Run(ctx, k.Broker.Link(), &o, services...) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		cancel()
+		t.Fatalf("run the services: %v", err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("stop the services: %v", err)
+		}
+	})
+}
+
+// record is the middleware by which the kit sees what was handled.
+func (k *Kit) record(next enoki.Handler) enoki.Handler {
+	return func(ctx context.Context, c *enoki.Call) error {
+		err := next(ctx, c)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.handled = append(k.handled, Handled{Service: c.Service, Handler: c.Method, Kind: c.Kind, Args: c.Args(), Results: c.Results(), Err: err})
+		close(k.changed)
+		k.changed = make(chan struct{})
+		return err
+	}
+}
+
+// WaitFor waits until a handler of a service has returned: an RPC method, an
+// event handler ("on_" and the event's name, unless it was Named) or a timer.
+// It returns what was handled, each once, oldest first, also what was handled
+// before WaitFor was called. The settlement of an event follows a moment later.
+func (k *Kit) WaitFor(t testing.TB, service, handler string) Handled {
+	t.Helper()
+	late := time.NewTimer(k.Patience)
+	defer late.Stop()
+	for {
+		found, changed, ok := k.take(service, handler)
+		if ok {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			t.Fatalf("waited %v in vain for %s.%s", k.Patience, service, handler)
+		}
+	}
+}
+
+// take takes the oldest of what the handler has done.
+func (k *Kit) take(service, handler string) (Handled, <-chan struct{}, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, h := range k.handled {
+		if h.Service == service && h.Handler == handler {
+			k.handled = slices.Delete(k.handled, i, i+1)
+			return h, nil, true
+		}
+	}
+	return Handled{}, k.changed, false
+}
+
+// Bind fills the contract struct that contract points to with calls to service.
+func (k *Kit) Bind(t testing.TB, service string, contract any) {
+	t.Helper()
+	if err := enoki.Bind(k.Client, service, contract); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Emit emits an event, as its service would, and fails the test if it can't.
+func Emit[T any](t testing.TB, k *Kit, event enoki.Event[T], payload T) {
+	t.Helper()
+	if err := enoki.Emitter(k.Client, event)(t.Context(), payload); err != nil {
+		t.Fatal(err)
+	}
+}
