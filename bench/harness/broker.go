@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -44,6 +45,17 @@ var starters = map[Broker]func() (*testserver.Server, error){
 	RabbitMQ: testserver.StartRabbitMQ,
 	NATS:     testserver.StartNATS,
 	NATSFast: testserver.StartNATSFast,
+}
+
+// describe adds the versions that no module of this program tells.
+func (b *brokers) describe(versions map[string]string) {
+	if s := b.running[RabbitMQ]; s != nil {
+		version, err := s.Ctl("version")
+		if err != nil {
+			version = err.Error()
+		}
+		versions["rabbitmq-server"] = strings.TrimSpace(version)
+	}
 }
 
 func (b *brokers) stop() {

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"io"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -68,5 +70,33 @@ func TestGuard(t *testing.T) {
 	low := guard.below([]string{"g/fallen", "g/gone", "g/kept"}, measured, io.Discard)
 	if len(low) != 2 || low[0] != "g/fallen" || low[1] != "g/gone" {
 		t.Errorf("below: %v, want g/fallen and g/gone", low)
+	}
+}
+
+// TestAddTo keeps of an earlier result what was not measured anew.
+func TestAddTo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	series := func(group string, callers int) *Series { return &Series{Group: group, Base: "raw", Callers: callers} }
+	earlier := &Result{Series: []*Series{series("a", 1), series("a", 2), series("b", 1)},
+		Missing: []Missing{{Group: "a", Case: "x"}, {Group: "b", Case: "y"}}, Micro: []string{"line"}}
+	if _, err := earlier.Save(dir, "r"); err != nil {
+		t.Fatal(err)
+	}
+	r := &Result{Series: []*Series{series("a", 2)}, Missing: []Missing{{Group: "a", Case: "z"}}}
+	r.addTo(filepath.Join(dir, "r.json"))
+	var got []string
+	for _, s := range r.Series {
+		got = append(got, s.String())
+	}
+	want := []string{series("a", 1).String(), series("b", 1).String(), series("a", 2).String()}
+	if !slices.Equal(got, want) {
+		t.Errorf("series are %q, want %q", got, want)
+	}
+	if missing := []Missing{{Group: "b", Case: "y"}, {Group: "a", Case: "z"}}; !slices.Equal(r.Missing, missing) {
+		t.Errorf("missing are %v, want %v", r.Missing, missing)
+	}
+	if len(r.Micro) != 1 {
+		t.Error("the lines of the micro-benchmarks are gone")
 	}
 }

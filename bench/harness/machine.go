@@ -25,7 +25,7 @@ func cores() float64 { return float64(runtime.NumCPU()) }
 
 func describeMachine(root string) Machine {
 	return Machine{
-		OS: runtime.GOOS + "/" + runtime.GOARCH + " " + firstLine("/proc/version"), CPU: cpuModel(), Cores: runtime.NumCPU(),
+		OS: runtime.GOOS + "/" + runtime.GOARCH + " " + firstLine("/proc/sys/kernel/osrelease"), CPU: cpuModel(), Cores: runtime.NumCPU(),
 		Go: runtime.Version(), Load: firstLine("/proc/loadavg"), Commit: commit(root), Versions: versions(),
 	}
 }

@@ -58,6 +58,7 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	only := flags.String("run", everything, "regular expression: which cases, as GROUP/CASE; bases run too")
 	results := flags.String("results", "results", "directory for the results")
 	add := flags.Bool("add", false, "add to the result of that name, in the place of what it has of the same kind")
+	table := flags.String("table", "", "file of a result: print its table only")
 	guard := flags.String("guard", "", "file of ratios: measure its cases only, and fail when one has fallen")
 	write := flags.Bool("guard-write", false, "store in the file of -guard what is measured now")
 	name := flags.String("name", time.Now().UTC().Format("2006-01-02-1504"), "name of the result")
@@ -69,6 +70,8 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 		return err
 	}
 	switch file := filepath.Join(root, *guard); {
+	case *table != "":
+		return printTable(*table, out)
 	case *guard != "" && *write:
 		return writeGuard(groups, file, root)
 	case *guard != "":
@@ -93,6 +96,15 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	path, saved := result.Save(dir, *name)
 	fmt.Fprintf(out, "\n%s\nkept in %s and .json\n", result.Table(), path)
 	return errors.Join(err, micro, saved)
+}
+
+func printTable(path string, out io.Writer) error {
+	result, err := Load(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, result.Table())
+	return err
 }
 
 // everything is the pattern of all cases.

@@ -50,7 +50,7 @@ func (r *Result) Save(dir, name string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	text, err := json.MarshalIndent(r, "", " ")
+	text, err := json.Marshal(r)
 	if err != nil {
 		return "", err
 	}
@@ -78,12 +78,13 @@ func (r *Result) addTo(path string) {
 	if err != nil {
 		return
 	}
+	measured := func(group string) bool {
+		return slices.ContainsFunc(r.Series, func(s *Series) bool { return s.Group == group })
+	}
+	r.Missing = append(slices.DeleteFunc(earlier.Missing, func(old Missing) bool { return measured(old.Group) }), r.Missing...)
 	r.Series = append(slices.DeleteFunc(earlier.Series, func(old *Series) bool {
 		return slices.ContainsFunc(r.Series, func(s *Series) bool { return s.String() == old.String() })
 	}), r.Series...)
-	r.Missing = append(slices.DeleteFunc(earlier.Missing, func(old Missing) bool {
-		return slices.ContainsFunc(r.Series, func(s *Series) bool { return s.Group == old.Group })
-	}), r.Missing...)
 	if r.Micro == nil {
 		r.Micro = earlier.Micro
 	}

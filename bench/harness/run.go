@@ -37,6 +37,7 @@ func Run(plan Plan, groups []Group, root string, progress io.Writer) (*Result, e
 			}
 		}
 	}
+	b.describe(result.Machine.Versions)
 	return result, nil
 }
 
