@@ -95,6 +95,9 @@ func recoverAll(t *trial) {
 		if got := t.call(t.link, s.Name, "m", body); got != "m:"+body {
 			t.Errorf("right after Ready: got reply %q, want %q", got, "m:"+body)
 		}
+		if reply, err := t.link.Call(t.ctx, s.Name, "m", direct(s.ID, body)); err != nil || string(reply.Body) != "m:"+body {
+			t.Errorf("right after Ready, to this instance: got reply %v and error %v, want %q", reply, err, "m:"+body)
+		}
 		t.emit(t.link, source, "e", body)
 		for mode, box := range boxes {
 			t.until(fmt.Sprintf("the event of mode %q is handled", mode), func() error { return box.missing([]string{body}) })
