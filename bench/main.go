@@ -10,10 +10,11 @@ import (
 	"github.com/enoki-go/enoki/bench/events"
 	"github.com/enoki-go/enoki/bench/harness"
 	"github.com/enoki-go/enoki/bench/rpc"
+	"github.com/enoki-go/enoki/bench/web"
 )
 
 func main() {
-	groups := slices.Concat(rpc.Groups(), events.Groups())
+	groups := slices.Concat(rpc.Groups(), events.Groups(), web.Groups())
 	if err := harness.Main(groups, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

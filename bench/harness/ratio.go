@@ -32,7 +32,7 @@ func median[T float64 | time.Duration](values []T) T {
 type Measure func(*Turn) float64
 
 // Measures are all of them, by the names that goals use.
-var Measures = map[string]Measure{"rate": Rate, "CPU": PerCPU, "own CPU": PerOwnCPU, "p99": Swiftness}
+var Measures = map[string]Measure{"rate": Rate, "CPU": PerCPU, "own CPU": PerOwnCPU, "service CPU": PerServiceCPU, "p99": Swiftness}
 
 // Rate is operations a second.
 func Rate(t *Turn) float64 { return float64(t.Calls) / t.Elapsed.Seconds() }
@@ -42,6 +42,9 @@ func PerCPU(t *Turn) float64 { return float64(t.Calls) / (t.Client + t.Service +
 
 // PerOwnCPU is operations a second of CPU of client and service.
 func PerOwnCPU(t *Turn) float64 { return float64(t.Calls) / (t.Client + t.Service).Seconds() }
+
+// PerServiceCPU is operations a second of CPU of the service.
+func PerServiceCPU(t *Turn) float64 { return float64(t.Calls) / t.Service.Seconds() }
 
 // Swiftness is how often the slowest call but one in a hundred fits into a
 // second.

@@ -28,7 +28,13 @@ func Dial(ctx context.Context, url string) (broker.Broker, error) { return host.
 // Run runs services for as long as the process lives and returns when they
 // take work.
 func Run(ctx context.Context, link broker.Broker, services ...*enoki.Service) error {
+	return RunLogging(ctx, Silent, link, services...)
+}
+
+// RunLogging is Run with a logger.
+func RunLogging(ctx context.Context, log *slog.Logger, link broker.Broker, services ...*enoki.Service) error {
 	o := Options()
+	o.Logger = log
 	ready, failed := make(chan struct{}), make(chan error, 1)
 	o.OnReady = func() { close(ready) }
 	go func() { failed <- enoki.Run(ctx, link, o, services...) }()
