@@ -90,4 +90,4 @@ vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB nam
 	@scripts/vulncheck $(GOVULNCHECK)
 
 .PHONY: check
-check: lint vuln footprint test ## all that CI runs
+check: lint vuln footprint bench-guard test ## all that CI runs
