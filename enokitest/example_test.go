@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/enokitest"
+	"github.com/enoki-go/enoki/inbox"
 )
 
 // In a test, t is that of the test and synctest is needed for virtual time
@@ -34,4 +36,40 @@ func ExampleRun() {
 	// handled, error: <nil>
 	// emitted: ada@example.org
 	// called: email [ada]
+}
+
+// Three instances bill orders, over lost messages, duplicates and crashes. The
+// seed makes the same history each time; without one, it is another each time.
+func ExampleSimulate() {
+	enokitest.Simulate(new(testing.T), &enokitest.SimOptions{Seed: 23, Crashes: 0.2}, func(t *testing.T, s *enokitest.Sim) {
+		billed := inbox.NewMemory(0) // outlives a crash, as a database would
+		s.Run(3, func() *enoki.Service {
+			return enoki.NewService("billing", enoki.On(posted, func(_ context.Context, c comment) error {
+				s.Effect("bill " + c.User) // the test fails if that is done twice
+				return nil
+			}, enoki.Once(billed)))
+		})
+		for _, user := range []string{"ada", "bob"} {
+			ctx := enoki.WithMessageID(t.Context(), user)
+			for enoki.Emitter(s.Client, posted)(ctx, comment{User: user}) != nil {
+				// not confirmed: emit it again with the same id
+			}
+		}
+		time.Sleep(time.Hour)
+		for _, line := range s.History() {
+			fmt.Println(line)
+		}
+	})
+	// Output:
+	// 0s node-1 starts
+	// 0s node-2 starts
+	// 0s node-3 starts
+	// 774.890407ms client emits comments.posted {"user":"ada","text":""}
+	// 1.220468924s effect bill ada
+	// 1.220468924s node-2: billing.on_posted had comments.posted {"user":"ada","text":""}, attempt 1: done
+	// 1.461073979s client emits comments.posted {"user":"bob","text":""}
+	// 2.104340837s node-3 crashes before billing.on_posted gets comments.posted {"user":"bob","text":""}
+	// 2.872355467s effect bill bob
+	// 2.872355467s node-2: billing.on_posted had comments.posted {"user":"bob","text":""}, attempt 1: done
+	// 51.868769264s node-3 starts
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ type register struct {
 type push struct {
 	register register
 	tell     func(ctx context.Context, email string) error
-	swept    int
+	swept    atomic.Int64
 }
 
 func (p *push) onPosted(ctx context.Context, c comment) error {
@@ -46,7 +47,7 @@ func (p *push) onPosted(ctx context.Context, c comment) error {
 }
 
 func (p *push) sweep(context.Context) error {
-	p.swept++
+	p.swept.Add(1)
 	return nil
 }
 
@@ -110,8 +111,8 @@ func TestOnlySomeEntrypoints(t *testing.T) {
 		p, service := newPush()
 		kit := enokitest.Run(t, mockedRegister().Service(), service.Only("length", "on_posted"))
 		time.Sleep(time.Hour)
-		if p.swept > 0 {
-			t.Errorf("a timer ticked %d times that was left out", p.swept)
+		if p.swept.Load() > 0 {
+			t.Errorf("a timer ticked %d times that was left out", p.swept.Load())
 		}
 		enokitest.Emit(t, kit, posted, comment{User: "ada"})
 		kit.WaitFor(t, "push", "on_posted")
@@ -152,8 +153,8 @@ func TestVirtualTime(t *testing.T) {
 			t.Errorf("the last attempt: got error %v", got.Err)
 		}
 		synctest.Wait()
-		if p.swept < 6*60+6 {
-			t.Errorf("timers ticked %d times in 6 hours, want at least %d", p.swept, 6*60+6)
+		if p.swept.Load() < 6*60+6 {
+			t.Errorf("timers ticked %d times in 6 hours, want at least %d", p.swept.Load(), 6*60+6)
 		}
 	})
 }

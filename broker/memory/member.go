@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -167,7 +168,10 @@ func (m *member) close() {
 func (m *member) cut() {
 	m.cancel()
 	m.passOn()
-	for w, c := range m.unsettled {
+	// In their order, so that a simulation is the same each time.
+	latest := func(a, b *work) int { return cmp.Compare(b.place, a.place) }
+	for _, w := range slices.SortedFunc(maps.Keys(m.unsettled), latest) {
+		c := m.unsettled[w]
 		delete(m.unsettled, w)
 		c.queue.pushFront(w.again(w.attempt))
 	}
