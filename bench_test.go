@@ -78,10 +78,10 @@ type setting struct {
 func settings() []setting {
 	plain := func() *enoki.Options { return &enoki.Options{} }
 	return []setting{
-		{"near", memory.New(), true, plain, 12},
-		{"direct", &direct{Broker: memory.New()}, false, plain, 46},
-		{"measured", &direct{Broker: memory.New()}, false, measured, 48},
-		{"memory", memory.New(), false, plain, 74},
+		{"near", memory.New(), true, plain, 10},
+		{"direct", &direct{Broker: memory.New()}, false, plain, 30},
+		{"measured", &direct{Broker: memory.New()}, false, measured, 32},
+		{"memory", memory.New(), false, plain, 58},
 	}
 }
 

@@ -34,6 +34,7 @@ type Call struct {
 
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
+	room    [4]reflect.Value                // for ctx and then in, when these are few
 	work    func(ctx context.Context) error // of a timer or an extension
 }
 
@@ -98,8 +99,7 @@ var errPanic = fmt.Errorf("handler panicked")
 func invoke(fn reflect.Value) Handler {
 	return func(ctx context.Context, c *Call) error {
 		c.ctx = ctx // where package reflect finds it as the interface that fn wants
-		in := make([]reflect.Value, 0, len(c.in)+1)
-		in = append(in, reflect.ValueOf(&c.ctx).Elem())
+		in := append(c.room[:0], reflect.ValueOf(&c.ctx).Elem())
 		out := fn.Call(append(in, c.in...))
 		last := len(out) - 1
 		c.out = out[:last]

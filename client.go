@@ -99,6 +99,9 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 	}
 	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:]}
 	err := b.send(ctx, c)
+	if err == nil && len(c.out) == b.method.fn.NumOut()-1 {
+		return append(c.out, noError)
+	}
 	out := make([]reflect.Value, 0, len(b.method.results)+1)
 	for i := range b.method.fn.NumOut() - 1 {
 		if err != nil || i >= len(c.out) {

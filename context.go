@@ -85,7 +85,10 @@ func (s *stack) complete() {
 // ContextData returns a copy of the data that came with the work in hand and
 // goes on with every call and event made with ctx: Nameko's context data.
 func ContextData(ctx context.Context) map[string]any {
-	return maps.Clone(trailOf(ctx).data)
+	t := trailOf(ctx)
+	data := make(map[string]any, len(t.data)) // never nil: its owner may write
+	maps.Copy(data, t.data)
+	return data
 }
 
 // WithContextData returns a context whose calls and events carry value under
@@ -105,8 +108,9 @@ func WithContextData(ctx context.Context, key string, value any) context.Context
 // data, and its call stack below the id of the handler. It is for extensions,
 // before Scope.Handle.
 func WithMessage(ctx context.Context, m *broker.Message) context.Context {
-	t, _ := receive(m)
-	return withTrail(ctx, t)
+	var o origin
+	o.receive(m)
+	return withTrail(ctx, &o.trail)
 }
 
 // CallStack returns the ids of the calls that led to the work in hand, oldest
@@ -148,18 +152,23 @@ func (c *handlerContext) Value(key any) any {
 // enter returns the context of a handler: the caller's trail with the
 // handler's own id on top, and no more than tracked callers below it.
 func (t *trail) enter(ctx context.Context, service, method string, tracked int) *handlerContext {
-	c := &handlerContext{Context: ctx, stack: stack{service: service, method: method, tracked: tracked, above: t.stack}}
+	c := &handlerContext{Context: ctx}
+	c.enter(t, service, method, tracked)
+	return c
+}
+
+func (c *handlerContext) enter(t *trail, service, method string, tracked int) {
+	c.stack = stack{service: service, method: method, tracked: tracked, above: t.stack}
 	c.trail = trail{stack: &c.stack, data: t.data, retries: t.retries}
 	if t.retries == nil { // not of a caller in this process
 		c.retries.Store(t.granted())
 		c.trail.retries = &c.retries
 	}
-	return c
 }
 
 func newCallID(service, method string) string {
-	id := make([]byte, 0, len(service)+len(method)+2+uuid.Size)
-	id = append(append(id, service...), '.')
+	var room [128]byte // enough for most, and not on the heap
+	id := append(append(room[:0], service...), '.')
 	id = append(append(id, method...), '.')
 	return string(uuid.Append(id))
 }
@@ -183,20 +192,21 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 	return data
 }
 
+// origin is what the context data of a message say of its sender.
+type origin struct {
+	trail trail
+	stack stack
+}
+
 // receive splits the context data of a message into the trail and the
 // remaining time, which is 0 when the sender gave none.
-func receive(m *broker.Message) (*trail, time.Duration) {
-	both := &struct {
-		trail trail
-		stack stack
-	}{}
-	t := &both.trail
-	var left time.Duration
+func (o *origin) receive(m *broker.Message) (left time.Duration) {
+	t := &o.trail
 	for key, value := range m.Context {
 		switch key {
 		case stackKey:
-			both.stack.ids = stackFrom(value)
-			t.stack = &both.stack
+			o.stack.ids = stackFrom(value)
+			t.stack = &o.stack
 		case timeoutKey:
 			left = milliseconds(value)
 		case retriesKey:
@@ -210,7 +220,7 @@ func receive(m *broker.Message) (*trail, time.Duration) {
 			t.data[key] = value
 		}
 	}
-	return t, left
+	return left
 }
 
 // stackFrom reads a call stack. An old Node client of Nameko sends it as one

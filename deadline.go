@@ -22,12 +22,16 @@ type deadline struct {
 // withDeadline returns a context that ends in the given time or with parent,
 // and what ends it at once.
 func withDeadline(parent context.Context, in time.Duration) (context.Context, *deadline) {
-	at := time.Now().Add(in)
-	if earlier, ok := parent.Deadline(); ok && earlier.Before(at) {
-		at = earlier
-	}
-	d := &deadline{Context: parent, at: at}
+	d := new(deadline)
+	d.begin(parent, in)
 	return d, d
+}
+
+func (d *deadline) begin(parent context.Context, in time.Duration) {
+	d.Context, d.at = parent, time.Now().Add(in)
+	if earlier, ok := parent.Deadline(); ok && earlier.Before(d.at) {
+		d.at = earlier
+	}
 }
 
 func (d *deadline) Deadline() (time.Time, bool) { return d.at, true }
@@ -60,6 +64,11 @@ func (d *deadline) Err() error {
 }
 
 func (d *deadline) Value(key any) any {
+	if _, ok := key.(*int); ok {
+		// By such a key context.Cause looks for whoever knows the cause. The
+		// parent of a deadline that has passed does not.
+		_ = d.Err()
+	}
 	d.mu.Lock()
 	timed := d.timed
 	d.mu.Unlock()

@@ -12,6 +12,10 @@ func TestDeadlinePasses(t *testing.T) {
 	for name, observe := range map[string]func(ctx context.Context) error{
 		"Done": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		"Err":  func(ctx context.Context) error { time.Sleep(time.Minute); return ctx.Err() },
+		"Cause": func(ctx context.Context) error {
+			time.Sleep(time.Minute)
+			return context.Cause(context.WithValue(ctx, trailKey{}, nil))
+		},
 		"a child": func(ctx context.Context) error {
 			child, cancel := context.WithCancel(ctx)
 			defer cancel()

@@ -158,17 +158,14 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	if operation, ok := strings.CutPrefix(name, streamPrefix); ok {
 		return i.streams.serve(ctx, operation, req)
 	}
-	trail, left := receive(req)
-	if left > 0 {
-		var limit *deadline
-		ctx, limit = withDeadline(ctx, left)
-		defer limit.end()
-	}
+	in := receive(req, KindRPC, i.service.name, name)
+	ctx = in.within(ctx)
+	defer in.limit.end()
 	body, form, err := i.forms.open(req)
 	if err != nil {
 		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))
 	}
-	c, m, refused := i.read(name, body, form)
+	m, refused := i.read(&in.call, body, form)
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)
 	}
@@ -182,8 +179,8 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 		return i.unstarted(ctx, name, form, req)
 	}
 	defer i.release()
-	err = m.handle(trail.enter(ctx, i.service.name, name, i.process.options.CallsTracked), c)
-	out := answer(form, i.outcome(ctx, c, err))
+	err = m.handle(in.enter(ctx, i.process.options.CallsTracked), &in.call)
+	out := answer(form, i.outcome(ctx, &in.call, err))
 	if err != nil && req.OneWay {
 		out.Reject, out.RejectKind = err.Error(), string(CodeOf(err))
 	}
@@ -241,17 +238,15 @@ func unserializable(err error) *Error {
 		Message: "Unserializable value: " + err.Error()}
 }
 
-// read finds the method of a request and decodes its arguments.
-func (i *instance) read(name string, body []byte, form *Serializer) (*Call, *served, *Error) {
-	m, ok := i.methods[name]
+// read finds the method of a request and decodes its arguments into c.
+func (i *instance) read(c *Call, body []byte, form *Serializer) (*served, *Error) {
+	m, ok := i.methods[c.Method]
 	if !ok {
-		return nil, nil, &Error{Code: MethodNotFound, Message: name}
+		return nil, &Error{Code: MethodNotFound, Message: c.Method}
 	}
-	args, refused := m.arguments(body, form)
-	if refused != nil {
-		return nil, nil, refused
-	}
-	return &Call{Kind: KindRPC, Service: i.service.name, Method: name, in: args}, m, nil
+	args, refused := m.arguments(body, form, c.room[1:]) // where they stay: ctx comes before them
+	c.in = args
+	return m, refused
 }
 
 // outcome encodes what a handler returned.
@@ -311,9 +306,10 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 			return broker.Settlement{Verdict: broker.HandBack}
 		}
 		defer i.release()
-		trail, _ := receive(m)
-		c := &Call{Kind: KindEvent, Service: i.service.name, Method: sub.handler, in: []reflect.Value{payload}}
-		inner := trail.enter(ctx, i.service.name, sub.handler, i.process.options.CallsTracked)
+		in := receive(m, KindEvent, i.service.name, sub.handler)
+		c := &in.call
+		c.in = append(c.room[1:1], payload)
+		inner := in.enter(ctx, i.process.options.CallsTracked)
 		inner.trail.event = m
 		if isCloudEvent(m) {
 			inner.trail.event, _ = unwrap(m) // it was read; what counts is the id that its sender knows

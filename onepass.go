@@ -11,9 +11,9 @@ import (
 // results. What it refuses is read again by the functions of codec.go, which
 // know every case and say what is wrong.
 
-// arguments decodes the arguments of a request.
-func (m *method) arguments(body []byte, form *Serializer) ([]reflect.Value, *Error) {
-	if args, ok := m.readArguments(body); ok {
+// arguments decodes the arguments of a request, into room where they fit.
+func (m *method) arguments(body []byte, form *Serializer, room []reflect.Value) ([]reflect.Value, *Error) {
+	if args, ok := m.readArguments(body, room); ok {
 		return args, nil
 	}
 	request, refused := parseRequest(form.plain(body))
@@ -23,22 +23,23 @@ func (m *method) arguments(body []byte, form *Serializer) ([]reflect.Value, *Err
 	return m.bind(request)
 }
 
-func (m *method) readArguments(body []byte) ([]reflect.Value, bool) {
-	s := quickjson.NewScanner(body)
-	args := make([]reflect.Value, len(m.params))
+func (m *method) readArguments(body []byte, room []reflect.Value) ([]reflect.Value, bool) {
+	args := append(room[:0], make([]reflect.Value, len(m.params))...)
 	positional, named := false, false
-	ok := s.Object(func(key []byte) bool {
-		switch {
-		case string(key) == "args" && !positional:
-			positional = true
-			return s.List(func(i int) bool { return i < m.byPlace && m.readArgument(&s, args, i) })
-		case string(key) == "kwargs" && !named:
-			named = true
-			return s.Object(func(name []byte) bool { return m.readArgument(&s, args, m.indexOf(name)) })
-		}
-		return false
+	ok := quickjson.Scan(body, func(s *quickjson.Scanner) bool {
+		return s.Object(func(key []byte) bool {
+			switch {
+			case string(key) == "args" && !positional:
+				positional = true
+				return s.List(func(i int) bool { return i < m.byPlace && m.readArgument(s, args, i) })
+			case string(key) == "kwargs" && !named:
+				named = true
+				return s.Object(func(name []byte) bool { return m.readArgument(s, args, m.indexOf(name)) })
+			}
+			return false
+		})
 	})
-	return args, ok && positional && named && s.End() && m.complete(args)
+	return args, ok && positional && named && m.complete(args)
 }
 
 // readArgument refuses an argument that is not there and one that has come
@@ -77,7 +78,7 @@ func (m *method) complete(args []reflect.Value) bool {
 
 // answer decodes a reply into the results of m, or into its error.
 func (m *method) answer(body []byte, form *Serializer) ([]reflect.Value, error) {
-	values := make([]reflect.Value, len(m.results))
+	values := make([]reflect.Value, len(m.results), len(m.results)+1) // room for the error beside them
 	if readReply(body, func(s *quickjson.Scanner) bool { return m.readResults(s, values) }) {
 		return values, nil
 	}
@@ -124,20 +125,21 @@ func rawAnswer(body []byte, form *Serializer) (json.RawMessage, error) {
 
 // readReply reads a reply that is no error.
 func readReply(body []byte, result func(*quickjson.Scanner) bool) bool {
-	s := quickjson.NewScanner(body)
 	came, well := false, false
-	ok := s.Object(func(key []byte) bool {
-		switch {
-		case string(key) == "result" && !came:
-			came = true
-			return result(&s)
-		case string(key) == "error" && !well:
-			well = true
-			return s.Null()
-		}
-		return false
+	ok := quickjson.Scan(body, func(s *quickjson.Scanner) bool {
+		return s.Object(func(key []byte) bool {
+			switch {
+			case string(key) == "result" && !came:
+				came = true
+				return result(s)
+			case string(key) == "error" && !well:
+				well = true
+				return s.Null()
+			}
+			return false
+		})
 	})
-	return ok && came && well && s.End()
+	return ok && came && well
 }
 
 // unmarshal decodes a body into v, which must be settable and zero.

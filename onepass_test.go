@@ -35,7 +35,7 @@ func TestOnePass(t *testing.T) {
 
 func TestOrdinaryBodiesTakeOnePass(t *testing.T) {
 	for _, body := range requests[:4] {
-		if _, ok := signature.readArguments([]byte(body)); !ok {
+		if _, ok := signature.readArguments([]byte(body), nil); !ok {
 			t.Errorf("request %s takes two passes", body)
 		}
 	}
@@ -58,7 +58,7 @@ func FuzzOnePass(f *testing.F) {
 
 func sameArguments(t *testing.T, body []byte) {
 	t.Helper()
-	got, ok := signature.readArguments(bytes.Clone(body))
+	got, ok := signature.readArguments(bytes.Clone(body), nil)
 	if !ok {
 		return
 	}

@@ -103,7 +103,8 @@ func (s *streams) serve(ctx context.Context, operation string, req *broker.Messa
 // begin runs a method that returns a stream, and starts to read it.
 func (s *streams) begin(ctx context.Context, name string, req *broker.Message, body []byte, form *Serializer) *broker.Message {
 	i := s.instance
-	c, m, refused := i.read(name, body, form)
+	in := receive(req, KindRPC, i.service.name, name)
+	m, refused := i.read(&in.call, body, form)
 	if refused == nil && m.item == nil {
 		refused = Errorf(FailedPrecondition, "%s() does not return a stream of results here; bring both sides to the same contract", name)
 	}
@@ -117,13 +118,12 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 		return i.unstarted(ctx, name, form, req)
 	}
 	defer i.release()
-	trail, left := receive(req)
-	st, err := s.add(left)
+	st, err := s.add(in.left)
 	if err == nil {
-		err = s.start(ctx, st, m.handle, trail, c)
+		err = s.start(ctx, st, m.handle, in)
 	}
 	if err != nil {
-		return answer(form, i.outcome(ctx, c, err))
+		return answer(form, i.outcome(ctx, &in.call, err))
 	}
 	handle, _ := json.Marshal(streamHandle{st.id, i.id}) // of texts, which can be marshalled
 	return answer(form, fmt.Appendf(nil, `{"result":%s,"error":null}`, handle))
@@ -131,9 +131,10 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 
 // start calls the handler, whose context goes on with the stream, and ends with
 // ctx only until it has returned.
-func (s *streams) start(ctx context.Context, st *stream, handle Handler, trail *trail, c *Call) error {
+func (s *streams) start(ctx context.Context, st *stream, handle Handler, in *incoming) error {
+	c := &in.call
 	stop := context.AfterFunc(ctx, st.cancel)
-	err := handle(trail.enter(st.ctx, c.Service, c.Method, s.instance.process.options.CallsTracked), c)
+	err := handle(in.enter(st.ctx, s.instance.process.options.CallsTracked), c)
 	stop()
 	if err == nil && c.out[0].IsNil() {
 		err = Errorf(Internal, "%s() returned neither a stream nor an error", c.Method)

@@ -135,8 +135,7 @@ func (r *streamReader) each(yield func(reflect.Value, error) bool) {
 
 func (m *method) decodeItem(raw []byte) (reflect.Value, error) {
 	item := reflect.New(m.item)
-	s := quickjson.NewScanner(raw)
-	if s.Value(quickjson.Of(m.item), item.Elem()) && s.End() {
+	if quickjson.Of(m.item).Read(raw, item.Elem()) {
 		return item.Elem(), nil
 	}
 	item = reflect.New(m.item)

@@ -10,8 +10,7 @@ import (
 // Read reads a whole text into v, which must be settable and zero; after a
 // refusal it may not be any more.
 func (c *Codec) Read(data []byte, v reflect.Value) bool {
-	s := NewScanner(data)
-	return s.Value(c, v) && s.End()
+	return Scan(data, func(s *Scanner) bool { return s.Value(c, v) })
 }
 
 // Value reads a value into v, which must be settable and zero.
@@ -72,10 +71,8 @@ func readFloat(s *Scanner, v reflect.Value) bool {
 }
 
 func readString(s *Scanner, v reflect.Value) bool {
-	text, ok := s.text()
-	if ok {
-		v.SetString(string(text))
-	}
+	text, ok := s.string()
+	v.SetString(text)
 	return ok
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -17,11 +18,23 @@ type Scanner struct {
 	data  []byte
 	at    int
 	depth int
+	copy  string // of a small text, made for its first string
 }
 
-// NewScanner returns a scanner of data, which must not change meanwhile.
-// Nothing that is read shares memory with it but what Skip returns.
-func NewScanner(data []byte) Scanner { return Scanner{data: data} }
+// scanners are those that nobody uses; whoever puts one back clears it.
+var scanners = sync.Pool{New: func() any { return new(Scanner) }}
+
+// Scan has read read the whole of data, which must not change meanwhile, and
+// reports whether it has. Nothing that is read shares memory with data but what
+// Skip returns. The Scanner is of no use once read has returned.
+func Scan(data []byte, read func(s *Scanner) bool) bool {
+	s := scanners.Get().(*Scanner)
+	s.data = data
+	ok := read(s) && s.end()
+	*s = Scanner{}
+	scanners.Put(s)
+	return ok
+}
 
 // tagKey marks a value of kombu's dialect, which is more than JSON: Python's
 // services write so what JSON has no form for. Such an object is refused.
@@ -68,8 +81,8 @@ func (s *Scanner) List(each func(i int) bool) bool {
 // Null reads null, if that is what comes next.
 func (s *Scanner) Null() bool { return s.peek() == 'n' && s.word("null") }
 
-// End reports whether nothing is left.
-func (s *Scanner) End() bool { return s.peek() == 0 && s.at == len(s.data) }
+// end reports whether nothing is left.
+func (s *Scanner) end() bool { return s.peek() == 0 && s.at == len(s.data) }
 
 // Skip reads any value and returns it as it stands in the text.
 func (s *Scanner) Skip() ([]byte, bool) {
@@ -137,37 +150,69 @@ func (s *Scanner) word(word string) bool {
 
 // text reads a string, which is valid until the data changes.
 func (s *Scanner) text() ([]byte, bool) {
-	if !s.next('"') {
+	begin, plain, ok := s.span()
+	switch {
+	case !ok:
 		return nil, false
+	case plain:
+		return s.data[begin : s.at-1], true
 	}
-	begin := s.at
+	text, ok := s.unquoted(begin)
+	return []byte(text), ok
+}
+
+// small is how long a text may be, in bytes, whose strings share one copy of
+// it. That is one allocation for all of them; the price is that who keeps one
+// of them keeps the whole text.
+const small = 256
+
+// string reads a string that stays valid.
+func (s *Scanner) string() (string, bool) {
+	begin, plain, ok := s.span()
+	switch {
+	case !ok:
+		return "", false
+	case !plain:
+		return s.unquoted(begin)
+	case len(s.data) > small:
+		return string(s.data[begin : s.at-1]), true
+	}
+	if s.copy == "" {
+		s.copy = string(s.data)
+	}
+	return s.copy[begin : s.at-1], true
+}
+
+// span reads a string without its meaning: where it begins, and whether it is
+// plain, without escapes and wrong UTF-8. It ends before the last byte read.
+func (s *Scanner) span() (begin int, plain, ok bool) {
+	if !s.next('"') {
+		return s.at, false, false
+	}
+	begin = s.at
 	odd, foreign := false, false
 	for i := begin + plainLength(s.data[begin:]); i < len(s.data); i++ {
 		switch c := s.data[i]; {
 		case c == '"':
 			s.at = i + 1
-			text := s.data[begin:i]
-			if odd || foreign && !utf8.Valid(text) {
-				return unquoted(s.data[begin-1 : s.at])
-			}
-			return text, true
+			return begin, !odd && (!foreign || utf8.Valid(s.data[begin:i])), true
 		case c == '\\':
 			odd = true
 			i++
 		case c < ' ':
-			return nil, false
+			return begin, false, false
 		case c >= utf8.RuneSelf:
 			foreign = true
 		}
 	}
-	return nil, false
+	return begin, false, false
 }
 
-// unquoted has escapes and wrong UTF-8 read by encoding/json.
-func unquoted(quoted []byte) ([]byte, bool) {
-	var text string
-	err := json.Unmarshal(quoted, &text)
-	return []byte(text), err == nil
+// unquoted has a string that begins there read by encoding/json, for escapes
+// and wrong UTF-8.
+func (s *Scanner) unquoted(begin int) (text string, ok bool) {
+	err := json.Unmarshal(s.data[begin-1:s.at], &text)
+	return text, err == nil
 }
 
 // plainLength counts the bytes at the beginning of b, eight at a time, that
@@ -260,8 +305,7 @@ func (s *Scanner) any() (v any, ok bool) {
 		})
 		return list, ok
 	case '"':
-		text, ok := s.text()
-		return string(text), ok
+		return s.string()
 	case 't':
 		return true, s.word("true")
 	case 'f':
