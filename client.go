@@ -147,7 +147,7 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 		if err != nil {
 			return err
 		}
-		c.out, err = b.method.answer(reply, form)
+		c.out, err = b.method.answer(reply, form, c.room[:])
 		return b.client.errors.restore(err)
 	})
 }
