@@ -110,7 +110,7 @@ func countUnderLock(ctx context.Context, link broker.Broker, name string, rounds
 		inside.Add(-1)
 		l.Release()
 		if err != nil {
-			return fmt.Errorf("Save: %w", err)
+			return fmt.Errorf("save %d: %w", n+1, err)
 		}
 	}
 	return nil
