@@ -22,7 +22,9 @@ type answer struct {
 	status       int // 0 until it is known
 	size         int // bytes of the body
 	held         *bytes.Buffer
-	through      bool // not held back any more
+	through      bool      // not held back any more
+	values       [3]string // of headers, for set
+	used         int       // of values
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -41,6 +43,19 @@ func newAnswer(w http.ResponseWriter, r *http.Request, writeTimeout time.Duratio
 
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// set sets a header of the name, which must be in the canonical form. Beyond
+// what each answer has anyway, it makes room as Header.Set does.
+func (a *answer) set(name, value string) {
+	if a.used == len(a.values) {
+		a.Header()[name] = []string{value}
+		return
+	}
+	n := a.used
+	a.used++
+	a.values[n] = value
+	a.Header()[name] = a.values[n : n+1 : n+1]
+}
 
 // id returns the request's id, which is the unique part of the call's id as
 // soon as there is a call.
@@ -144,9 +159,9 @@ func (a *answer) finish() {
 		return
 	}
 	header := a.Header()
-	header.Set(requestIDHeader, a.id())
+	a.set(requestIDHeader, a.id())
 	if header.Get("Content-Length") == "" && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
-		header.Set("Content-Length", strconv.Itoa(a.held.Len()))
+		a.set("Content-Length", strconv.Itoa(a.held.Len()))
 	}
 	a.extendDeadline()
 	a.ResponseWriter.WriteHeader(a.status)

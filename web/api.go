@@ -1,10 +1,7 @@
 package web
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -41,25 +38,13 @@ func newAPI(h *handler) huma.API {
 		Info:       &huma.Info{Version: h.options.Version, Description: h.options.Description},
 		Components: &huma.Components{Schemas: registry},
 	}
-	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
+	format := huma.Format{Marshal: marshal, Unmarshal: unmarshal}
 	return huma.NewAPI(huma.Config{
 		OpenAPI:       document,
 		Formats:       map[string]huma.Format{jsonType: format, "json": format}, // the second for +json types
 		DefaultFormat: jsonType,
 		Transformers:  []huma.Transformer{refuse},
 	}, &router{h})
-}
-
-// marshal writes nothing when v can't be encoded.
-func marshal(w io.Writer, v any) error {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, err := w.Write(buf.Bytes())
-	return err
 }
 
 // schemaNames returns a function that names the schema of a type. Two types
@@ -155,11 +140,11 @@ func (m *router) Handle(op *huma.Operation, serve func(huma.Context)) {
 			a.problem(tooLarge(limit)) // without reading it
 			return
 		}
-		if op.MaxBodyBytes > 0 {
+		if op.MaxBodyBytes > 0 && req.ContentLength < 0 { // else package http ends it in time
 			req.Body = http.MaxBytesReader(w, req.Body, op.MaxBodyBytes) // huma does not limit forms
 		}
-		a.Header().Set("X-Content-Type-Options", "nosniff")
-		serve(&exchange{humaContext: humago.NewContext(op, req, w), route: r, answer: a})
+		a.set("X-Content-Type-Options", "nosniff")
+		serve(newExchange(req.Context(), humago.NewContext(op, req, w), r, a))
 	})
 }
 

@@ -16,12 +16,31 @@ type exchange struct {
 	route  *Route
 	answer *answer
 	status int // set to answer with another status than huma's
+	within exchangeContext
 }
 
 type exchangeKey struct{}
 
-func withExchange(ctx context.Context, e *exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, e)
+// newExchange returns the exchange of a request whose context is ctx; h is nil
+// when huma has no part in it.
+func newExchange(ctx context.Context, h humaContext, r *Route, a *answer) *exchange {
+	e := &exchange{humaContext: h, route: r, answer: a}
+	e.within = exchangeContext{ctx, e}
+	return e
+}
+
+// exchangeContext is a context in which exchangeOf finds an exchange. It lies
+// in the exchange, to be made with it.
+type exchangeContext struct {
+	context.Context
+	exchange *exchange
+}
+
+func (c *exchangeContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c.exchange
+	}
+	return c.Context.Value(key)
 }
 
 func exchangeOf(ctx context.Context) *exchange {
@@ -29,9 +48,7 @@ func exchangeOf(ctx context.Context) *exchange {
 }
 
 // Context returns the request's context, in which call finds the exchange.
-func (e *exchange) Context() context.Context {
-	return withExchange(e.humaContext.Context(), e)
-}
+func (e *exchange) Context() context.Context { return &e.within }
 
 // SetStatus lets the table of codes choose the status of a refusal.
 func (e *exchange) SetStatus(status int) {

@@ -115,7 +115,7 @@ func (h *handler) plain(r *Route, next http.Handler) {
 			req.Body = http.MaxBytesReader(w, req.Body, limit)
 		}
 		returned := false
-		err := h.call(withExchange(req.Context(), &exchange{answer: a, route: r}), func(ctx context.Context) error {
+		err := h.call(newExchange(req.Context(), nil, r, a).Context(), func(ctx context.Context) error {
 			a.pass()
 			next.ServeHTTP(w, req.WithContext(ctx))
 			returned = true
@@ -226,6 +226,9 @@ func (h *handler) unrouted(a *answer, r *http.Request) {
 }
 
 func (h *handler) log(r *http.Request, a *answer, took time.Duration) {
+	if !h.scope.Logger.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
 	attrs := make([]slog.Attr, 0, 7)
 	attrs = append(attrs, slog.String("method", r.Method), slog.String("route", r.Pattern))
 	if r.Pattern == "" {
