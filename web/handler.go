@@ -81,6 +81,7 @@ func (h *handler) add(r Route) (err error) {
 	if r.settings.timeout == 0 {
 		r.settings.timeout = h.options.Timeout
 	}
+	r.label = r.name()
 	r.register(h, &r)
 	h.routes = append(append(h.routes, r.name()), r.lines...)
 	return nil
@@ -158,7 +159,7 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.name(), func(ctx context.Context) error {
+	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.label, func(ctx context.Context) error {
 		id := enoki.CallID(ctx)
 		e.answer.requestID = id[strings.LastIndexByte(id, '.')+1:]
 		return fn(ctx)
@@ -168,7 +169,7 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 // logFailure logs an error whose text the client may not have got.
 func (h *handler) logFailure(ctx context.Context, err error) {
 	e := exchangeOf(ctx)
-	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", e.route.name(),
+	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", e.route.label,
 		"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
 }
 

@@ -16,6 +16,7 @@ type Route struct {
 	settings     settings
 	bodyType     reflect.Type // of the input's field Body, or nil
 	lines        []string     // for people, beside its name
+	label        string       // its name, made once it is served
 	register     func(*handler, *Route)
 }
 
