@@ -223,7 +223,7 @@ func (d *Driver) closedError() error {
 
 // takesAtMostOnce returns the consumer of calls that nothing keeps.
 func (m *member) takesAtMostOnce(workers int) *consumer {
-	return newConsumer(m.hard, m.driver.consuming, m.log, work{
+	return newConsumer(m.hard, m.link, m.log, work{
 		queue: onceQueue(m.service.Name), prefetch: workers, handle: m.serveAtMostOnce, refuse: m.notStarted,
 	})
 }

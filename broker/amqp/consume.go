@@ -58,7 +58,11 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 	if err != nil {
 		return nil, fmt.Errorf("consume: %w", err)
 	}
-	m := d.newMember(broker.Service{Instance: broker.Instance{Name: c.Service, ID: uuid.New()}, Buried: c.Buried})
+	s := broker.Service{Instance: broker.Instance{Name: c.Service, ID: uuid.New()}, Buried: c.Buried}
+	m, err := d.newMember(ctx, s, 1)
+	if err != nil {
+		return nil, fmt.Errorf("consume: %w", err)
+	}
 	handle := func(dv *delivery) { m.consume(dv, q.name, c.Handle) }
 	m.consumers = []*consumer{m.newConsumer(q, min(c.Prefetch, math.MaxUint16), handle)}
 	if err := m.attach(ctx); err != nil {

@@ -65,16 +65,21 @@ type Config struct {
 	// replyExpiry is how long the reply queue lives without its consumer. It
 	// is Nameko's 5 minutes but in tests.
 	replyExpiry time.Duration
+
+	// consumersPerLink is the constant of that name but in tests.
+	consumersPerLink int
 }
 
 // Driver is a link to a RabbitMQ vhost. It holds two connections: RabbitMQ
 // stops reading from a connection that publishes while memory or disk are
-// short, and acks must get through then. The first Lock makes a third.
+// short, and acks must get through then. The first Lock makes a third, and
+// hundreds of services make further ones.
 type Driver struct {
 	config Config
 	log    *slog.Logger
 
 	consuming  *link // consumes and declares
+	crowd      *crowd
 	publishing *link
 	locking    locking
 	publisher  *publisher
@@ -107,6 +112,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	life, cancel := context.WithCancel(context.Background())
 	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
 	d.consuming, d.publishing = newLinks(address, c)
+	d.crowd = newCrowd(d.consuming, c.consumersPerLink)
 	d.locking.link = newLockLink(d.consuming)
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)
@@ -141,6 +147,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.replyExpiry <= 0 {
 		c.replyExpiry = 5 * time.Minute
+	}
+	if c.consumersPerLink <= 0 {
+		c.consumersPerLink = consumersPerLink
 	}
 	return c
 }
@@ -187,7 +196,7 @@ func (d *Driver) Close() error {
 	d.mu.Unlock()
 	d.cancel() // the contexts of all members come from this one
 	d.sayGoodbye()
-	d.consuming.close()
+	d.crowd.close()
 	d.publishing.close()
 	d.locking.link.close()
 	d.wg.Wait()

@@ -23,6 +23,8 @@ type member struct {
 	driver    *Driver
 	service   broker.Service
 	log       *slog.Logger
+	link      *link       // of all its consumers
+	places    int         // that it has on link
 	consumers []*consumer // of the service's work
 	direct    *consumer   // of calls to this instance alone; nil when it takes none
 	control   *consumer   // nil when it is only about a queue
@@ -47,7 +49,10 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 			return nil, fmt.Errorf("join as %q: %w", s.Name, err)
 		}
 	}
-	m := d.newMember(s)
+	m, err := d.newMember(ctx, s, ownConsumers+len(s.Subscriptions))
+	if err != nil {
+		return nil, fmt.Errorf("join as %q: %w", s.Name, err)
+	}
 	m.consumers = m.work()
 	if s.Serve != nil {
 		m.direct = m.newConsumer(m.directQueue(), workersOf(s), m.serveDirect)
@@ -59,14 +64,22 @@ func (d *Driver) Join(ctx context.Context, s broker.Service) (broker.Member, err
 	return m, nil
 }
 
-// newMember returns a member without any consumer.
-func (d *Driver) newMember(s broker.Service) *member {
+// ownConsumers are those that a service may have beside its subscriptions: of
+// its calls, those at most once, those to the instance alone, and control.
+const ownConsumers = 4
+
+// newMember returns a member without any consumer, with places for so many.
+func (d *Driver) newMember(ctx context.Context, s broker.Service, places int) (*member, error) {
+	l, err := d.crowd.join(ctx, d, places)
+	if err != nil {
+		return nil, err
+	}
 	m := &member{
-		driver: d, service: s, left: make(chan struct{}), running: map[string]context.CancelFunc{},
+		driver: d, service: s, link: l, places: places, left: make(chan struct{}), running: map[string]context.CancelFunc{},
 		log: d.log.With("service", s.Name, "instance", s.ID),
 	}
 	m.hard, m.abort = context.WithCancel(d.ctx)
-	return m
+	return m, nil
 }
 
 // attach starts the consumers and returns when the broker has confirmed them.
@@ -110,7 +123,7 @@ func workersOf(s broker.Service) int {
 }
 
 func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
-	return newConsumer(m.hard, m.driver.consuming, m.log, work{queue: q, prefetch: prefetch, handle: handle})
+	return newConsumer(m.hard, m.link, m.log, work{queue: q, prefetch: prefetch, handle: handle})
 }
 
 func (m *member) all() []*consumer {
@@ -213,6 +226,7 @@ func (m *member) detach() {
 	}
 	m.abort()
 	m.driver.remove(m)
+	m.driver.crowd.leave(m.link, m.places)
 	close(m.left)
 }
 

@@ -25,7 +25,7 @@ func (h *handler) newConsumer(workers int) *consumer {
 	if h.OrderBy == nil {
 		return m.newConsumer(h.queue, workers, h.handle)
 	}
-	return newConsumer(m.hard, m.driver.consuming, m.log, work{
+	return newConsumer(m.hard, m.link, m.log, work{
 		queue: h.queue, prefetch: broker.Window, atOnce: workers,
 		order: func(d *delivery) string { return h.OrderBy(message(&d.Delivery)) },
 		turn:  h.turn,
