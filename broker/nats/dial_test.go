@@ -20,6 +20,11 @@ import (
 // startServer starts a server that package embedded would not start.
 func startServer(t *testing.T, o *natsserver.Options) string {
 	t.Helper()
+	return newServer(t, o).Addr().String()
+}
+
+func newServer(t *testing.T, o *natsserver.Options) *natsserver.Server {
+	t.Helper()
 	o.Host, o.Port, o.NoLog, o.NoSigs, o.StoreDir = "127.0.0.1", natsserver.RANDOM_PORT, true, true, t.TempDir()
 	server, err := natsserver.NewServer(o)
 	if err != nil {
@@ -27,7 +32,7 @@ func startServer(t *testing.T, o *natsserver.Options) string {
 	}
 	server.Start()
 	t.Cleanup(func() { server.Shutdown(); server.WaitForShutdown() })
-	return server.Addr().String()
+	return server
 }
 
 // dialError returns the error of Dial, which has to come by itself and not by

@@ -39,6 +39,13 @@ const (
 	// noRoom is JetStream's code for a stream that does not fit into the
 	// server's store beside the others.
 	noRoom jetstream.ErrorCode = 10047
+
+	// maxSubscriptions is more than a cluster has. A server of version 2.15
+	// allows a stream 1000 consumers when nobody asks for more.
+	maxSubscriptions = 1_000_000
+
+	// fewConsumers is JetStream's code for more consumers than are allowed.
+	fewConsumers jetstream.ErrorCode = 10026
 )
 
 // streams are the streams of a broker, and handles to read them.
@@ -70,6 +77,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 	events, dead, attempts, later, locks := common, common, common, common, common
 	events.Name, events.Subjects = eventStream, []string{eventPrefix + ">"}
 	events.Retention, events.MaxBytes = jetstream.InterestPolicy, c.EventBytes
+	events.MaxConsumers = maxSubscriptions
 	dead.Name, dead.Subjects = deadStream, []string{deadPrefix + ">"}
 	dead.MaxBytes = max(c.EventBytes/4, minEventBytes)
 	attempts.Name, attempts.Subjects = attemptStream, []string{attemptPrefix + ">"}
@@ -141,6 +149,10 @@ func (s *streams) look(ctx context.Context, name string) (jetstream.Stream, erro
 
 func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := s.js.CreateStream(ctx, config)
+	if config.MaxConsumers > 0 && isFewConsumers(err) { // the account's limit, which holds then
+		config.MaxConsumers = 0
+		stream, err = s.js.CreateStream(ctx, config)
+	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made meanwhile, with another size
 		return s.js.Stream(ctx, config.Name)
 	}
@@ -149,6 +161,11 @@ func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (je
 		err = fmt.Errorf("%w: with %d replicas; set Config.Replicas if the cluster has fewer servers", err, config.Replicas)
 	}
 	return stream, err
+}
+
+func isFewConsumers(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == fewConsumers
 }
 
 func isNoRoom(err error) bool {
