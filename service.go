@@ -17,6 +17,7 @@ import (
 type Service struct {
 	name          string
 	methods       []*served
+	named         map[string]bool // names of methods; a service may have thousands
 	subscriptions []*subscription
 	timers        []*timer
 	extensions    []Extension
@@ -53,7 +54,7 @@ func Parts(parts ...Part) Part {
 // '_' and '-', a letter first. What can't work is reported by Check, and by
 // Run before anything starts.
 func NewService(name string, parts ...Part) *Service {
-	s := &Service{name: name}
+	s := &Service{name: name, named: map[string]bool{}}
 	if err := checkName("service", name); err != nil {
 		s.mistakes = append(s.mistakes, err)
 	}
@@ -161,11 +162,10 @@ func Method(name string, fn any, args ...string) Part {
 }
 
 func (s *Service) serve(m *method, fn reflect.Value) error {
-	for _, other := range s.methods {
-		if other.name == m.name {
-			return fmt.Errorf("method %q is declared twice; serve it once", m.name)
-		}
+	if s.named[m.name] {
+		return fmt.Errorf("method %q is declared twice; serve it once", m.name)
 	}
+	s.named[m.name] = true
 	s.methods = append(s.methods, &served{method: m, handle: invoke(fn)})
 	return nil
 }
