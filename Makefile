@@ -59,6 +59,11 @@ bench-guard: ## fail when Enoki has become slower against the raw clients, in CP
 	@scripts/install-test-servers
 	cd bench && go run . -guard guard.json
 
+.PHONY: bench-growth
+bench-growth: ## measure how Enoki grows with services, methods, instances, bytes and callers; draws curves (15 minutes)
+	@scripts/install-test-servers
+	cd bench && go run ./growth -pictures ../docs/pictures $(ARGS)
+
 .PHONY: microbench
 microbench: ## run the micro-benchmarks that stand beside their code
 	go test -run '^$$' -bench . -benchmem ./...
