@@ -10,8 +10,8 @@ import (
 )
 
 // Benchmark measures a call there and back, and an event from Emit to its
-// confirmation while a Pool handles it, one after the other and in parallel; and
-// dead letters.
+// confirmation while a Pool handles it, one after the other and in parallel; the
+// state of a lock, and dead letters.
 func Benchmark(b *testing.B, f Fixture) {
 	dial := func() broker.Broker {
 		link := f.Dial(b)
@@ -41,7 +41,22 @@ func Benchmark(b *testing.B, f Fixture) {
 		return err
 	})
 	measure(b, "Emit", func() error { return link.Emit(context.Background(), name, "e", message()) })
+	b.Run("LockSave", func(b *testing.B) { measureSave(b, link, name) })
 	b.Run("DeadLetter", func(b *testing.B) { measureDeadLetters(b, dial(), link, message) })
+}
+
+// measureSave measures keeping a state under a lock.
+func measureSave(b *testing.B, link broker.Broker, name string) {
+	l, err := link.Lock(b.Context(), name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Release()
+	for b.Loop() {
+		if err := l.Save(b.Context(), []byte("2026-11-25T03:00:00Z")); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // measureDeadLetters measures reading letters, as ns/read, and retrying them,

@@ -160,6 +160,7 @@ func TestHolderIsLost(t *testing.T) {
 		"rabbitmq": func(t *testing.T) string { return testserver.RabbitMQ(t).URL() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := &cluster{T: t, url: url(t), runs: make(chan run, 1000)}
 			c.start("first")
 			c.start("second")
