@@ -131,6 +131,11 @@ type router struct{ *handler }
 // Handle registers what huma made of a route.
 func (m *router) Handle(op *huma.Operation, serve func(huma.Context)) {
 	r := op.Metadata[routeKey].(*Route)
+	if op.SkipValidateBody {
+		r.unchecked = serve
+		return
+	}
+	r.check = m.check(op)
 	if err := checkWildcards(r.path, op); err != nil {
 		panic(err) // add makes an error of it
 	}
@@ -144,8 +149,20 @@ func (m *router) Handle(op *huma.Operation, serve func(huma.Context)) {
 			req.Body = http.MaxBytesReader(w, req.Body, op.MaxBodyBytes) // huma does not limit forms
 		}
 		a.set("X-Content-Type-Options", "nosniff")
-		serve(newExchange(req.Context(), humago.NewContext(op, req, w), r, a))
+		answer := serve
+		if r.check.passes(req) {
+			answer = r.unchecked
+		}
+		answer(newExchange(req.Context(), humago.NewContext(op, req, w), r, a))
 	})
+}
+
+// check returns the check of an operation's body, or nil.
+func (m *router) check(op *huma.Operation) check {
+	if op.RequestBody == nil || len(op.RequestBody.Content) != 1 || op.RequestBody.Content[jsonType] == nil {
+		return nil
+	}
+	return checkOf(m.api.OpenAPI().Components.Schemas, op.RequestBody.Content[jsonType].Schema)
 }
 
 // checkWildcards compares the wildcards of a path with the fields that they

@@ -177,7 +177,7 @@ func (h *handler) logFailure(ctx context.Context, err error) {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := newAnswer(w, r, h.options.WriteTimeout)
-	defer func() { h.log(r, a, time.Since(start)) }()
+	defer func() { h.log(r, a, start) }()
 	h.serve(a, r)
 	a.finish()
 }
@@ -226,7 +226,7 @@ func (h *handler) unrouted(a *answer, r *http.Request) {
 	}
 }
 
-func (h *handler) log(r *http.Request, a *answer, took time.Duration) {
+func (h *handler) log(r *http.Request, a *answer, start time.Time) {
 	if !h.scope.Logger.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
@@ -236,6 +236,6 @@ func (h *handler) log(r *http.Request, a *answer, took time.Duration) {
 		attrs = append(attrs, slog.String("path", r.URL.Path))
 	}
 	attrs = append(attrs, slog.Int("status", a.status), slog.Int("bytes", a.size),
-		slog.Duration("took", took), slog.String("request", a.id()))
+		slog.Duration("took", time.Since(start)), slog.String("request", a.id()))
 	h.scope.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http", attrs...)
 }

@@ -17,7 +17,12 @@ type Route struct {
 	bodyType     reflect.Type // of the input's field Body, or nil
 	lines        []string     // for people, beside its name
 	label        string       // its name, made once it is served
-	register     func(*handler, *Route)
+
+	// Of a typed route, once it is served: what is sure of a valid body, and
+	// what answers when it was; nil when there is no such check.
+	check     check
+	unchecked func(huma.Context)
+	register  func(*handler, *Route)
 }
 
 // name is how the route is called in logs, middleware and call ids.
@@ -113,14 +118,20 @@ func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out
 		if fn == nil {
 			panic("its function is nil") // add makes an error of it
 		}
-		huma.Register(site.api, site.operation(r), func(ctx context.Context, in *In) (*Out, error) {
+		answer := func(ctx context.Context, in *In) (*Out, error) {
 			var out *Out
 			err := site.call(ctx, func(ctx context.Context) (err error) {
 				out, err = fn(ctx, in)
 				return err
 			})
 			return out, err
-		})
+		}
+		op := site.operation(r)
+		huma.Register(site.api, op, answer)
+		if r.check != nil {
+			op.Hidden, op.SkipValidateBody = true, true
+			huma.Register(site.api, op, answer)
+		}
 	}}
 	if in := reflect.TypeFor[In](); in.Kind() == reflect.Struct {
 		if body, ok := in.FieldByName("Body"); ok {
