@@ -84,10 +84,32 @@ type Work struct {
 	Root    string // directory of the module bench
 
 	counter counter
+	beside  []*process // services that this one has started
 }
 
 // Done counts an operation in the service; it may be called concurrently.
 func (w *Work) Done() { w.counter.add() }
+
+// Start starts the service of another case, GROUP/CASE, in a process of its own
+// beside this one, and returns when it serves. It is for Serve. Its CPU time
+// counts as the service's, and it ends with this process.
+func (w *Work) Start(name, broker string) error {
+	p, err := startRole(serviceRole, &Work{Case: name, Broker: broker, Dir: w.Dir, Size: w.Size, Root: w.Root})
+	if err != nil {
+		return err
+	}
+	w.beside = append(w.beside, p)
+	return p.hear(&ready{}, 0)
+}
+
+// pidsBeside are the processes that Start has started.
+func (w *Work) pidsBeside() []int {
+	var pids []int
+	for _, p := range w.beside {
+		pids = append(pids, p.pid())
+	}
+	return pids
+}
 
 // Name returns a name for the service of this case, its queue or its subject,
 // that no other case uses: letters, digits and '_'.

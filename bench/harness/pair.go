@@ -12,7 +12,8 @@ type pair struct {
 	work      *Work
 	service   *process // nil when it has none
 	client    *process
-	brokerPID int // 0 without a broker of its own
+	beside    []int // ids of further processes of the service
+	brokerPID int   // 0 without a broker of its own
 }
 
 // startPair starts the processes of a case and returns when the first
@@ -48,7 +49,7 @@ func (p *pair) startService() (err error) {
 		}
 		var r ready
 		err = p.service.hear(&r, 0)
-		p.work.Address = r.Address
+		p.work.Address, p.beside = r.Address, r.Beside
 	}
 	return err
 }
@@ -155,6 +156,10 @@ func (p *pair) readCPU() cpuReading {
 	r.client, _ = cpuTime(p.client.pid()) // 0 where it can't be read
 	if p.service != nil {
 		r.service, _ = cpuTime(p.service.pid())
+	}
+	for _, pid := range p.beside {
+		cpu, _ := cpuTime(pid)
+		r.service += cpu
 	}
 	if p.brokerPID != 0 {
 		r.broker, _ = cpuTime(p.brokerPID)

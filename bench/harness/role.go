@@ -15,7 +15,7 @@ import (
 // first argument and the Work as their second. They talk in lines of JSON over
 // their standard input and output, and end with their input:
 //
-//	the service says  {"address":"…"}  when it serves,
+//	the service says  {"address":"…"}  when it serves, with the ids of processes beside it,
 //	and to each line  {}               answers with a count;
 //	the client says   {}               when its first operation has succeeded,
 //	and to each order                  answers with a report.
@@ -27,6 +27,7 @@ const (
 // ready is the first line of both.
 type ready struct {
 	Address string `json:"address"`
+	Beside  []int  `json:"beside,omitempty"` // ids of further processes of the service
 }
 
 // count is what the service has done so far.
@@ -51,7 +52,7 @@ func runService(ctx context.Context, c *Case, w *Work) error {
 		return err
 	}
 	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(ready{Address: address}); err != nil {
+	if err := out.Encode(ready{Address: address, Beside: w.pidsBeside()}); err != nil {
 		return err
 	}
 	var p profile

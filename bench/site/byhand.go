@@ -25,32 +25,72 @@ import (
 type byHand struct {
 	kept store.Store
 	conn *nats.Conn
+	url  string // of the broker
 }
 
 func serveByHand(ctx context.Context, w *harness.Work) (string, error) {
+	h, err := newByHand(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	if err := h.serveCheck(); err != nil {
+		return "", err
+	}
+	return h.listen(ctx)
+}
+
+// serveApartByHand has no register; that runs in a process of its own.
+func serveApartByHand(ctx context.Context, w *harness.Work) (string, error) {
+	h, err := newByHand(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	if err := w.Start(parts+"/by-hand", h.url); err != nil {
+		return "", err
+	}
+	return h.listen(ctx)
+}
+
+func serveRegisterByHand(ctx context.Context, w *harness.Work) (string, error) {
+	w.Dir = filepath.Join(w.Dir, "register")
 	kept, err := open(ctx, w)
 	if err != nil {
 		return "", err
 	}
+	conn, err := nats.Connect(w.Broker)
+	if err != nil {
+		return "", err
+	}
+	return "", (&byHand{kept: kept, conn: conn}).serveCheck()
+}
+
+// newByHand opens the store and the broker.
+func newByHand(ctx context.Context, w *harness.Work) (*byHand, error) {
+	kept, err := open(ctx, w)
+	if err != nil {
+		return nil, err
+	}
 	server, err := embedded.Start(embedded.Options{Dir: filepath.Join(w.Dir, "broker"), Port: -1, Logger: service.Silent})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	conn, err := nats.Connect(server.URL(), nats.InProcessServer(server))
-	if err != nil {
-		return "", err
+	return &byHand{kept, conn, server.URL()}, err
+}
+
+// serveCheck serves what the service register does.
+func (h *byHand) serveCheck() error {
+	if _, err := h.conn.QueueSubscribe(checkSubject, "workers", func(m *nats.Msg) { go h.check(m) }); err != nil {
+		return err
 	}
-	h := &byHand{kept, conn}
-	if _, err := conn.QueueSubscribe(checkSubject, "workers", func(m *nats.Msg) { go h.check(m) }); err != nil {
-		return "", err
-	}
+	return h.conn.Flush()
+}
+
+// listen serves the API, and what tells authors.
+func (h *byHand) listen(ctx context.Context) (string, error) {
 	if err := h.tell(ctx); err != nil {
 		return "", err
 	}
-	return h.listen()
-}
-
-func (h *byHand) listen() (string, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+commentPath, h.postComment)
 	mux.HandleFunc("GET /api/v1/articles/{article_id}/comments", h.getComments)

@@ -33,6 +33,39 @@ func serveEnoki(ctx context.Context, w *harness.Work) (string, error) {
 		register.New(kept, service.Silent), push.New(kept, service.Silent), api.New(kept, address))
 }
 
+// serveApart has no register; that runs in a process of its own.
+func serveApart(ctx context.Context, w *harness.Work) (string, error) {
+	kept, err := open(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	server, link, err := service.Embedded(ctx, filepath.Join(w.Dir, "broker"), false)
+	if err != nil {
+		return "", err
+	}
+	if err := w.Start(parts+"/enoki", server.URL()); err != nil {
+		return "", err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return "", err
+	}
+	return "http://" + address, service.Run(ctx, link, push.New(kept, service.Silent), api.New(kept, address))
+}
+
+func serveRegister(ctx context.Context, w *harness.Work) (string, error) {
+	w.Dir = filepath.Join(w.Dir, "register")
+	kept, err := open(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	link, err := service.Dial(ctx, w.Broker)
+	if err != nil {
+		return "", err
+	}
+	return "", service.Run(ctx, link, register.New(kept, service.Silent))
+}
+
 // freeAddress returns one that is free a moment before it is listened on.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -40,6 +40,14 @@ func Groups() []harness.Group {
 			},
 		},
 		{
+			Name: "site-stranger-apart", About: "the same with the service register in a process of its own, over TCP to the embedded broker",
+			Base: "by-hand", Sizes: []int{128}, Callers: []int{64}, Goals: harness.Reach(0.8, "enoki", "by-hand", "rate", "CPU"),
+			Cases: []harness.Case{
+				{Name: "by-hand", About: "net/http, nats.go, an embedded server", Serve: serveApartByHand, Dial: dialStranger},
+				{Name: "enoki", About: "the comment site", Serve: serveApart, Dial: dialStranger},
+			},
+		},
+		{
 			Name: "site-thread", About: "GET of an article's 20 comments, as a tree",
 			Base: "by-hand", Sizes: []int{128}, Callers: []int{64}, Goals: harness.Reach(0.8, "enoki", "by-hand", "rate", "CPU"),
 			Cases: []harness.Case{
@@ -47,8 +55,12 @@ func Groups() []harness.Group {
 				{Name: "enoki", About: "the comment site", Serve: serveEnoki, Dial: dialThread},
 			},
 		},
+		// Without a size it is not measured: these are started by cases above.
+		{Name: parts, Cases: []harness.Case{{Name: "by-hand", Serve: serveRegisterByHand}, {Name: "enoki", Serve: serveRegister}}},
 	}
 }
+
+const parts = "site-register"
 
 const commentPath = "/api/v1/comment"
 
