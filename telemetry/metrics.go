@@ -1,12 +1,12 @@
 package telemetry
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // OK is the code of a call that ended without an error.
@@ -31,48 +31,49 @@ const maxNames = 1000
 //	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
 // and what the Go runtime and the operating system say of the process. Its
-// registry is its own. Its methods may be called concurrently.
+// methods may be called concurrently.
 type Metrics struct {
-	registry *prometheus.Registry
 	handled  side
 	called   side
-	dead     *prometheus.CounterVec
-	breakers *prometheus.GaugeVec
-	retries  *prometheus.CounterVec
+	dead     *family
+	breakers *family
+	retries  *family
+	ready    *family
 	buried   *nameLimit // names in dead
 }
 
 // NewMetrics returns metrics that have counted nothing yet.
 func NewMetrics() *Metrics {
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
+	return &Metrics{
 		handled:  newSide("handled_total", "handle_seconds", "handling", "Handlers"),
 		called:   newSide("called_total", "call_seconds", "calling", "Calls made"),
-		dead: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "enoki", Name: "dead_letters_total",
-			Help: "Messages that could not be handled and are kept as dead letters."}, []string{"service", "handler"}),
-		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "enoki", Name: "breaker_open",
-			Help: "1 while calls to a method are refused, 0.5 while a few are let through to see, else 0."}, []string{"service", "method"}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "enoki", Name: "retries_total",
-			Help: "Calls that were sent again."}, []string{"service", "method"}),
-		buried: &nameLimit{max: maxNames, seen: map[name]bool{}},
+		dead:     newFamily(counter, "dead_letters_total", "Messages that could not be handled and are kept as dead letters."),
+		breakers: newFamily(gauge, "breaker_open", "1 while calls to a method are refused, 0.5 while a few are let through to see, else 0."),
+		retries:  newFamily(counter, "retries_total", "Calls that were sent again."),
+		ready:    newFamily(gauge, "ready", "1 while the process is ready for work, else 0."),
+		buried:   &nameLimit{max: maxNames, seen: map[name]bool{}},
 	}
-	m.registry.MustRegister(
-		m.handled.total, m.handled.seconds, m.handled.running,
-		m.called.total, m.called.seconds, m.called.running,
-		m.dead, m.breakers, m.retries,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector(),
-	)
-	return m
 }
 
-// Registry takes further metrics of the program's own.
-func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
-
-// Handler serves the metrics to Prometheus.
+// Handler serves the metrics to Prometheus, in its text format.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var page bytes.Buffer
+		m.write(&page)
+		metrics.WriteProcessMetrics(&page)
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = w.Write(page.Bytes()) // the client has gone
+	})
+}
+
+// write writes what is counted here.
+func (m *Metrics) write(w io.Writer) {
+	for _, f := range []*family{
+		m.handled.total, m.handled.seconds, m.handled.running, m.called.total, m.called.seconds, m.called.running,
+		m.dead, m.breakers, m.retries, m.ready,
+	} {
+		f.write(w)
+	}
 }
 
 // Handling notes that a handler has started. Its end is noted by calling the
@@ -89,36 +90,36 @@ func (m *Metrics) Calling(service, method, kind string) (ended func(code string)
 // Buried notes that a message is kept as a dead letter of a handler.
 func (m *Metrics) Buried(service, handler string) {
 	n := m.buried.admit(name{service, handler})
-	m.dead.WithLabelValues(n.service, n.method).Inc()
+	m.dead.counter(label{"handler", n.method}, label{"service", n.service}).Inc()
 }
 
 // Breaker notes how far the circuit breaker of a method that is called is open:
 // 1 is fully. The names are those of contracts.
 func (m *Metrics) Breaker(service, method string, open float64) {
-	m.breakers.WithLabelValues(service, method).Set(open)
+	m.breakers.gauge(label{"method", method}, label{"service", service}).Set(open)
 }
 
 // Retried notes that a call was sent again. The names are those of contracts.
-func (m *Metrics) Retried(service, method string) { m.retries.WithLabelValues(service, method).Inc() }
+func (m *Metrics) Retried(service, method string) {
+	m.retries.counter(label{"method", method}, label{"service", service}).Inc()
+}
 
 // WatchReady adds the metric enoki_ready, which asks ready at every scrape.
 // Call it at most once.
 func (m *Metrics) WatchReady(ready func() bool) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "enoki", Name: "ready", Help: "1 while the process is ready for work, else 0.",
-	}, func() float64 {
+	m.ready.set.NewGauge(m.ready.name, func() float64 {
 		if ready() {
 			return 1
 		}
 		return 0
-	}))
+	})
 }
 
 // side is one half of the metrics: what is handled, or what is called.
 type side struct {
-	total   *prometheus.CounterVec
-	seconds *prometheus.HistogramVec
-	running *prometheus.GaugeVec
+	total   *family
+	seconds *family
+	running *family
 	names   *nameLimit
 	series  *memo[labels, *series]
 }
@@ -132,29 +133,26 @@ type labels struct {
 // series are the metrics of one set of labels. To look them up by their labels
 // costs more than to count.
 type series struct {
-	running  prometheus.Gauge
+	running  *metrics.Gauge
 	outcomes *memo[string, outcome] // by code
 }
 
 type outcome struct {
-	total   prometheus.Counter
-	seconds prometheus.Observer
+	total   *metrics.Counter
+	seconds *metrics.PrometheusHistogram
+}
+
+// bounds, in seconds, reach from a call within the machine to the longest a
+// caller waits.
+func bounds() []float64 {
+	return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 }
 
 func newSide(total, seconds, running, subject string) side {
-	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Namespace: "enoki", Name: name, Help: help}
-	}
-	byMethod := []string{"service", "method", "kind"}
 	s := side{
-		total: prometheus.NewCounterVec(prometheus.CounterOpts(opts(total, subject+" that have ended, by the code of their outcome.")),
-			append([]string{"code"}, byMethod...)),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "enoki", Name: seconds, Help: subject + ": how long they took.",
-			// From a call within the machine to the longest a caller waits.
-			Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
-		}, byMethod),
-		running: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(running, subject+" that have not ended yet.")), []string{"service"}),
+		total:   newFamily(counter, total, subject+" that have ended, by the code of their outcome."),
+		seconds: newFamily(histogram, seconds, subject+": how long they took."),
+		running: newFamily(gauge, running, subject+" that have not ended yet."),
 		names:   &nameLimit{max: maxNames, seen: map[name]bool{}},
 	}
 	s.series = newMemo(s.newSeries)
@@ -169,7 +167,7 @@ func (s *side) start(service, method, kind string) func(code string) {
 		of.running.Dec()
 		ended := of.outcomes.get(code)
 		ended.total.Inc()
-		ended.seconds.Observe(time.Since(began).Seconds())
+		ended.seconds.Update(time.Since(began).Seconds())
 	}
 }
 
@@ -184,12 +182,13 @@ func (s *side) of(l labels) *series {
 }
 
 func (s side) newSeries(l labels) *series {
+	kind, method, service := label{"kind", l.kind}, label{"method", l.method}, label{"service", l.service}
 	return &series{
-		running: s.running.WithLabelValues(l.service),
+		running: s.running.gauge(service),
 		outcomes: newMemo(func(code string) outcome {
 			return outcome{
-				s.total.WithLabelValues(code, l.service, l.method, l.kind),
-				s.seconds.WithLabelValues(l.service, l.method, l.kind),
+				s.total.counter(label{"code", code}, kind, method, service),
+				s.seconds.histogram(bounds(), kind, method, service),
 			}
 		}),
 	}

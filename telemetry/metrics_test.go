@@ -1,12 +1,13 @@
 package telemetry
 
 import (
+	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 func TestMetrics(t *testing.T) {
@@ -18,7 +19,7 @@ func TestMetrics(t *testing.T) {
 	m.Retried("mail", "send")
 	m.WatchReady(func() bool { return true })
 
-	if got := testutil.ToFloat64(m.handled.running.WithLabelValues("push")); got != 1 {
+	if got := m.handled.running.gauge(label{"service", "push"}).Get(); got != 1 {
 		t.Errorf("%v handlers run, want 1", got)
 	}
 	handled(OK)
@@ -53,7 +54,11 @@ func TestMetricsHaveGoodNames(t *testing.T) {
 	m.Buried("s", "h")
 	m.Breaker("s", "m", 1)
 	m.Retried("s", "m")
-	problems, err := testutil.GatherAndLint(m.Registry())
+	m.WatchReady(func() bool { return false })
+	m.Calling("a\"\\\n\xff", "{}", "rpc")(OK) // must not break the page
+	var page bytes.Buffer
+	m.write(&page)
+	problems, err := promlint.New(&page).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
@@ -64,10 +69,11 @@ func TestUnknownNamesDoNotGrowTheMetrics(t *testing.T) {
 	for i := range 3 * maxNames {
 		m.Calling("s", fmt.Sprint("made-up-", i), "rpc")(OK)
 	}
-	if got := testutil.CollectAndCount(m.called.total); got != maxNames+1 {
+	if got := len(m.called.total.set.ListMetricNames()); got != maxNames+1 {
 		t.Errorf("%d series, want %d", got, maxNames+1)
 	}
-	if got := testutil.ToFloat64(m.called.total.WithLabelValues(OK, "other", "other", "rpc")); got != 2*maxNames {
+	other := m.called.total.counter(label{"code", OK}, label{"kind", "rpc"}, label{"method", "other"}, label{"service", "other"})
+	if got := other.Get(); got != 2*maxNames {
 		t.Errorf("%v counted as other, want %d", got, 2*maxNames)
 	}
 }

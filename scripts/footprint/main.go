@@ -22,9 +22,9 @@ import (
 
 const (
 	maxStart  = 100 * time.Millisecond
-	maxMemory = 30e6   // bytes resident
-	maxBinary = 25e6   // bytes
-	maxLean   = 12.8e6 // bytes, built with leanTag
+	maxMemory = 30e6 // bytes resident
+	maxBinary = 25e6 // bytes
+	maxLean   = 12e6 // bytes, built with leanTag
 
 	leanTag = "noembedded" // leaves the embedded broker out
 
@@ -72,7 +72,7 @@ func report(out io.Writer, start time.Duration, memory, size, lean float64) erro
 	fmt.Fprintf(out, "start to serving, embedded broker:       %4d ms (limit %d ms)\n", start.Milliseconds(), maxStart.Milliseconds())
 	fmt.Fprintf(out, "idle memory, resident:                   %4.0f MB (limit %.0f MB)\n", memory/1e6, maxMemory/1e6)
 	fmt.Fprintf(out, "hello's binary, stripped:                %4.1f MB (limit %.0f MB)\n", size/1e6, maxBinary/1e6)
-	fmt.Fprintf(out, "the same, built with -tags %s:   %4.1f MB (limit %.1f MB)\n", leanTag, lean/1e6, maxLean/1e6)
+	fmt.Fprintf(out, "the same, built with -tags %s:   %4.1f MB (limit %.0f MB)\n", leanTag, lean/1e6, maxLean/1e6)
 	if start > maxStart || memory > maxMemory || size > maxBinary || lean > maxLean {
 		return fmt.Errorf("above the limit")
 	}
