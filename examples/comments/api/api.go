@@ -104,7 +104,7 @@ func (s *site) postRegister(ctx context.Context, in *registerInput) (*output[reg
 		out.Body.Code = codeOK
 	}
 	if id != "" {
-		out.Body.Data.value = &registered{UserID: id}
+		out.Body.Data = &registered{UserID: id}
 	}
 	return out, nil
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"reflect"
 
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
@@ -20,9 +18,9 @@ const (
 
 // envelope is the body of every answer of status 200.
 type envelope[T any] struct {
-	Code    int     `json:"code" doc:"0, or what was wrong." example:"0"`
-	Message string  `json:"message" doc:"Empty, or the code in words."`
-	Data    data[T] `json:"data"`
+	Code    int    `json:"code" doc:"0, or what was wrong." example:"0"`
+	Message string `json:"message" doc:"Empty, or the code in words."`
+	Data    any    `json:"data"` // a *T, or the empty text where there is none
 }
 
 type output[T any] struct {
@@ -30,35 +28,21 @@ type output[T any] struct {
 }
 
 func ok[T any](value T) *output[T] {
-	return &output[T]{envelope[T]{Data: data[T]{&value}}}
+	return &output[T]{envelope[T]{Data: &value}}
 }
 
 func refused[T any](code int, message string) *output[T] {
-	return &output[T]{envelope[T]{Code: code, Message: message}}
+	return &output[T]{envelope[T]{Code: code, Message: message, Data: ""}}
 }
 
-// data is a value, or the empty text where there is none.
-type data[T any] struct{ value *T }
-
-// MarshalJSON implements json.Marshaler.
-func (d data[T]) MarshalJSON() ([]byte, error) {
-	if d.value == nil {
-		return []byte(`""`), nil
-	}
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // comments hold < and &, and this is no HTML
-	err := e.Encode(d.value)
-	return text.Bytes(), err
-}
-
-// Schema describes both.
-func (data[T]) Schema(r web.Registry) *web.Schema {
+// TransformSchema describes both forms of the data.
+func (envelope[T]) TransformSchema(r web.Registry, s *web.Schema) *web.Schema {
 	none := 0
-	return &web.Schema{OneOf: []*web.Schema{
+	s.Properties["data"] = &web.Schema{OneOf: []*web.Schema{
 		r.Schema(reflect.TypeFor[T](), true, ""),
 		{Type: "string", MaxLength: &none, Description: "Empty, where there is no data."},
 	}}
+	return s
 }
 
 // userID is a user's id in a request: text, or an integer, as some programs

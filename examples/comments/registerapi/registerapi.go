@@ -46,6 +46,9 @@ func (id UserID) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads text, an integer or null.
 func (id *UserID) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' { // nearly always
+		return json.Unmarshal(text, (*string)(id))
+	}
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -55,9 +58,6 @@ func (id *UserID) UnmarshalJSON(text []byte) error {
 	switch v := value.(type) {
 	case nil:
 		*id = ""
-		return nil
-	case string:
-		*id = UserID(v)
 		return nil
 	case json.Number:
 		if _, err := v.Int64(); err == nil {
