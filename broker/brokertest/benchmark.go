@@ -2,7 +2,9 @@ package brokertest
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,8 +12,8 @@ import (
 )
 
 // Benchmark measures a call there and back, and an event from Emit to its
-// confirmation while a Pool handles it, one after the other and in parallel; the
-// state of a lock, and dead letters.
+// confirmation while a Pool handles it, by 1, 16 and 128 callers; the state of
+// a lock, and dead letters.
 func Benchmark(b *testing.B, f Fixture) {
 	dial := func() broker.Broker {
 		link := f.Dial(b)
@@ -117,26 +119,27 @@ func measureDeadLetters(b *testing.B, service, link broker.Broker, message func(
 	b.ReportMetric(float64(read.Nanoseconds())/float64(b.N), "ns/read")
 }
 
-// measure runs send in one goroutine, and in a hundred for each processor.
+// measure runs send by 1, 16 and 128 callers, each one after the other.
 func measure(b *testing.B, name string, send func() error) {
-	b.Run(name+"/sequential", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := send(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run(name+"/parallel", func(b *testing.B) {
-		b.ReportAllocs()
-		b.SetParallelism(100)
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
+	for _, callers := range []int{1, 16, 128} {
+		b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) { sendBy(b, callers, send) })
+	}
+}
+
+func sendBy(b *testing.B, callers int, send func() error) {
+	b.ReportAllocs()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var running sync.WaitGroup
+	for range callers {
+		running.Go(func() {
+			for left.Add(-1) >= 0 {
 				if err := send(); err != nil {
 					b.Error(err)
 					return
 				}
 			}
 		})
-	})
+	}
+	running.Wait()
 }
