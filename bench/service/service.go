@@ -47,7 +47,7 @@ func RunLogging(ctx context.Context, log *slog.Logger, link broker.Broker, servi
 }
 
 // Embedded starts a broker in this process that keeps its files in dir, and a
-// link to it that needs no socket.
+// link to it.
 func Embedded(ctx context.Context, dir string, fast bool) (*embedded.Server, broker.Broker, error) {
 	server, err := embedded.Start(embedded.Options{Dir: dir, Port: -1, Fast: fast, Logger: Silent})
 	if err != nil {

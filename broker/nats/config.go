@@ -19,7 +19,7 @@ type Config struct {
 	URL string
 
 	// InProcess is a server in this process, for example an
-	// *embedded.Server, that is connected to without a socket instead of URL.
+	// *embedded.Server, that makes the connections instead of URL.
 	InProcess natsgo.InProcessConnProvider
 
 	Name        string       // shown by the server's tools; default "enoki"

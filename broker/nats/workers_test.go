@@ -1,6 +1,8 @@
 package nats
 
 import (
+	"encoding/json"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -61,4 +63,33 @@ func TestWorkersLoseNothing(t *testing.T) {
 	if got := ran.Load(); got != givers*jobs {
 		t.Errorf("%d jobs ran, want %d", got, givers*jobs)
 	}
+}
+
+// BenchmarkWorkers runs jobs that read JSON, in bursts of 16: by workers, and
+// each by a goroutine of its own.
+func BenchmarkWorkers(b *testing.B) {
+	var burst sync.WaitGroup
+	read := func(document []byte) {
+		defer burst.Done()
+		var v any
+		_ = json.Unmarshal(document, &v)
+	}
+	bursts := func(b *testing.B, do func(document []byte)) {
+		document := []byte(`{"args": [{"id": "7434029", "title": "a title", "tags": ["a", "b"]}], "kwargs": {}}`)
+		for n := 0; n < b.N; n += 16 {
+			burst.Add(16)
+			for range 16 {
+				do(document)
+			}
+			burst.Wait()
+		}
+	}
+	b.Run("kept", func(b *testing.B) {
+		w := newWorkers(128, read)
+		bursts(b, func(document []byte) { w.do(document, nil) })
+		<-w.dismiss()
+	})
+	b.Run("new", func(b *testing.B) {
+		bursts(b, func(document []byte) { go read(document) })
+	})
 }

@@ -1,7 +1,7 @@
 // Package embedded runs a NATS server with JetStream inside this process, so
 // that a service needs nothing installed. It is an ordinary server on a
 // loopback port: other processes on the machine connect to its URL, this
-// process to InProcessConn without a socket.
+// process by InProcessConn.
 //
 // The server keeps its files in a directory of its own, which one process at a
 // time may use. Every stored message is synced to disk before it is confirmed,

@@ -172,10 +172,18 @@ func (s *Server) URL() string { return s.url }
 // MaxStore is the most bytes that the server will store.
 func (s *Server) MaxStore() int64 { return s.maxStore }
 
-// InProcessConn opens a connection that needs no socket. It makes *Server a
-// nats.InProcessConnProvider.
+// InProcessConn opens a connection to the server for this process. It makes
+// *Server a nats.InProcessConnProvider.
+//
+// It is a socket. What the server itself offers is a net.Pipe, which has no
+// buffer: each write holds the client's lock until the server has read it,
+// while the workers of a service wait to send their replies.
 func (s *Server) InProcessConn() (net.Conn, error) {
-	return s.server.InProcessConn()
+	address := s.server.Addr()
+	if address == nil {
+		return nil, errors.New("embedded NATS: the server was shut down: start another one")
+	}
+	return net.Dial(address.Network(), address.String())
 }
 
 // Shutdown ends the server and waits until its files are closed and its

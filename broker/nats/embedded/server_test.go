@@ -182,6 +182,9 @@ func TestShutdown(t *testing.T) {
 	nc.Close()
 	server.Shutdown()
 	server.Shutdown()
+	if _, err := server.InProcessConn(); err == nil {
+		t.Error("a server that was shut down makes a connection")
+	}
 	goleak.VerifyNone(t, before)
 }
 
