@@ -36,6 +36,7 @@ func (x *trial) inspected(out outcome) inspected {
 	x.must(json.Unmarshal(out.result, &seen))
 	// What Enoki adds of its own travels like any other key.
 	delete(seen.Data, "enoki_timeout_ms")
+	delete(seen.Data, "enoki_retries")
 	return seen
 }
 
