@@ -88,7 +88,7 @@ lint: ## gofmt, go vet, staticcheck, tidy and verified modules
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	go mod verify
-	cd bench && go vet ./... && go test ./chart ./harness && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
+	cd bench && go vet ./... && go test ./chart ./growth ./harness && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 .PHONY: vuln
 vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB names another copy of it)

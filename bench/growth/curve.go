@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +79,7 @@ func curves() []curve {
 		}, {
 			name: "payload", x: "bytes of the document", xs: []int{128, 1024, 8192, 65_536, 262_144, 1_000_000}, brokers: all,
 			work:     func(x int) work { w := small; w.size = x; return w },
-			pictures: []picture{titled(cpu, "Calls with small and large documents"), titled(rate, "Calls with small and large documents")},
+			pictures: []picture{titled(cpu, "Calls with small and large documents")},
 		}, {
 			name: "callers", x: "callers at once", xs: []int{1, 4, 16, 64, 256, 1024}, brokers: all,
 			work: func(x int) work { w := small; w.callers = x; return w },
@@ -107,7 +109,7 @@ type sample struct {
 }
 
 // row is what the samples of a point come to: the medians, but rate and times
-// are those of the best turn, because nothing lies beside it to compare with,
+// are the best, because nothing lies beside it to compare with,
 // and the others rather measure what else runs on the machine.
 type row struct {
 	broker           string
@@ -119,19 +121,17 @@ type row struct {
 }
 
 func (p *point) row() row {
-	d := func(of func(s *sample) time.Duration) time.Duration {
-		return time.Duration(p.median(func(s *sample) float64 { return float64(of(s)) }))
-	}
 	best := slices.MaxFunc(p.samples, func(a, b sample) int { return cmp.Compare(a.rate(), b.rate()) })
 	return row{
 		broker: p.broker, x: p.x,
-		p50: best.p50, p99: best.p99, rate: best.rate(),
-		start:      d(func(s *sample) time.Duration { return s.start }),
+		p50: best.p50, p99: best.p99, rate: best.rate(), start: slices.MinFunc(p.samples, byStart).start,
 		memory:     p.median(func(s *sample) float64 { return s.memory }),
 		goroutines: p.median(func(s *sample) float64 { return s.goroutines }),
 		cpu:        p.median(func(s *sample) float64 { return float64(s.cpu.Nanoseconds()) / 1e3 / float64(max(s.calls, 1)) }),
 	}
 }
+
+func byStart(a, b sample) int { return cmp.Compare(a.start, b.start) }
 
 func (s *sample) rate() float64 { return float64(s.calls) / max(s.elapsed.Seconds(), 1e-9) }
 
@@ -157,20 +157,33 @@ func (r row) fields() []string {
 	return []string{r.broker, strconv.Itoa(r.x), f(r.start.Seconds() * 1e3), f(r.memory), f(r.goroutines), f(r.rate), us(r.p50), us(r.p99), f(r.cpu)}
 }
 
-// save writes the rows as growth-NAME.csv, and growth-NAME-PICTURE.svg for each
-// picture.
+func parseRow(fields []string) (row, error) {
+	if len(fields) != len(columns) {
+		return row{}, fmt.Errorf("a line has %d fields, want %d", len(fields), len(columns))
+	}
+	var n [9]float64 // of all but the first, which is a name
+	for i := 1; i < len(columns); i++ {
+		var err error
+		if n[i], err = strconv.ParseFloat(fields[i], 64); err != nil {
+			return row{}, err
+		}
+	}
+	unit := func(v float64, unit time.Duration) time.Duration { return time.Duration(v * float64(unit)) }
+	return row{
+		broker: fields[0], x: int(n[1]), start: unit(n[2], time.Millisecond), memory: n[3], goroutines: n[4], rate: n[5],
+		p50: unit(n[6], time.Microsecond), p99: unit(n[7], time.Microsecond), cpu: n[8],
+	}, nil
+}
+
+// save writes the rows as growth-NAME.csv, beside those of other points that are
+// there from earlier, and growth-NAME-PICTURE.svg for each picture.
 func (c *curve) save(numbers, pictures string, rows []row) error {
-	file, err := os.Create(filepath.Join(numbers, "growth-"+c.name+".csv"))
+	path := filepath.Join(numbers, "growth-"+c.name+".csv")
+	rows, err := withEarlier(path, rows)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	w := csv.NewWriter(file)
-	lines := [][]string{columns}
-	for _, r := range rows {
-		lines = append(lines, r.fields())
-	}
-	if err := w.WriteAll(lines); err != nil {
+	if err := writeRows(path, rows); err != nil {
 		return err
 	}
 	for i := range c.pictures {
@@ -180,6 +193,45 @@ func (c *curve) save(numbers, pictures string, rows []row) error {
 		}
 	}
 	return nil
+}
+
+// withEarlier adds the rows of a file that are of other points.
+func withEarlier(path string, rows []row) ([]row, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return rows, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	for _, fields := range lines[min(1, len(lines)):] {
+		old, err := parseRow(fields)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; delete it to measure anew", path, err)
+		}
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.broker == old.broker && r.x == old.x }) {
+			rows = append(rows, old)
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.broker, b.broker), cmp.Compare(a.x, b.x)) })
+	return rows, nil
+}
+
+func writeRows(path string, rows []row) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	lines := [][]string{columns}
+	for _, r := range rows {
+		lines = append(lines, r.fields())
+	}
+	return errors.Join(csv.NewWriter(file).WriteAll(lines), file.Close())
 }
 
 func (c *curve) chart(p *picture, rows []row) *chart.Chart {

@@ -42,7 +42,7 @@ func run(args []string, out io.Writer) error {
 	flags.DurationVar(&p.turn, "turn", 500*time.Millisecond, "length of a turn")
 	flags.StringVar(&p.numbers, "results", "results/growth", "directory for the numbers")
 	flags.StringVar(&p.pictures, "pictures", "results/growth", "directory for the pictures")
-	only := flags.String("run", ".", "regular expression: which curves, as CURVE/BROKER; pictures show what was run")
+	only := flags.String("run", ".", "regular expression: which curves, as CURVE/BROKER; the others stay as they were")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
