@@ -111,6 +111,11 @@ func (l *testLog) endTest(e event, output *strings.Builder) {
 	switch e.Action {
 	case "pass":
 		l.sums.passed++
+		// go gives a report to whichever test was printing at that moment, and
+		// fails others.
+		if report := text(output); strings.Contains(report, "WARNING: DATA RACE") {
+			fmt.Fprintf(l.w, "--- a data race, reported while %s %s ran, which passed:\n%s", e.Package, e.Test, report)
+		}
 	case "fail":
 		l.sums.failed++
 		l.failedIn[e.Package] = true

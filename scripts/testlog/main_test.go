@@ -61,6 +61,18 @@ func TestPackageThatBreaksOutsideItsTests(t *testing.T) {
 	}
 }
 
+// The report is where go put it: with a test that passed.
+func TestRaceIsShown(t *testing.T) {
+	_, out := run(t, `{"Action":"output","Package":"m/b","Test":"TestGood","Output":"WARNING: DATA RACE\n"}
+{"Action":"output","Package":"m/b","Test":"TestGood","Output":"Write at 0x00c0 by goroutine 7:\n"}
+{"Action":"pass","Package":"m/b","Test":"TestGood"}
+{"Action":"fail","Package":"m/b","Test":"TestOther"}
+`)
+	if !strings.Contains(out, "Write at 0x00c0 by goroutine 7") {
+		t.Errorf("the report is not in %q", out)
+	}
+}
+
 func TestNothingRunIsNoSuccess(t *testing.T) {
 	s, _ := run(t, "go: cannot find main module\n")
 	if s.good(false) {
