@@ -13,7 +13,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// An event that is due later goes down a ladder. The delay is a binary number
+// An event that is due later, or is retried, goes down a ladder. The delay is a binary number
 // of steps, each of its digits a header and a level of the ladder: an exchange
 // that sends the event straight on to the next lower one when the digit is 0,
 // and by way of a queue, which it leaves by its age, when the digit is 1. No
@@ -23,7 +23,7 @@ import (
 const (
 	headerLater   = ownPrefix + "later"        // the service whose event it is
 	headerLevel   = ownPrefix + "later-level-" // and the number of a digit
-	laterExchange = "enoki.later"              // below the lowest level
+	laterExchange = "enoki.due"                // below the lowest level
 )
 
 // step is what the lowest level waits.
@@ -31,15 +31,21 @@ const step = 100 * time.Millisecond
 
 // steps returns how many steps it is until due, so that it is not early.
 func steps(due time.Time) uint64 {
-	left := time.Until(due)
-	if left <= 0 {
-		return 0
-	}
-	return uint64((left + step - 1) / step)
+	return stepsOf(time.Until(due))
 }
 
+func stepsOf(delay time.Duration) uint64 {
+	if delay <= 0 {
+		return 0
+	}
+	return uint64((delay + step - 1) / step)
+}
+
+// topOf returns the highest level on the way of n steps.
+func topOf(n uint64) int { return bits.Len64(n) - 1 }
+
 // ladder is the way of an event that waits: the levels from top on down, and
-// the exchange of the events at its foot.
+// the exchange at its foot.
 type ladder struct {
 	top    int
 	events exchange
@@ -62,9 +68,11 @@ func digit(n int, set bool) amqp091.Table {
 	return amqp091.Table{"x-match": "all", fmt.Sprint(headerLevel, n): set}
 }
 
-// declare makes each level after the one below it.
+// declare makes each level after the one below it. Its queues are quorum queues
+// that let go of an event only once the next queue has it: between classic ones
+// events are lost when the broker is killed.
 func (l ladder) declare(ch *amqp091.Channel) error {
-	if err := l.foot().declare(ch); err != nil {
+	if err := l.declareFoot(ch); err != nil {
 		return err
 	}
 	for n := range l.top + 1 {
@@ -72,8 +80,11 @@ func (l ladder) declare(ch *amqp091.Channel) error {
 		wait := queue{
 			name: at.name,
 			args: amqp091.Table{
+				amqp091.QueueTypeArg:       amqp091.QueueTypeQuorum,
+				amqp091.QueueOverflowArg:   amqp091.QueueOverflowRejectPublish, // at-least-once asks for it
 				amqp091.QueueMessageTTLArg: (step << n).Milliseconds(),
 				"x-dead-letter-exchange":   below.name,
+				"x-dead-letter-strategy":   "at-least-once",
 			},
 			bindings: []binding{{exchange: at, args: digit(n, true)}},
 		}
@@ -87,18 +98,23 @@ func (l ladder) declare(ch *amqp091.Channel) error {
 	return nil
 }
 
-// foot is the queue from which the events of one service go to its exchange,
-// at once. It finds that by its name, as the exchange may be deleted and made
-// again meanwhile.
-func (l ladder) foot() queue {
-	return queue{
-		name: laterExchange + ".to-" + l.events.name,
-		args: amqp091.Table{
-			amqp091.QueueMessageTTLArg: int32(0),
-			"x-dead-letter-exchange":   l.events.name,
-		},
-		bindings: []binding{{exchange: level(-1), args: amqp091.Table{"x-match": "all", headerLater: l.events.name}}},
+// declareFoot has what the exchange of l waits for go there, and everything to
+// nowhere, too: an event that no queue takes would stay in the last one.
+func (l ladder) declareFoot(ch *amqp091.Channel) error {
+	foot := level(-1)
+	nowhere := queue{
+		name:     laterExchange + ".nowhere",
+		args:     amqp091.Table{amqp091.QueueMessageTTLArg: int32(0)},
+		bindings: []binding{{exchange: foot, args: amqp091.Table{"x-match": "all"}}},
 	}
+	if err := nowhere.declare(ch); err != nil {
+		return err
+	}
+	if err := l.events.declare(ch); err != nil {
+		return err
+	}
+	args := amqp091.Table{"x-match": "all", headerLater: l.events.name}
+	return explainDeclare(l.events, ch.ExchangeBind(l.events.name, "", foot.name, false, args))
 }
 
 // headers sets the digits of n and where the ladder ends.
@@ -111,7 +127,7 @@ func (l ladder) headers(h amqp091.Table, n uint64) {
 
 // emitLater sends an event down the ladder of n steps.
 func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg amqp091.Publishing, headers []byte) error {
-	l := ladder{top: bits.Len64(n) - 1, events: events}
+	l := ladder{top: topOf(n), events: events}
 	way := amqp091.Table{}
 	l.headers(way, n)
 	headers, err := appendTable(headers, way, 0)
@@ -133,16 +149,17 @@ func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n
 	return err
 }
 
-// makeLadder makes sure that the ladder is there. It is more than a hundred
-// declarations the first time, which those who emit at once must not all make.
-func (d *Driver) makeLadder(ctx context.Context, l ladder) error {
+// makeLadder makes sure that a ladder is there. It is more than a hundred
+// declarations the first time, which those who need it at once must not all
+// make.
+func (d *Driver) makeLadder(ctx context.Context, t topology) error {
 	select {
 	case d.ladders <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-d.ladders }()
-	return d.declare(ctx, l)
+	return d.declare(ctx, t)
 }
 
 // waited tells whether RabbitMQ has added headers to a message because it
@@ -157,5 +174,5 @@ func waited(headers amqp091.Table) bool {
 // that only.
 func isWaitHeader(k string) bool {
 	return k == headerLater || strings.HasPrefix(k, headerLevel) ||
-		k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
+		k == "x-delivery-count" || k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
 }

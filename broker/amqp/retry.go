@@ -1,14 +1,14 @@
 package amqp
 
 import (
-	"strings"
+	"fmt"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 )
 
-// Headers of an event that is retried. Its queue gets it back by the default
-// exchange, so where it came from is kept here.
+// Headers of an event that is retried. It comes back by an exchange of
+// ours, so where it came from is kept here.
 const (
 	headerAttempt    = ownPrefix + "attempt" // deliveries settled with Retry, plus one
 	headerFirst      = ownPrefix + "first"   // when the first attempt began, by RFC 3339
@@ -16,47 +16,51 @@ const (
 	headerRoutingKey = ownPrefix + "routing-key"
 )
 
-// rungs are the delays a retry can have; others are rounded up, and none is
-// longer than the last. Each is a queue on the broker, so they are few.
-var rungs = []time.Duration{
-	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second,
-	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
-	time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
+// longestRetry is what a retry waits at most.
+const longestRetry = 24 * time.Hour
+
+// retryExchange returns where the ladder of retries ends. A queue is bound to it by
+// its name before the first retry goes there. One that was deleted and made
+// again since is still found: the alternate leads to the default exchange.
+func retryExchange() exchange {
+	return exchange{name: "enoki.retry", kind: amqp091.ExchangeDirect,
+		args: amqp091.Table{"alternate-exchange": unboundExchange}}
 }
 
-// rung returns the queue where messages wait for at least delay. They leave
-// it by their age and go to the queue that their routing key names: the
-// default exchange finds it, and no queue of anybody else has to be changed.
-func rung(delay time.Duration) queue {
-	d := rungs[len(rungs)-1]
-	for _, r := range rungs {
-		if r >= delay {
-			d = r
-			break
-		}
-	}
-	name := "enoki.retry." + rungName(d)
-	return queue{
-		name: name,
+const unboundExchange = "enoki.retry.unbound"
+
+// retrySteps returns the steps of a retry, rounded up to two binary digits, so
+// that it passes through two queues at most.
+func retrySteps(delay time.Duration) uint64 {
+	n := stepsOf(min(delay, longestRetry))
+	unit := uint64(1) << max(topOf(n)-1, 0)
+	return (n + unit - 1) / unit * unit
+}
+
+// retryWay is the ladder that leads back to a queue.
+type retryWay struct {
+	ladder
+	queue string
+}
+
+func (w retryWay) String() string { return fmt.Sprintf("the way back to queue %q", w.queue) }
+
+func (w retryWay) declare(ch *amqp091.Channel) error {
+	unbound := queue{
+		name: unboundExchange,
 		args: amqp091.Table{
-			amqp091.QueueMessageTTLArg: int32(d.Milliseconds()),
+			amqp091.QueueMessageTTLArg: int32(0),
 			"x-dead-letter-exchange":   amqp091.DefaultExchange,
 		},
-		bindings: []binding{{exchange: exchange{name: name, kind: amqp091.ExchangeFanout}}},
+		bindings: []binding{{exchange: exchange{name: unboundExchange, kind: amqp091.ExchangeFanout}}},
 	}
-}
-
-// rungName turns 1m0s into 1m, 1h0m0s into 1h.
-func rungName(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
+	if err := unbound.declare(ch); err != nil {
+		return err
 	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
+	if err := w.ladder.declare(ch); err != nil {
+		return err
 	}
-	return s
+	return explainDeclare(w, ch.QueueBind(w.queue, w.queue, retryExchange().name, false, nil))
 }
 
 // retry sends the event of d on a way round that ends at its queue after
@@ -72,9 +76,11 @@ func (m *member) retry(d *delivery, queueName string, delay time.Duration) {
 		m.replace(d, nowhere{}, o)
 		return
 	}
-	wait := rung(delay)
-	o.exchange = wait.name
-	m.replace(d, wait, o)
+	n := retrySteps(delay)
+	way := retryWay{ladder: ladder{top: topOf(n), events: retryExchange()}, queue: queueName}
+	way.headers(msg.Headers, n)
+	o.exchange = level(way.top).name
+	m.replace(d, way, o)
 }
 
 // keepRoute notes in headers where d was published.

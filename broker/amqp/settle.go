@@ -81,7 +81,7 @@ func (m *member) replace(d *delivery, t topology, o *outgoing) bool {
 func (m *member) publishTo(d *delivery, t topology, o *outgoing) error {
 	var err error
 	for range 2 {
-		if err = m.driver.declare(m.hard, t); err != nil {
+		if err = m.driver.makeLadder(m.hard, t); err != nil {
 			return err
 		}
 		err = m.publish(d, o)

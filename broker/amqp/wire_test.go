@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -286,11 +287,12 @@ func TestRetriedEventKeepsWhatItsSenderSaid(t *testing.T) {
 		id = m.ID
 	}
 	var waits amqp091.Delivery
-	s.must(rung(time.Hour).declare(s.ch))
+	way := ladder{top: topOf(retrySteps(time.Hour)), events: retryExchange()}
+	s.must(way.declare(s.ch))
 	until(t, "the event waits for an hour", func() error {
 		var ok bool
 		var err error
-		waits, ok, err = s.ch.Get("enoki.retry.1h", true)
+		waits, ok, err = s.ch.Get(level(way.top).name, true)
 		if err == nil && !ok {
 			err = fmt.Errorf("not there")
 		}
@@ -300,6 +302,7 @@ func TestRetriedEventKeepsWhatItsSenderSaid(t *testing.T) {
 		t.Errorf("headers of the event that waits: got %v, want the time of the first attempt", waits.Headers)
 	}
 	delete(waits.Headers, headerFirst)
+	maps.DeleteFunc(waits.Headers, func(k string, _ any) bool { return isWaitHeader(k) })
 	want := amqp091.Table{"nameko.user_id": int32(7), "foo": "bar",
 		headerAttempt: int32(4), headerExchange: src + ".events", headerRoutingKey: "e"}
 	if !reflect.DeepEqual(waits.Headers, want) {
@@ -310,23 +313,19 @@ func TestRetriedEventKeepsWhatItsSenderSaid(t *testing.T) {
 	}
 }
 
-func TestRungs(t *testing.T) {
-	for delay, want := range map[time.Duration]string{
-		1:                      "enoki.retry.100ms",
-		100 * time.Millisecond: "enoki.retry.100ms",
-		101 * time.Millisecond: "enoki.retry.200ms",
-		time.Second:            "enoki.retry.1s",
-		40 * time.Second:       "enoki.retry.1m",
-		8 * time.Minute:        "enoki.retry.10m",
-		time.Hour:              "enoki.retry.1h",
-		1000 * time.Hour:       "enoki.retry.24h",
+func TestRetrySteps(t *testing.T) {
+	for delay, want := range map[time.Duration]uint64{
+		1:                      1,
+		100 * time.Millisecond: 1,
+		101 * time.Millisecond: 2,
+		500 * time.Millisecond: 6,
+		time.Second:            12,
+		40 * time.Second:       512,
+		time.Hour:              3 << 14,
+		1000 * time.Hour:       retrySteps(longestRetry),
 	} {
-		q := rung(delay)
-		if q.name != want {
-			t.Errorf("a delay of %v waits in %s, want %s", delay, q.name, want)
+		if got := retrySteps(delay); got != want {
+			t.Errorf("a delay of %v: got %d steps, want %d", delay, got, want)
 		}
-	}
-	if args := rung(time.Hour).args; args["x-message-ttl"] != int32(3600000) || args["x-dead-letter-exchange"] != "" {
-		t.Errorf("arguments of a rung: %v", args)
 	}
 }

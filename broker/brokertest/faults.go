@@ -16,6 +16,7 @@ func faultCases() []testCase {
 		{"recovery", "Ready is not nil while the broker is down, and nil only when every consumer works again, with nothing done by the user", recoverAll},
 		{"no event is lost", "every event with a nil error from Emit is handled at least once, also when the broker is killed meanwhile", noEventLost},
 		{"what is stored survives", "events without an instance, events that are due later, retries that wait and dead letters survive a kill of the broker", storedSurvives},
+		{"what moves survives", "events that become due and retries that come back are not lost when the broker is killed at that moment, and attempts are counted on", movingSurvives},
 		{"order survives", "events of one key are handled in order, one after the other, also when the broker is killed meanwhile", orderSurvives},
 		{"retried letters survive", "no dead letter is lost when the broker is killed while letters are retried", retriedLettersSurvive},
 		{"pending call", "a call pending while the broker is killed ends with a reply or with ErrUnknownOutcome, by its deadline", pendingCall},
@@ -257,6 +258,51 @@ func storedSurvives(t *trial) {
 	}
 	t.until("the dead letter is there", dead)
 	t.wantDue(wait(t, "the event that was due later", later), "l", due)
+}
+
+// movingSurvives kills the broker twice while events of which each is due at a
+// time of its own, and retries of others, come in.
+func movingSurvives(t *trial) {
+	const number, attempts = 300, 3
+	source := t.name("source")
+	var due, retried inbox
+	came := make(chan string, 100*number)
+	s := service(t.name("svc"))
+	s.Subscriptions = []broker.Subscription{
+		{Source: source, Event: "due", Handler: "due", Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+			came <- m.ID
+			return due.take(ctx, m)
+		}},
+		{Source: source, Event: "retried", Handler: "retried", Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+			came <- m.ID
+			if m.Attempt < attempts {
+				return broker.Settlement{Verdict: broker.Retry, Delay: time.Duration(m.Attempt) * 300 * time.Millisecond}
+			}
+			if m.Attempt > attempts {
+				t.Errorf("event %s came for attempt %d, though attempt %d succeeds", m.ID, m.Attempt, attempts)
+			}
+			return retried.take(ctx, m)
+		}},
+	}
+	link := t.dial()
+	member := t.join(link, s)
+	var dueIDs []string
+	for i := range number {
+		id := fmt.Sprintf("due-%03d", i)
+		dueIDs = append(dueIDs, id)
+		t.emitDue(source, "due", id, delay+time.Duration(i)*10*time.Millisecond)
+	}
+	retriedIDs := t.emitMany(source, "retried", number)
+	for range 2 {
+		for range number / 2 {
+			wait(t, "an event to come in", came)
+		}
+		t.kill()
+		t.start()
+		t.untilReady(t.link, link, member)
+	}
+	t.until("every event that was due has come", func() error { return due.missing(dueIDs) })
+	t.until("every retried event has come to its last attempt", func() error { return retried.missing(retriedIDs) })
 }
 
 func orderSurvives(t *trial) {

@@ -132,11 +132,13 @@ func (k *rabbitMQ) find() error {
 }
 
 // files are the files of the node's directory, by name. The limits keep alarms
-// off on a small or full machine; tests raise alarms by Ctl.
+// off on a small or full machine; tests raise alarms by Ctl. What a dead letter
+// worker has sent when the node is killed, it sends again after 2 s, not 180.
 func (k *rabbitMQ) files() map[string]string {
 	config := append([]string{"disk_free_limit.absolute = 1MB", "vm_memory_high_watermark.absolute = 4GB"}, k.settings.Config...)
 	return map[string]string{
 		".erlang.cookie":  "enoki-test",
+		"advanced.config": "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 2000}]}].\n",
 		"enabled_plugins": "[" + strings.Join(k.settings.Plugins, ",") + "].\n",
 		"env.conf":        "",
 		"rabbitmq.conf":   strings.Join(config, "\n") + "\n",
@@ -160,6 +162,7 @@ func rabbitEnv(s *Server, epmdPort, distPort int) []string {
 		"RABBITMQ_CTL_ERL_ARGS=" + loopbackOnly,
 		"RABBITMQ_CONF_ENV_FILE=" + in("env.conf"),
 		"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE=" + in("advanced.config"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("enabled_plugins"),
 		"RABBITMQ_MNESIA_BASE=" + in("mnesia"),
 		"RABBITMQ_LOG_BASE=" + in("log"),
