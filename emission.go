@@ -22,7 +22,8 @@ type emission struct {
 const latest = 366 * 24 * time.Hour
 
 // After returns a context whose events are delivered no sooner than after
-// delay: within a second of it, or 1 % of it. The broker has stored such an
+// delay: within a second of it, or 1 % of it; by up to three minutes later when
+// RabbitMQ is killed while it moves the event, see docs/events.md. The broker has stored such an
 // event when the emit returns, and delivers it over restarts of itself and of
 // every service, to the subscriptions that are there then. A delay of 0 or less
 // is none; the longest is 366 days. Calls made with the context are not

@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -131,4 +133,30 @@ func TestLaterTwice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLaterFull: a store that is full refuses events that are due later, and
+// keeps all that it has confirmed.
+func TestLaterFull(t *testing.T) {
+	server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: -1, MaxStore: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	link := open(t, nats.Config{URL: server.URL()})
+	due, body := time.Now().Add(time.Hour), make([]byte, 900<<10)
+	for confirmed := range 80 { // 70 MiB
+		err = link.Emit(t.Context(), "comments", "posted", &broker.Message{ID: fmt.Sprint(confirmed), Due: due, Body: body})
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, broker.ErrNotDelivered) {
+			t.Errorf("Emit to a full store: got error %v, want ErrNotDelivered", err)
+		}
+		if waiting := len(stored(t, server.URL(), "ENOKI_LATER")); waiting != confirmed || confirmed == 0 {
+			t.Errorf("%d events wait, %d were confirmed", waiting, confirmed)
+		}
+		return
+	}
+	t.Error("70 MiB went into a store of 64 MiB")
 }
