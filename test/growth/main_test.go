@@ -21,6 +21,10 @@ import (
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
+// workers are few, so that all of them have been started, to stay, before
+// anything is counted.
+const workers = 8
+
 // patience is for a busy machine.
 const patience = 2 * time.Minute
 
@@ -85,7 +89,7 @@ func run(t *testing.T, b broker.Broker, services ...*enoki.Service) (stop func()
 	var failed error
 	go func() {
 		defer close(done)
-		failed = enoki.Run(ctx, b, &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, services...)
+		failed = enoki.Run(ctx, b, &enoki.Options{Logger: quiet, Workers: workers, OnReady: func() { close(ready) }}, services...)
 	}()
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
