@@ -153,6 +153,9 @@ func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n
 // declarations the first time, which those who need it at once must not all
 // make.
 func (d *Driver) makeLadder(ctx context.Context, t topology) error {
+	if s := d.consuming.now(); s != nil && s.declared(keyOf(t)) {
+		return nil
+	}
 	select {
 	case d.ladders <- struct{}{}:
 	case <-ctx.Done():

@@ -79,12 +79,12 @@ func (t *trial) wantState(l broker.Lock, want string) {
 func oneHolder(t *trial) {
 	const links, perLink, rounds = 3, 2, 5
 	name := t.name("lock")
-	var inside atomic.Int32
+	var c lockCount
 	ended := make(chan error, links*perLink)
 	for range links {
 		link := t.dial()
 		for range perLink {
-			t.others.Go(func() { ended <- countUnderLock(t.ctx, link, name, rounds, &inside) })
+			t.others.Go(func() { ended <- c.up(t.ctx, link, name, rounds) })
 		}
 	}
 	for range links * perLink {
@@ -92,24 +92,44 @@ func oneHolder(t *trial) {
 			t.Error(err)
 		}
 	}
-	t.wantState(t.lock(t.link, name), strconv.Itoa(links*perLink*rounds))
+	// A machine that stands still for long enough loses a lock: then its holder
+	// is told, later, and whether its last save counted may not be known.
+	lost, n := int(c.lost.Load()), links*perLink*rounds
+	if c.together.Load() && lost == 0 {
+		t.Error("two hold the lock at one time")
+	}
+	got, err := strconv.Atoi(string(t.lock(t.link, name).State()))
+	if err != nil || got < n || got > n+lost {
+		t.Errorf("got state %d and error %v, want %d to %d", got, err, n, n+lost)
+	}
 }
 
-// countUnderLock counts up what the lock keeps, taking it each time anew.
-func countUnderLock(ctx context.Context, link broker.Broker, name string, rounds int, inside *atomic.Int32) error {
-	for range rounds {
+// lockCount is of those who count up what a lock keeps.
+type lockCount struct {
+	inside, lost atomic.Int32
+	together     atomic.Bool // two were inside at one time
+}
+
+// up saves rounds times, taking the lock each time anew.
+func (c *lockCount) up(ctx context.Context, link broker.Broker, name string, rounds int) error {
+	for done := 0; done < rounds; {
 		l, err := link.Lock(ctx, name)
 		if err != nil {
 			return err
 		}
-		if n := inside.Add(1); n != 1 {
-			return fmt.Errorf("%d hold the lock at one time", n)
+		if c.inside.Add(1) != 1 {
+			c.together.Store(true)
 		}
 		n, _ := strconv.Atoi(string(l.State())) // 0 when nothing was saved yet
 		err = l.Save(ctx, []byte(strconv.Itoa(n+1)))
-		inside.Add(-1)
+		c.inside.Add(-1)
 		l.Release()
-		if err != nil {
+		switch {
+		case err == nil:
+			done++
+		case errors.Is(err, broker.ErrLockLost):
+			c.lost.Add(1)
+		default:
 			return fmt.Errorf("save %d: %w", n+1, err)
 		}
 	}
