@@ -270,7 +270,8 @@ func (h *hold) write(ctx context.Context, next stateMessage) error {
 		case <-done:
 			if !stored.Acked() {
 				h.end()
-				return fmt.Errorf("%w: the broker could not take it (nack)", broker.ErrNotDelivered)
+				// The library says the same of a nack and of a channel that ended.
+				return fmt.Errorf("%w: the broker has not confirmed it: %w", broker.ErrUnknownOutcome, broker.ErrLockLost)
 			}
 			done = nil
 		case m := <-back:
