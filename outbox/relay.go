@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -70,9 +69,8 @@ func (r *relay) emit(ctx context.Context, rec Record) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, emitTimeout)
 	defer cancel()
-	err = r.broker.Emit(ctx, rec.Source, rec.Event, m)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		err = fmt.Errorf("emit %s.%s with id %s: %w", rec.Source, rec.Event, m.ID, err)
+	if err := r.broker.Emit(ctx, rec.Source, rec.Event, m); err != nil {
+		return fmt.Errorf("emit %s.%s with id %s: %w", rec.Source, rec.Event, m.ID, err)
 	}
-	return err
+	return nil
 }
