@@ -56,10 +56,16 @@ func NewLogger(w io.Writer, level slog.Leveler, format Format) *slog.Logger {
 }
 
 // jsonAttr masks secrets and gives a duration its unit: package slog would
-// write a bare number of nanoseconds.
+// write a bare number of nanoseconds. A level becomes text here, as slog would
+// have encoding/json write it, in each line.
 func jsonAttr(groups []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
+	switch a.Value.Kind() {
+	case slog.KindDuration:
 		return slog.String(a.Key, shortDuration(a.Value.Duration()))
+	case slog.KindAny:
+		if level, ok := a.Value.Any().(slog.Level); ok {
+			a.Value = slog.StringValue(level.String())
+		}
 	}
 	return maskAttr(groups, a)
 }
