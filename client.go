@@ -130,7 +130,7 @@ func (b *binding) way() Handler {
 // over the broker otherwise.
 func (b *binding) route(ctx context.Context, c *Call) error {
 	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
 			if done, err := callee.callNear(ctx, b.method, c); done {
@@ -224,7 +224,7 @@ func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, err
 func (c *Client) Send(ctx context.Context, kind Kind, service, method string, payload any, fn func(ctx context.Context) error) error {
 	send := chain(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
-		defer limit.end()
+		defer limit.End()
 		return fn(ctx)
 	}, c.options.CallMiddleware)
 	return send(ctx, &Call{Kind: kind, Service: service, Method: method, Outgoing: true, in: reflected([]any{payload})})
@@ -257,7 +257,7 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	var raw json.RawMessage
 	send := chain(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
-		defer limit.end()
+		defer limit.End()
 		raw, err = c.result(c.request(ctx, service, method, body, false))
 		return err
 	}, c.options.CallMiddleware)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/deadline"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -183,8 +184,8 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 		ids = []any{newCallID(sender, "call")}
 	}
 	data[stackKey] = ids
-	if deadline, ok := ctx.Deadline(); ok {
-		data[timeoutKey] = max(1, time.Until(deadline).Milliseconds())
+	if end, ok := ctx.Deadline(); ok {
+		data[timeoutKey] = max(1, time.Until(end).Milliseconds())
 	}
 	if retries, limited := t.retriesToPass(); limited {
 		data[retriesKey] = retries
@@ -262,12 +263,14 @@ func milliseconds(value any) time.Duration {
 // withTimeout gives ctx the deadline that every call has: its own, or that of
 // the method, or the default, whichever comes first. An own deadline replaces
 // the default, also by a later one.
-func withTimeout(ctx context.Context, method, standard time.Duration) (context.Context, *deadline) {
-	if method > 0 {
-		return withDeadline(ctx, method)
+func withTimeout(ctx context.Context, method, standard time.Duration) (context.Context, *deadline.Context) {
+	limit := method
+	if limit <= 0 {
+		if _, ok := ctx.Deadline(); ok {
+			return ctx, nil
+		}
+		limit = standard
 	}
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, nil
-	}
-	return withDeadline(ctx, standard)
+	d := deadline.In(ctx, limit)
+	return d, d
 }

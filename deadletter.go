@@ -83,7 +83,7 @@ func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[
 // letter, and NotDelivered when the handler's subscription is gone.
 func (l *DeadLetter) Retry(ctx context.Context) error {
 	ctx, limit := withTimeout(ctx, 0, l.client.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	l.held.Message = l.Message
 	return coded(l.held.Retry(ctx), "retry dead letter %s", l.ID)
 }
@@ -92,7 +92,7 @@ func (l *DeadLetter) Retry(ctx context.Context) error {
 // else has retried or discarded it.
 func (l *DeadLetter) Discard(ctx context.Context) error {
 	ctx, limit := withTimeout(ctx, 0, l.client.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	return coded(l.held.Discard(ctx), "discard dead letter %s", l.ID)
 }
 

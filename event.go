@@ -109,7 +109,7 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 		return err
 	}
 	ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
 }
 

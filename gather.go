@@ -52,7 +52,7 @@ func valueOf(reply reflect.Type) reflect.Type { return reply.Field(replyValue).T
 // gather asks every instance of the service.
 func (b *binding) gather(ctx context.Context, c *Call) error {
 	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	body, err := b.method.request(c.in)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/deadline"
 )
 
 // incoming is a message in hand with what lives as long as its handler, which
@@ -12,7 +13,7 @@ import (
 type incoming struct {
 	origin  origin
 	left    time.Duration // for the sender's request; 0 when it set no limit
-	limit   deadline
+	limit   deadline.Context
 	context handlerContext
 	call    Call
 }
@@ -29,7 +30,7 @@ func (in *incoming) within(ctx context.Context) context.Context {
 	if in.left == 0 {
 		return ctx
 	}
-	in.limit.begin(ctx, in.left)
+	in.limit.Begin(ctx, in.left)
 	return &in.limit
 }
 

@@ -160,7 +160,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	}
 	in := receive(req, KindRPC, i.service.name, name)
 	ctx = in.within(ctx)
-	defer in.limit.end()
+	defer in.limit.End()
 	body, form, err := i.forms.open(req)
 	if err != nil {
 		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))

@@ -10,7 +10,7 @@ func (b *binding) hand(ctx context.Context, c *Call) error {
 		return err
 	}
 	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
-	defer limit.end()
+	defer limit.End()
 	return b.target.do(ctx, b.method.idempotent, func(ctx context.Context) error {
 		// It may run long after its caller's deadline, so it carries none.
 		m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/enoki-go/enoki/internal/deadline"
 )
 
 type humaContext = huma.Context // an embedded field must not be called Context
@@ -17,6 +19,7 @@ type exchange struct {
 	answer *answer
 	status int // set to answer with another status than huma's
 	within exchangeContext
+	limit  deadline.Context // of the handler, when it has one
 }
 
 type exchangeKey struct{}

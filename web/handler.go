@@ -155,9 +155,9 @@ func (h *handler) call(ctx context.Context, fn func(context.Context) error) erro
 func (h *handler) do(ctx context.Context, fn func(context.Context) error) error {
 	e := exchangeOf(ctx)
 	if timeout := e.route.settings.timeout; timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
+		e.limit.Begin(ctx, timeout)
+		defer e.limit.End()
+		ctx = &e.limit
 	}
 	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.label, func(ctx context.Context) error {
 		id := enoki.CallID(ctx)

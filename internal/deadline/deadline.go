@@ -1,4 +1,6 @@
-package enoki
+// Package deadline is context.WithTimeout for what mostly ends before anybody
+// waits for its end.
+package deadline
 
 import (
 	"context"
@@ -6,10 +8,11 @@ import (
 	"time"
 )
 
-// deadline is a context with a deadline that starts its timer when somebody
-// first waits for it. Most calls within a process end before anybody does, and
-// a timer costs as much as all the rest of such a call.
-type deadline struct {
+// Context is a context with a deadline that starts its timer when somebody
+// first waits for it. Most calls within a process and most HTTP requests end
+// before anybody does, and a timer costs as much as all the rest of such a
+// call. It may lie in what lives as long, to be made with it.
+type Context struct {
 	context.Context // the parent
 	at              time.Time
 
@@ -19,26 +22,27 @@ type deadline struct {
 	cancel context.CancelFunc
 }
 
-// withDeadline returns a context that ends in the given time or with parent,
-// and what ends it at once.
-func withDeadline(parent context.Context, in time.Duration) (context.Context, *deadline) {
-	d := new(deadline)
-	d.begin(parent, in)
-	return d, d
+// In returns a context that ends in the given time or with parent.
+func In(parent context.Context, in time.Duration) *Context {
+	d := new(Context)
+	d.Begin(parent, in)
+	return d
 }
 
-func (d *deadline) begin(parent context.Context, in time.Duration) {
+// Begin makes a new Context end in the given time or with parent.
+func (d *Context) Begin(parent context.Context, in time.Duration) {
 	d.Context, d.at = parent, time.Now().Add(in)
 	if earlier, ok := parent.Deadline(); ok && earlier.Before(d.at) {
 		d.at = earlier
 	}
 }
 
-func (d *deadline) Deadline() (time.Time, bool) { return d.at, true }
+// Deadline returns when the context ends.
+func (d *Context) Deadline() (time.Time, bool) { return d.at, true }
 
 // Done hands over to a context of the standard library, whose children then
 // find it as they find each other.
-func (d *deadline) Done() <-chan struct{} {
+func (d *Context) Done() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -52,7 +56,8 @@ func (d *deadline) Done() <-chan struct{} {
 	return d.timed.Done()
 }
 
-func (d *deadline) Err() error {
+// Err returns why the context has ended, or nil.
+func (d *Context) Err() error {
 	d.mu.Lock()
 	timed, ended := d.timed, d.ended
 	d.mu.Unlock()
@@ -63,7 +68,8 @@ func (d *deadline) Err() error {
 	return d.timed.Err()
 }
 
-func (d *deadline) Value(key any) any {
+// Value returns the parent's value.
+func (d *Context) Value(key any) any {
 	d.mu.Lock()
 	timed := d.timed
 	d.mu.Unlock()
@@ -73,8 +79,8 @@ func (d *deadline) Value(key any) any {
 	return timed.Value(key)
 }
 
-// end gives up what waits for the deadline; there may be none.
-func (d *deadline) end() {
+// End ends the context and gives up its timer. A nil Context has none.
+func (d *Context) End() {
 	if d == nil {
 		return
 	}

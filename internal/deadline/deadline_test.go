@@ -1,4 +1,4 @@
-package enoki
+package deadline
 
 import (
 	"context"
@@ -8,13 +8,15 @@ import (
 	"time"
 )
 
+type key struct{}
+
 func TestDeadlinePasses(t *testing.T) {
 	for name, observe := range map[string]func(ctx context.Context) error{
 		"Done": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		"Err":  func(ctx context.Context) error { time.Sleep(time.Minute); return ctx.Err() },
 		"Cause": func(ctx context.Context) error {
 			time.Sleep(time.Minute)
-			return context.Cause(context.WithValue(ctx, trailKey{}, nil))
+			return context.Cause(context.WithValue(ctx, key{}, nil))
 		},
 		"a child": func(ctx context.Context) error {
 			child, cancel := context.WithCancel(ctx)
@@ -30,8 +32,8 @@ func TestDeadlinePasses(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			begun := time.Now()
-			ctx, limit := withDeadline(t.Context(), time.Minute)
-			defer limit.end()
+			ctx := In(t.Context(), time.Minute)
+			defer ctx.End()
 			if at, ok := ctx.Deadline(); !ok || at.Sub(begun) != time.Minute || ctx.Err() != nil {
 				t.Errorf("%s: deadline %v, %v, error %v before it", name, at, ok, ctx.Err())
 			}
@@ -46,14 +48,13 @@ func TestDeadlineEndsBefore(t *testing.T) {
 	for name, observed := range map[string]bool{"unobserved": false, "observed": true} {
 		parent, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		byEnd, limit := withDeadline(parent, time.Minute)
-		byParent, other := withDeadline(parent, time.Minute)
-		defer other.end()
+		byEnd, byParent := In(parent, time.Minute), In(parent, time.Minute)
+		defer byParent.End()
 		if observed {
 			byEnd.Done()
 			byParent.Done()
 		}
-		limit.end()
+		byEnd.End()
 		if byEnd.Err() != context.Canceled || byParent.Err() != nil {
 			t.Errorf("%s: after its end %v, the other one %v", name, byEnd.Err(), byParent.Err())
 		}
@@ -69,8 +70,8 @@ func TestDeadlineEndsBefore(t *testing.T) {
 func TestDeadlineIsNeverLaterThanItsParents(t *testing.T) {
 	parent, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	ctx, limit := withDeadline(parent, time.Minute)
-	defer limit.end()
+	ctx := In(parent, time.Minute)
+	defer ctx.End()
 	want, _ := parent.Deadline()
 	if got, _ := ctx.Deadline(); got != want {
 		t.Errorf("deadline %v, want the parent's %v", got, want)
