@@ -89,7 +89,7 @@ func (c Config) check() error {
 func (c Config) options() []natsgo.Option {
 	opts := []natsgo.Option{natsgo.Name(c.Name)}
 	if c.InProcess != nil {
-		opts = append(opts, natsgo.InProcessServer(c.InProcess))
+		opts = append(opts, natsgo.InProcessServer(inProcess{c.InProcess}))
 	}
 	if c.TLS != nil {
 		opts = append(opts, natsgo.Secure(c.TLS))

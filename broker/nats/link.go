@@ -133,7 +133,11 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 		ctx = context.Background()
 	}
 	plain := net.Dialer{Timeout: connectTimeout}
-	return plain.DialContext(ctx, network, address)
+	c, err := plain.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c), nil
 }
 
 func (l *link) options() []natsgo.Option {
@@ -144,6 +148,7 @@ func (l *link) options() []natsgo.Option {
 		natsgo.IgnoreAuthErrorAbort(), // a password may be changed back, too
 		natsgo.PingInterval(pingInterval),
 		natsgo.MaxPingsOutstanding(pingsOut),
+		natsgo.FlusherTimeout(0), // conn has its own
 		// Nothing is kept for later while the link is down: a message whose
 		// sender has given up must not go out behind its back.
 		natsgo.ReconnectBufSize(-1),
