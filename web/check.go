@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -38,10 +40,7 @@ type checks struct {
 }
 
 func (c *checks) of(s *Schema) check {
-	for s != nil && s.Ref != "" {
-		s = c.registry.SchemaFromRef(s.Ref)
-	}
-	if s == nil || !isOrdinary(s) {
+	if s = c.schema(s); s == nil || !isOrdinary(s) {
 		c.unknown = true
 		return nil
 	}
@@ -54,22 +53,33 @@ func (c *checks) of(s *Schema) check {
 	return *f
 }
 
+// schema returns the schema that s refers to, or s.
+func (c *checks) schema(s *Schema) *Schema {
+	for s != nil && s.Ref != "" {
+		s = c.registry.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
 // isOrdinary reports whether the schema has only what checks look at.
 func isOrdinary(s *Schema) bool {
-	return s.OneOf == nil && s.AnyOf == nil && s.AllOf == nil && s.Not == nil && s.Discriminator == nil &&
-		len(s.Enum) == 0 && s.MultipleOf == nil && s.Pattern == "" && s.ContentEncoding == "" && !s.UniqueItems &&
+	return s.AnyOf == nil && s.AllOf == nil && s.Not == nil && s.Discriminator == nil &&
+		s.MultipleOf == nil && s.ContentEncoding == "" && !s.UniqueItems &&
 		s.MinProperties == nil && s.MaxProperties == nil && len(s.DependentRequired) == 0 && !s.ReadOnly && !s.WriteOnly &&
-		(s.Format == "" || s.Type != huma.TypeString)
+		(s.OneOf == nil || s.Type == "") && (s.Type == huma.TypeString || len(s.Enum) == 0) &&
+		(s.Type != huma.TypeString || s.Format == "")
 }
 
 func (c *checks) ofType(s *Schema) check {
 	switch s.Type {
+	case "":
+		return c.choiceCheck(s.OneOf)
 	case huma.TypeBoolean:
 		return isBool
 	case huma.TypeNumber, huma.TypeInteger:
 		return numberCheck(s)
 	case huma.TypeString:
-		return stringCheck(s)
+		return c.stringCheck(s)
 	case huma.TypeArray:
 		return c.listCheck(s)
 	case huma.TypeObject:
@@ -104,13 +114,18 @@ func numberCheck(s *Schema) check {
 	}
 }
 
-func stringCheck(s *Schema) check {
+func (c *checks) stringCheck(s *Schema) check {
+	pattern, err := regexp.Compile(s.Pattern)
+	c.unknown = c.unknown || err != nil
 	return func(scan *quickjson.Scanner) bool {
 		text, ok := scan.Skip()
 		if !ok || text[0] != '"' || bytes.IndexByte(text, '\\') >= 0 || !utf8.Valid(text) {
 			return false
 		}
-		return s.MinLength == nil && s.MaxLength == nil || within(utf8.RuneCount(text)-len(`""`), s.MinLength, s.MaxLength)
+		text = text[1 : len(text)-1]
+		return (s.MinLength == nil && s.MaxLength == nil || within(utf8.RuneCount(text), s.MinLength, s.MaxLength)) &&
+			(s.Pattern == "" || pattern.Match(text)) &&
+			(len(s.Enum) == 0 || slices.Contains(s.Enum, any(string(text))))
 	}
 }
 
@@ -128,6 +143,46 @@ func (c *checks) listCheck(s *Schema) check {
 		})
 		return ok && within(n, s.MinItems, s.MaxItems)
 	}
+}
+
+// choiceCheck is that of a schema which is one of several, all of different
+// types, so that a value can fit one only: its first byte says which.
+func (c *checks) choiceCheck(choices []*Schema) check {
+	byType := map[string]check{}
+	for _, s := range choices {
+		f := c.of(s)
+		if c.unknown {
+			return nil
+		}
+		name := c.schema(s).Type
+		if name == huma.TypeInteger {
+			name = huma.TypeNumber
+		}
+		c.unknown = name == "" || byType[name] != nil
+		byType[name] = f
+	}
+	c.unknown = c.unknown || len(choices) == 0
+	return func(scan *quickjson.Scanner) bool {
+		f := byType[typeOf(scan.Peek())]
+		return f != nil && f(scan)
+	}
+}
+
+// typeOf returns the type of a value that begins so, or "".
+func typeOf(first byte) string {
+	switch {
+	case first == '"':
+		return huma.TypeString
+	case first == '{':
+		return huma.TypeObject
+	case first == '[':
+		return huma.TypeArray
+	case first == 't', first == 'f':
+		return huma.TypeBoolean
+	case first == '-', '0' <= first && first <= '9':
+		return huma.TypeNumber
+	}
+	return ""
 }
 
 // property is one that an object may have.

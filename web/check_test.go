@@ -22,7 +22,29 @@ type checkedBody struct {
 	Open  *openBody  `json:"open,omitempty"`
 	Many  []openBody `json:"many,omitempty"`
 	Fixed [2]int     `json:"fixed,omitempty"`
+	Kind  string     `json:"kind,omitempty" enum:"a,ä"`
+	Like  string     `json:"like,omitempty" pattern:"^a.*z$" maxLength:"3"`
+	One   oneOf      `json:"one,omitempty"`
 }
+
+// oneOf is an integer from 1, a text, or a body.
+type oneOf struct{}
+
+func (oneOf) Schema(r Registry) *Schema {
+	least := 1.0
+	return &Schema{OneOf: []*Schema{{Type: "integer", Minimum: &least}, {Type: "string"}, r.Schema(reflect.TypeFor[openBody](), true, "")}}
+}
+
+// twoTexts is one of what a text can both be.
+type twoTexts struct{}
+
+func (twoTexts) Schema(Registry) *Schema {
+	return &Schema{OneOf: []*Schema{{Type: "string"}, {Type: "string"}}}
+}
+
+type anyOf struct{}
+
+func (anyOf) Schema(Registry) *Schema { return &Schema{AnyOf: []*Schema{{Type: "string"}}} }
 
 type openBody struct {
 	_    struct{}  `json:"-" additionalProperties:"true"`
@@ -64,6 +86,8 @@ var checkedTexts = []string{
 	`{"text":"a","tags":["x"]}`, `{"text":"a","tags":[]}`, `{"text":"a","tags":["x","y","z"]}`, `{"text":"a","tags":[1]}`, `{"text":"a","fixed":[1,2]}`, `{"text":"a","fixed":[1]}`,
 	`{"text":"a","text":"bcde"}`, `{"text":"bcde","text":"a"}`, `{"TEXT":"a"}`, `{"text":"a","TEXT":"abcde"}`, `{"text":"a","other":1}`, `{"text":"a","maybe":null}`,
 	`{"text":"a","open":{"more":[1,{"x":2}],"text":"ab","next":{"next":{"text":"abc"}}}}`, `{"text":"a","open":{"Text":"abc"}}`, `{"text":"a","many":[{},{"text":"abc"}]}`,
+	`{"text":"a","kind":"ä"}`, `{"text":"a","kind":"b"}`, `{"text":"a","like":"abz"}`, `{"text":"a","like":"z"}`, `{"text":"a","like":"abcz"}`,
+	`{"text":"a","one":1}`, `{"text":"a","one":0}`, `{"text":"a","one":1.5}`, `{"text":"a","one":"1"}`, `{"text":"a","one":{"text":"a"}}`, `{"text":"a","one":{"text":"abc"}}`, `{"text":"a","one":null}`,
 }
 
 func TestChecks(t *testing.T) {
@@ -72,19 +96,19 @@ func TestChecks(t *testing.T) {
 	for _, text := range []string{
 		`{"text":"abc","n":7,"whole":12,"f":0.5,"ok":false,"tags":["a","b"],"maybe":1,"open":{"more":[1],"text":"é"},"many":[{},{"next":{"text":"a"}}]}`,
 		` { "text" : "äöü" } `,
+		`{"text":"a","kind":"ä","like":"abz","one":1}`, `{"text":"a","kind":"a","one":"1"}`, `{"text":"a","one":{"text":"a"}}`,
 	} {
 		if !quickjson.Scan([]byte(text), sure) {
 			t.Errorf("not sure of %s", text)
 		}
 	}
 	for name, of := range map[string]reflect.Type{
-		"pattern": reflect.TypeFor[struct {
-			A string `pattern:"^a$"`
-		}](),
 		"format": reflect.TypeFor[struct{ A time.Time }](),
-		"enum": reflect.TypeFor[struct {
-			A string `enum:"a,b"`
+		"enum of numbers": reflect.TypeFor[struct {
+			A int `enum:"1,2"`
 		}](),
+		"two choices of one type": reflect.TypeFor[struct{ A twoTexts }](),
+		"any of several":          reflect.TypeFor[struct{ A anyOf }](),
 		"unique items": reflect.TypeFor[struct {
 			A []int `uniqueItems:"true"`
 		}](),

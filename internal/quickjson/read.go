@@ -15,7 +15,7 @@ func (c *Codec) Read(data []byte, v reflect.Value) bool {
 
 // Value reads a value into v, which must be settable and zero.
 func (s *Scanner) Value(c *Codec, v reflect.Value) bool {
-	if c.own && s.peek() == 'n' {
+	if c.own && s.Peek() == 'n' {
 		return s.word("null") // v stays as it is
 	}
 	return c.read(s, v)
@@ -28,7 +28,7 @@ func readByStandard(s *Scanner, v reflect.Value) bool {
 }
 
 func readBool(s *Scanner, v reflect.Value) bool {
-	switch s.peek() {
+	switch s.Peek() {
 	case 't':
 		v.SetBool(true)
 		return s.word("true")

@@ -79,14 +79,14 @@ func (s *Scanner) List(each func(i int) bool) bool {
 }
 
 // Null reads null, if that is what comes next.
-func (s *Scanner) Null() bool { return s.peek() == 'n' && s.word("null") }
+func (s *Scanner) Null() bool { return s.Peek() == 'n' && s.word("null") }
 
 // end reports whether nothing is left.
-func (s *Scanner) end() bool { return s.peek() == 0 && s.at == len(s.data) }
+func (s *Scanner) end() bool { return s.Peek() == 0 && s.at == len(s.data) }
 
 // Skip reads any value and returns it as it stands in the text.
 func (s *Scanner) Skip() ([]byte, bool) {
-	c := s.peek()
+	c := s.Peek()
 	begin := s.at
 	ok := false
 	switch c {
@@ -108,8 +108,8 @@ func (s *Scanner) Skip() ([]byte, bool) {
 	return s.data[begin:s.at], ok
 }
 
-// peek returns the first byte of what comes next, or 0 at the end.
-func (s *Scanner) peek() byte {
+// Peek returns the first byte of what comes next, or 0 at the end.
+func (s *Scanner) Peek() byte {
 	for s.at < len(s.data) {
 		c := s.data[s.at]
 		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
@@ -122,7 +122,7 @@ func (s *Scanner) peek() byte {
 
 // next reads the byte c, if that is what comes next.
 func (s *Scanner) next(c byte) bool {
-	if s.peek() != c || s.at == len(s.data) {
+	if s.Peek() != c || s.at == len(s.data) {
 		return false
 	}
 	s.at++
@@ -233,7 +233,7 @@ func plainLength(b []byte) int {
 // number reads a number; whole is true when it has neither fraction nor
 // exponent.
 func (s *Scanner) number() (text []byte, whole, ok bool) {
-	s.peek()
+	s.Peek()
 	begin := s.at
 	if s.is('-') {
 		s.at++
@@ -286,7 +286,7 @@ func (s *Scanner) float(bits int) (float64, bool) {
 
 // any reads a value of whatever kind into what encoding/json makes of it.
 func (s *Scanner) any() (v any, ok bool) {
-	switch s.peek() {
+	switch s.Peek() {
 	case '{':
 		m := map[string]any{}
 		ok = s.Object(func(key []byte) bool {
