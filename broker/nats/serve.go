@@ -32,8 +32,8 @@ const (
 	// replyPatience is how long the reply of a handler waits for the link.
 	replyPatience = 10 * time.Second
 
-	// rememberedCancels is how many cancelled calls are remembered in case
-	// they still wait for a worker.
+	// rememberedCancels is how many cancelled calls are remembered at most, in
+	// case they still wait for a worker.
 	rememberedCancels = 4096
 )
 
@@ -57,9 +57,10 @@ type calls struct {
 
 	mu        sync.Mutex // guards what follows
 	running   map[string]context.CancelFunc
-	ended     bool            // no handler has time left
-	cancelled map[string]bool // of calls that were not running
-	order     []string        // the keys of cancelled, oldest first
+	ended     bool              // no handler has time left
+	begun     uint64            // calls, so far
+	cancelled map[string]uint64 // calls that may wait, each until so many have begun
+	order     queue[string]     // the keys of cancelled, oldest first
 }
 
 func newCalls(m *member, direct bool, stats stats) (*calls, error) {
@@ -71,7 +72,7 @@ func newCalls(m *member, direct bool, stats stats) (*calls, error) {
 		drained:   make(chan struct{}),
 		idle:      make(chan struct{}),
 		running:   make(map[string]context.CancelFunc),
-		cancelled: make(map[string]bool),
+		cancelled: make(map[string]uint64),
 	}
 	c.workers = newWorkers(m.service.Workers, c.serve)
 	c.others = sync.OnceValue(c.askForOthers)
@@ -89,6 +90,8 @@ func (c *calls) subscribe() error {
 	if c.cancels, err = nc.Subscribe(cancelPrefix+name, c.cancel); err != nil {
 		return err
 	}
+	c.mu.Lock() // cancel reads requests
+	defer c.mu.Unlock()
 	if c.requests, err = nc.QueueSubscribe(subject, group, c.receive); err != nil {
 		return errors.Join(err, c.cancels.Unsubscribe())
 	}
@@ -156,9 +159,11 @@ func (c *calls) begin(call string) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.cancelled[call] {
+	if _, cancelled := c.cancelled[call]; c.ended || cancelled {
 		cancel()
 	}
+	c.begun++
+	c.forget()
 	c.running[call] = cancel
 	return ctx, func() {
 		c.mu.Lock()
@@ -179,7 +184,8 @@ func (c *calls) cutOff() {
 }
 
 // cancel takes the word of a caller that its call, known by its reply subject,
-// is of no interest any more. It goes to all instances; one of them has it.
+// is of no interest any more. It goes to all instances; one of them has it, or
+// had it. If it waits here, it will have begun when all have that wait now.
 func (c *calls) cancel(msg *natsgo.Msg) {
 	call := string(msg.Data)
 	c.mu.Lock()
@@ -188,15 +194,23 @@ func (c *calls) cancel(msg *natsgo.Msg) {
 		cancel()
 		return
 	}
-	if c.cancelled[call] {
-		return
+	c.cancelled[call] = c.begun + c.waiting()
+	c.order.push(call)
+	c.forget()
+}
+
+// forget drops the cancelled calls that can't wait any more. c.mu is held.
+func (c *calls) forget() {
+	for c.order.len() > 0 && (c.cancelled[c.order.first()] <= c.begun || c.order.len() > rememberedCancels) {
+		delete(c.cancelled, c.order.pop())
 	}
-	if len(c.order) == rememberedCancels {
-		delete(c.cancelled, c.order[0])
-		c.order = c.order[1:]
-	}
-	c.cancelled[call] = true
-	c.order = append(c.order, call)
+}
+
+// waiting counts the calls that are here and have not begun, and perhaps some
+// that have.
+func (c *calls) waiting() uint64 {
+	pending, _, _ := c.requests.Pending() // fails when none will come any more
+	return uint64(max(pending, 0) + c.workers.taken())
 }
 
 // accept tells the caller of a one-way call that it has been started.
