@@ -105,6 +105,9 @@ func TestCancelledBeforeStart(t *testing.T) {
 	if got := receive(t, "the next handler", started); got != "third" {
 		t.Errorf("call %q was started, want %q", got, "third")
 	}
+	if n := link.CancelledCalls(); n != 0 {
+		t.Errorf("%d calls are known to be cancelled after all have begun that waited, want none", n)
+	}
 }
 
 // TestRejectWithoutReply: a request that can't be read, from somebody who

@@ -3,7 +3,9 @@ package growth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,25 +20,16 @@ const (
 	leakCallers = 64
 	warmCalls   = 5_000 // after which pools, maps and stacks have their size
 
-	// mostMore is by how much the memory in use may differ after all calls:
-	// a fifth, or half a megabyte where a fifth is less than the runtime's own
-	// ups and downs.
-	mostMore  = 0.20
-	mostBytes = 512 << 10
+	// mostMore is by how much what is held may differ after all calls.
+	mostMore = 0.20
 )
 
 // TestCallsLeaveNothing makes calls that succeed, that fail and that their
 // caller gives up, from one process to itself over the broker, and looks what
 // they leave. ENOKI_LEAK_CALLS sets how many on each broker.
 func TestCallsLeaveNothing(t *testing.T) {
-	calls := 50_000
-	if text := os.Getenv("ENOKI_LEAK_CALLS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("ENOKI_LEAK_CALLS is %q; want a number of calls", text)
-		}
-		calls = n
-	}
+	calls := leakCalls(t)
+	table := "\n| broker | calls | memory in use before and after | of the process | goroutines |\n|---|---|---|---|---|\n"
 	everyBroker(t, func(t *testing.T, dial func() broker.Broker) {
 		run(t, dial(), leaky())
 		var s leakyContract
@@ -47,30 +40,45 @@ func TestCallsLeaveNothing(t *testing.T) {
 		before := settle(held{})
 		began := time.Now()
 		callMany(t, &s, calls)
-		took := time.Since(began)
+		t.Logf("%d calls in %v", calls, time.Since(began).Round(time.Millisecond))
 		after := settle(before)
-		t.Logf("%d calls in %v: before %d kB and %d goroutines, after %d kB and %d",
-			calls, took.Round(time.Millisecond), before.bytes>>10, before.goroutines, after.bytes>>10, after.goroutines)
-		if after.goroutines > before.goroutines {
-			t.Errorf("%d goroutines before the calls, %d after them", before.goroutines, after.goroutines)
-		}
-		if most := before.most(); after.bytes > most {
-			t.Errorf("%d bytes in use before the calls, %d after them, more than %d", before.bytes, after.bytes, most)
+		table += fmt.Sprintf("| %s | %d | %s | %s | %d, %d |\n", path.Base(t.Name()), calls,
+			change(before.bytes, after.bytes), change(before.resident, after.resident), before.goroutines, after.goroutines)
+		if !after.within(before) {
+			t.Errorf("held before the calls: %+v, after them: %+v; want no more goroutines and at most %.0f %% more memory", before, after, 100*mostMore)
 		}
 	})
+	t.Log(table)
 }
 
-func (h held) most() uint64 { return h.bytes + max(uint64(float64(h.bytes)*mostMore), mostBytes) }
+func leakCalls(t *testing.T) int {
+	text := os.Getenv("ENOKI_LEAK_CALLS")
+	if text == "" {
+		return 50_000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ENOKI_LEAK_CALLS is %q; want a number of calls", text)
+	}
+	return n
+}
+
+func change(before, after uint64) string {
+	return fmt.Sprintf("%d kB, %d kB (%+.0f %%)", before>>10, after>>10, 100*(float64(after)/float64(before)-1))
+}
+
+// within tells whether h is about the same as before.
+func (h held) within(before held) bool {
+	most := func(n uint64) uint64 { return n + uint64(float64(n)*mostMore) }
+	return h.goroutines <= before.goroutines && h.bytes <= most(before.bytes) && h.resident <= most(before.resident)
+}
 
 // settle waits until what the calls started has ended, which idle workers do
-// after a while, and returns what is held then. It returns at once when no
-// more is held than before.
+// after a while, and returns what is held then. It returns at once when about
+// the same is held as before.
 func settle(before held) held {
 	last := hold()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if last.goroutines <= before.goroutines && last.bytes <= before.most() {
-			return last
-		}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !last.within(before); {
 		time.Sleep(settleStep)
 		now := hold()
 		if before.goroutines == 0 && now.goroutines == last.goroutines {

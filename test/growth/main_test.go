@@ -17,6 +17,8 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
 	"github.com/enoki-go/enoki/host"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -58,6 +60,18 @@ func everyBroker(t *testing.T, test func(t *testing.T, dial func() broker.Broker
 		hub := memory.New()
 		test(t, func() broker.Broker { return hub.Link() })
 	})
+	t.Run("embedded", func(t *testing.T) {
+		server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: -1, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Shutdown)
+		test(t, func() broker.Broker {
+			return connect(t, func(ctx context.Context) (broker.Broker, error) {
+				return nats.Dial(ctx, nats.Config{InProcess: server, Logger: quiet})
+			})
+		})
+	})
 	t.Run("nats", func(t *testing.T) {
 		test(t, func() broker.Broker { return dial(t, server.URL()) })
 	})
@@ -71,9 +85,14 @@ func everyBroker(t *testing.T, test func(t *testing.T, dial func() broker.Broker
 
 func dial(t *testing.T, url string) broker.Broker {
 	t.Helper()
+	return connect(t, func(ctx context.Context) (broker.Broker, error) { return host.Dial(ctx, url, quiet) })
+}
+
+func connect(t *testing.T, by func(context.Context) (broker.Broker, error)) broker.Broker {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	b, err := host.Dial(ctx, url, quiet)
+	b, err := by(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +125,7 @@ func run(t *testing.T, b broker.Broker, services ...*enoki.Service) (stop func()
 // held is what a process has in use.
 type held struct {
 	bytes      uint64 // heap and stacks
+	resident   uint64 // bytes of the process in memory, 0 where that can't be read
 	goroutines int
 }
 
@@ -115,5 +135,12 @@ func hold() held {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return held{bytes: m.HeapAlloc + m.StackInuse, goroutines: runtime.NumGoroutine()}
+	return held{bytes: m.HeapAlloc + m.StackInuse, resident: resident(), goroutines: runtime.NumGoroutine()}
+}
+
+func resident() uint64 {
+	var all, resident uint64
+	text, _ := os.ReadFile("/proc/self/statm") // pages; only Linux has it
+	fmt.Sscan(string(text), &all, &resident)
+	return resident * uint64(os.Getpagesize())
 }

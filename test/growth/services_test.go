@@ -46,7 +46,7 @@ func servicesHold(t *testing.T, b broker.Broker, name string, n int) held {
 	stop := run(t, b, services...)
 	after := hold()
 	stop()
-	return held{after.bytes - min(before.bytes, after.bytes), after.goroutines - before.goroutines}
+	return held{bytes: after.bytes - min(before.bytes, after.bytes), goroutines: after.goroutines - before.goroutines}
 }
 
 func idle(name string) *enoki.Service {
