@@ -2,10 +2,6 @@ package amqp
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -20,17 +16,7 @@ import (
 var node *testserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	node, err = testserver.StartRabbitMQ()
-	if err != nil && !errors.Is(err, exec.ErrNotFound) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if node != nil {
-		node.Stop()
-	}
-	os.Exit(code)
+	testserver.Main(m, testserver.Started(&node, testserver.StartRabbitMQ))
 }
 
 // rabbit returns the node, or skips the test when there is none.

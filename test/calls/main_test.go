@@ -4,12 +4,8 @@ package calls
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -31,21 +27,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 var rabbit, server *testserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if rabbit, err = testserver.StartRabbitMQ(); err == nil || errors.Is(err, exec.ErrNotFound) {
-		server, err = testserver.StartNATS()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	for _, s := range []*testserver.Server{rabbit, server} {
-		if s != nil {
-			s.Stop()
-		}
-	}
-	os.Exit(code)
+	testserver.Main(m, testserver.Started(&rabbit, testserver.StartRabbitMQ), testserver.Started(&server, testserver.StartNATS))
 }
 
 // cluster is a broker and how to reach it.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,33 +13,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 // programs is the directory of the built programs; set by TestMain.
 var programs string
 
 func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (code int, err error) {
-	programs, err = os.MkdirTemp("", "enoki-e2e-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.RemoveAll(programs) }()
-	const site = "github.com/enoki-go/enoki/examples/comments"
-	out, err := exec.Command("go", "build", "-o", programs+string(filepath.Separator),
-		site, site+"/cmd/register", site+"/cmd/push", site+"/cmd/api").CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("build the comment site: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+	const site = "examples/comments"
+	testserver.Main(m, testserver.Built(&programs, site, site+"/cmd/register", site+"/cmd/push", site+"/cmd/api"))
 }
 
 // readyTimeout is how long a program may take until it takes work. It is

@@ -3,10 +3,8 @@
 package faults
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -16,37 +14,17 @@ import (
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
-// program is the command enoki, built by TestMain.
-var program string
+// programs is the directory of the built command enoki; set by TestMain.
+var programs string
 
-func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "enoki-faults-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "enoki")
-	if out, err := exec.Command("go", "build", "-o", program, "github.com/enoki-go/enoki/cmd/enoki").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the command enoki: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { testserver.Main(m, testserver.Built(&programs, "cmd/enoki")) }
 
 // brokers are those that are killed.
 var brokers = []struct {
 	name  string
 	start func(testing.TB) *testserver.Server
 }{
-	{"embedded", func(t testing.TB) *testserver.Server { return testserver.Enoki(t, program) }},
+	{"embedded", func(t testing.TB) *testserver.Server { return testserver.Enoki(t, filepath.Join(programs, "enoki")) }},
 	{"nats", testserver.NATS},
 	{"rabbitmq", testserver.RabbitMQ},
 }

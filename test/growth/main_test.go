@@ -4,11 +4,9 @@ package growth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -37,21 +35,7 @@ var quiet = slog.New(slog.DiscardHandler)
 var rabbit, server *testserver.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if rabbit, err = testserver.StartRabbitMQ(); err == nil || errors.Is(err, exec.ErrNotFound) {
-		server, err = testserver.StartNATSFast()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	for _, s := range []*testserver.Server{rabbit, server} {
-		if s != nil {
-			s.Stop()
-		}
-	}
-	os.Exit(code)
+	testserver.Main(m, testserver.Started(&rabbit, testserver.StartRabbitMQ), testserver.Started(&server, testserver.StartNATSFast))
 }
 
 // everyBroker runs test on a new link to each kind of broker.

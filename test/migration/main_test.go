@@ -4,9 +4,6 @@
 package migration_test
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -18,27 +15,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (code int, err error) {
-	programs, err = os.MkdirTemp("", "enoki-migration-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.RemoveAll(programs) }()
-	const module = "github.com/enoki-go/enoki"
-	out, err := exec.Command("go", "build", "-o", programs+string(filepath.Separator),
-		module+"/cmd/enoki", module+"/test/migration/shop").CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("build the programs: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+	testserver.Main(m, testserver.Built(&programs, "cmd/enoki", "test/migration/shop"))
 }
 
 // The versions of Nameko that the rolling move has instances of.
