@@ -142,14 +142,21 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	return b.target.do(ctx, b.method.idempotent, func(ctx context.Context) error {
-		reply, form, err := b.client.request(ctx, b.service, b.method.name, body, b.method.atMostOnce)
-		if err != nil {
-			return err
-		}
-		c.out, err = b.method.answer(reply, form, c.room[:])
-		return b.client.errors.restore(err)
-	})
+	err = b.target.first(ctx, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
+	if b.target.isLast(err, b.method.idempotent) {
+		return err
+	}
+	return b.target.again(ctx, err, b.method.idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
+}
+
+// attempt sends the encoded request of c and decodes its reply.
+func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
+	reply, form, err := b.client.request(ctx, b.service, b.method.name, body, b.method.atMostOnce)
+	if err != nil {
+		return err
+	}
+	c.out, err = b.method.answer(reply, form, c.room[:])
+	return b.client.errors.restore(err)
 }
 
 // request sends an encoded request and returns the body of the reply.

@@ -35,7 +35,7 @@ type trail struct {
 
 	// These stay with the handler and what it emits itself.
 	event    *broker.Message // the one in hand; nil for other work
-	emission emission
+	emission *emission       // nil when the context says nothing of events
 }
 
 type trailKey struct{}

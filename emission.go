@@ -58,7 +58,12 @@ func AsCloudEvent(ctx context.Context, subject string) context.Context {
 
 func withEmission(ctx context.Context, change func(*emission)) context.Context {
 	t := *trailOf(ctx)
-	change(&t.emission)
+	var e emission
+	if t.emission != nil {
+		e = *t.emission
+	}
+	change(&e)
+	t.emission = &e
 	return withTrail(ctx, &t)
 }
 
@@ -80,8 +85,11 @@ func Attempt(ctx context.Context) int {
 	return 0
 }
 
-// stamp puts on m what e says.
+// stamp puts on m what e says; nothing when e is nil.
 func (e *emission) stamp(m *broker.Message) error {
+	if e == nil {
+		return nil
+	}
 	m.Due = e.due
 	if left := time.Until(e.due); left > latest {
 		return fmt.Errorf("it is due in %.0f days; give at most %.0f", left.Hours()/24, latest.Hours()/24)
@@ -94,4 +102,12 @@ func (e *emission) stamp(m *broker.Message) error {
 		return fmt.Errorf("message id %.40q: give 1 to 200 bytes without control characters", e.id)
 	}
 	return nil
+}
+
+// envelope tells whether an event is to be a CloudEvent, and what it is about.
+func (e *emission) envelope() (wanted bool, subject string) {
+	if e == nil {
+		return false, ""
+	}
+	return e.cloud, e.subject
 }

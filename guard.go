@@ -115,13 +115,29 @@ func isDown(err error, took time.Duration) bool {
 
 // do makes a call over the broker, and again where that is safe.
 func (t *target) do(ctx context.Context, idempotent bool, call func(ctx context.Context) error) error {
+	err := t.first(ctx, call)
+	if t.isLast(err, idempotent) {
+		return err
+	}
+	return t.again(ctx, err, idempotent, call)
+}
+
+// first is the first attempt of do. Whoever calls it, isLast and again itself,
+// needs memory for call only when there is a second.
+func (t *target) first(ctx context.Context, call func(ctx context.Context) error) error {
 	if t.budget != nil {
 		t.budget.Call()
 	}
-	err := t.once(ctx, call)
-	if err == nil || t.budget == nil || !mayAgain(err, idempotent) {
-		return err
-	}
+	return t.once(ctx, call)
+}
+
+// isLast tells whether err is what becomes of the call.
+func (t *target) isLast(err error, idempotent bool) bool {
+	return err == nil || t.budget == nil || !mayAgain(err, idempotent)
+}
+
+// again makes further attempts after the first has ended with err.
+func (t *target) again(ctx context.Context, err error, idempotent bool, call func(ctx context.Context) error) error {
 	retry := resilience.Retry(resilience.RetryOptions{Attempts: 1 + callRetries, Again: func(err error) bool {
 		return mayAgain(err, idempotent) && ctx.Err() == nil && t.budget.Retry() && trailOf(ctx).takeRetry()
 	}})
