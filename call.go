@@ -34,7 +34,6 @@ type Call struct {
 
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
-	room    [4]reflect.Value                // for ctx and then in, when these are few
 	work    func(ctx context.Context) error // of a timer or an extension
 }
 
@@ -98,8 +97,9 @@ var errPanic = fmt.Errorf("handler panicked")
 // invoke returns the handler that calls fn with the arguments of a Call.
 func invoke(fn reflect.Value) Handler {
 	return func(ctx context.Context, c *Call) error {
-		c.ctx = ctx // where package reflect finds it as the interface that fn wants
-		in := append(c.room[:0], reflect.ValueOf(&c.ctx).Elem())
+		c.ctx = ctx               // where package reflect finds it as the interface that fn wants
+		var room [4]reflect.Value // on the stack, where most calls have enough of it
+		in := append(room[:0], reflect.ValueOf(&c.ctx).Elem())
 		out := fn.Call(append(in, c.in...))
 		last := len(out) - 1
 		c.out = out[:last]

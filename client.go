@@ -155,7 +155,7 @@ func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
 	if err != nil {
 		return err
 	}
-	c.out, err = b.method.answer(reply, form, c.room[:])
+	c.out, err = b.method.answer(reply, form)
 	return b.client.errors.restore(err)
 }
 

@@ -116,7 +116,7 @@ func (b *binding) askOne(ctx context.Context, id string, body []byte) (value ref
 	if err != nil {
 		return value, err
 	}
-	values, err := b.method.answer(body, form, nil)
+	values, err := b.method.answer(body, form)
 	if err != nil {
 		return value, b.client.errors.restore(err)
 	}

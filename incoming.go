@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
@@ -11,15 +12,22 @@ import (
 // incoming is a message in hand with what lives as long as its handler, which
 // is made at once: one allocation instead of five.
 type incoming struct {
-	origin  origin
-	left    time.Duration // for the sender's request; 0 when it set no limit
-	limit   deadline.Context
-	context handlerContext
+	origin origin
+	left   time.Duration // for the sender's request; 0 when it set no limit
+	limit  deadline.Context
+	room   [2]reflect.Value // for the arguments, when these are few
+	handling
+}
+
+// handling is a call and the context of its handler.
+type handling struct {
 	call    Call
+	context handlerContext
 }
 
 func receive(m *broker.Message, kind Kind, service, method string) *incoming {
-	in := &incoming{call: Call{Kind: kind, Service: service, Method: method}}
+	in := new(incoming)
+	in.call = Call{Kind: kind, Service: service, Method: method}
 	in.left = in.origin.receive(m)
 	return in
 }
@@ -36,7 +44,12 @@ func (in *incoming) within(ctx context.Context) context.Context {
 
 // enter returns the context of the handler.
 func (in *incoming) enter(ctx context.Context, tracked int) *handlerContext {
-	in.context.Context = ctx
-	in.context.enter(&in.origin.trail, in.call.Service, in.call.Method, tracked)
-	return &in.context
+	return in.handling.enter(ctx, &in.origin.trail, tracked)
+}
+
+// enter returns the context of the handler, whose work came with t.
+func (h *handling) enter(ctx context.Context, t *trail, tracked int) *handlerContext {
+	h.context.Context = ctx
+	h.context.enter(t, h.call.Service, h.call.Method, tracked)
+	return &h.context
 }

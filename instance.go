@@ -165,7 +165,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	if err != nil {
 		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))
 	}
-	m, refused := i.read(&in.call, body, form)
+	m, refused := i.read(in, body, form)
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)
 	}
@@ -238,14 +238,14 @@ func unserializable(err error) *Error {
 		Message: "Unserializable value: " + err.Error()}
 }
 
-// read finds the method of a request and decodes its arguments into c.
-func (i *instance) read(c *Call, body []byte, form *Serializer) (*served, *Error) {
-	m, ok := i.methods[c.Method]
+// read finds the method of a request and decodes its arguments.
+func (i *instance) read(in *incoming, body []byte, form *Serializer) (*served, *Error) {
+	m, ok := i.methods[in.call.Method]
 	if !ok {
-		return nil, &Error{Code: MethodNotFound, Message: c.Method}
+		return nil, &Error{Code: MethodNotFound, Message: in.call.Method}
 	}
-	args, refused := m.arguments(body, form, c.room[1:]) // where they stay: ctx comes before them
-	c.in = args
+	args, refused := m.arguments(body, form, in.room[:])
+	in.call.in = args
 	return m, refused
 }
 
@@ -281,13 +281,13 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 		return false, nil
 	}
 	defer i.calls.leave()
-	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in}
-	err = s.handle(trailOf(ctx).enter(ctx, i.service.name, m.name, i.process.options.CallsTracked), inner)
+	h := &handling{call: Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in}}
+	err = s.handle(h.enter(ctx, trailOf(ctx), i.process.options.CallsTracked), &h.call)
 	if err != nil {
-		i.logFailure(ctx, inner, err)
+		i.logFailure(ctx, &h.call, err)
 		return true, crossed(i.errors.failure(err))
 	}
-	c.out = inner.out
+	c.out = h.call.out
 	return true, nil
 }
 
@@ -308,7 +308,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		defer i.release()
 		in := receive(m, KindEvent, i.service.name, sub.handler)
 		c := &in.call
-		c.in = append(c.room[1:1], payload)
+		c.in = append(in.room[:0], payload)
 		inner := in.enter(ctx, i.process.options.CallsTracked)
 		inner.trail.event = m
 		if isCloudEvent(m) {

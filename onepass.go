@@ -76,10 +76,10 @@ func (m *method) complete(args []reflect.Value) bool {
 	return true
 }
 
-// answer decodes a reply into the results of m, in room where they fit, or into
-// its error.
-func (m *method) answer(body []byte, form *Serializer, room []reflect.Value) ([]reflect.Value, error) {
-	values := append(room[:0], make([]reflect.Value, len(m.results))...)
+// answer decodes a reply into the results of m, with room for an error after
+// them, or into its error.
+func (m *method) answer(body []byte, form *Serializer) ([]reflect.Value, error) {
+	values := make([]reflect.Value, len(m.results), len(m.results)+1)
 	if readReply(body, func(s *quickjson.Scanner) bool { return m.readResults(s, values) }) {
 		return values, nil
 	}

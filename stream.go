@@ -104,7 +104,7 @@ func (s *streams) serve(ctx context.Context, operation string, req *broker.Messa
 func (s *streams) begin(ctx context.Context, name string, req *broker.Message, body []byte, form *Serializer) *broker.Message {
 	i := s.instance
 	in := receive(req, KindRPC, i.service.name, name)
-	m, refused := i.read(&in.call, body, form)
+	m, refused := i.read(in, body, form)
 	if refused == nil && m.item == nil {
 		refused = Errorf(FailedPrecondition, "%s() does not return a stream of results here; bring both sides to the same contract", name)
 	}
