@@ -147,7 +147,7 @@ func (b builder) fields(t reflect.Type) ([]field, bool) {
 }
 
 func isPlain(name string) bool {
-	return !strings.ContainsFunc(name, func(r rune) bool {
+	return name != tagKey && !strings.ContainsFunc(name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 }

@@ -131,22 +131,43 @@ func readStruct(fields []field) func(*Scanner, reflect.Value) bool {
 		names[f.name] = i
 	}
 	return func(s *Scanner, v reflect.Value) bool {
-		read, expected := uint64(0), 0
-		return s.Object(func(key []byte) bool {
-			i := expected
-			if i >= len(fields) || fields[i].name != string(key) {
-				var ok bool
-				if i, ok = names[string(key)]; !ok {
-					return s.skipField(fields, key)
-				}
-			}
-			bit := uint64(1) << i
-			if read&bit != 0 {
+		if !s.enter('{') {
+			return false
+		}
+		if s.next('}') {
+			return s.leave()
+		}
+		n := 0 // of fields that come in their order, as Go writes them
+		for s.Peek(); n < len(fields) && s.word(fields[n].quoted); s.Peek() {
+			if !s.Value(fields[n].codec, v.Field(fields[n].index)) {
 				return false
 			}
-			read, expected = read|bit, i+1
-			return s.Value(fields[i].codec, v.Field(fields[i].index))
-		})
+			if !s.next(',') {
+				return s.next('}') && s.leave()
+			}
+			n++
+		}
+		return s.members(readField(fields, names, n, s, v))
+	}
+}
+
+// readField returns what reads further fields in any order, once n have come.
+func readField(fields []field, names map[string]int, n int, s *Scanner, v reflect.Value) func(key []byte) bool {
+	read, expected := uint64(1)<<n-1, n
+	return func(key []byte) bool {
+		i := expected
+		if i >= len(fields) || fields[i].name != string(key) {
+			var ok bool
+			if i, ok = names[string(key)]; !ok {
+				return s.skipField(fields, key)
+			}
+		}
+		bit := uint64(1) << i
+		if read&bit != 0 {
+			return false
+		}
+		read, expected = read|bit, i+1
+		return s.Value(fields[i].codec, v.Field(fields[i].index))
 	}
 }
 

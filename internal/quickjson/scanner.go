@@ -3,6 +3,7 @@ package quickjson
 import (
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -49,6 +50,11 @@ func (s *Scanner) Object(each func(key []byte) bool) bool {
 	if s.next('}') {
 		return s.leave()
 	}
+	return s.members(each)
+}
+
+// members reads what is left of an object, from a key on.
+func (s *Scanner) members(each func(key []byte) bool) bool {
 	for {
 		key, ok := s.text()
 		if !ok || string(key) == tagKey || !s.next(':') || !each(key) {
@@ -139,6 +145,7 @@ func (s *Scanner) leave() bool {
 	return true
 }
 
+// word reads exactly this, without spaces before it.
 func (s *Scanner) word(word string) bool {
 	end := s.at + len(word)
 	if end > len(s.data) || string(s.data[s.at:end]) != word {
@@ -223,8 +230,8 @@ func plainLength(b []byte) int {
 	for ; n+8 <= len(b); n += 8 {
 		w := binary.LittleEndian.Uint64(b[n:])
 		quote, backslash := w^('"'*ones), w^('\\'*ones)
-		if (w|(w-' '*ones)|(quote-ones)|(backslash-ones))&high != 0 {
-			break
+		if odd := (w | (w - ' '*ones) | (quote - ones) | (backslash - ones)) & high; odd != 0 {
+			return n + bits.TrailingZeros64(odd)/8 // the lowest is exact: borrows go upwards
 		}
 	}
 	return n
