@@ -146,6 +146,8 @@ func (b builder) fields(t reflect.Type) ([]field, bool) {
 	return fields, len(fields) <= maxFields
 }
 
+// isPlain tells whether a name is written as it is, and never means kombu's
+// dialect, which is looked for where names are read in any order.
 func isPlain(name string) bool {
 	return name != tagKey && !strings.ContainsFunc(name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

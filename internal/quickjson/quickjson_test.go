@@ -67,6 +67,12 @@ type pointerMethod struct{ N int }
 
 func (p *pointerMethod) MarshalJSON() ([]byte, error) { return []byte(`"<own>"`), nil }
 
+// marked looks like a value of kombu's dialect.
+type marked struct {
+	Type  string `json:"__type__"`
+	Value string `json:"__value__"`
+}
+
 type keyed map[time.Duration]string
 
 // targets are types of every kind.
@@ -75,7 +81,7 @@ var targets = []reflect.Type{
 	reflect.TypeFor[embedded](), reflect.TypeFor[any](), reflect.TypeFor[map[string]any](), reflect.TypeFor[map[string]plain](), reflect.TypeFor[keyed](),
 	reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[int8](), reflect.TypeFor[uint](), reflect.TypeFor[float64](), reflect.TypeFor[float32](),
 	reflect.TypeFor[bool](), reflect.TypeFor[*string](), reflect.TypeFor[[]int](), reflect.TypeFor[[][]string](), reflect.TypeFor[map[string]*inner](),
-	reflect.TypeFor[json.RawMessage](), reflect.TypeFor[time.Time](), reflect.TypeFor[[]byte](), reflect.TypeFor[pointerMethod](),
+	reflect.TypeFor[json.RawMessage](), reflect.TypeFor[time.Time](), reflect.TypeFor[[]byte](), reflect.TypeFor[pointerMethod](), reflect.TypeFor[inner](), reflect.TypeFor[marked](),
 }
 
 var texts = []string{
@@ -88,6 +94,7 @@ var texts = []string{
 	`{"when":"2026-01-02T03:04:05Z","raw":{"b":[1, 2]},"bytes":"aGk=","number":12,"array":[1,2,3],"text":"7","method":{"N":4}}`,
 	`{"when":"no time"}`, `{"number":"12"}`, `{"age":1.0}`, `{"age":1e2}`, `{"tiny":128}`, `{"count":-1}`, `{"age":9223372036854775808}`, `{"score":1e400}`,
 	`{"small":1e39}`, `{"small":0.1}`, `{"score":-0}`, `{"score":1e21}`, `{"score":1e-7}`, `{"score":123456789012345678901234567890}`,
+	`{"a":1,"c":null,"b":"x"}`, `{"a":1,"b":"x","a":2}`, `{"a":1,"b":"x","A":2}`, `{"a":1,"b":"x",}`, `{"a" :1, "b" : "x" }`, `{"a":1 "b":"x"}`, `{"a":1,"b":"x","c":null,"d":0}`,
 	`null`, `true`, `false`, `0`, `-0`, `-1`, `01`, `1.`, `.5`, `1e`, `1e5`, `-`, `"x"`, `"`, `""`, `[]`, `[1,2,3]`, `[1,2,]`, `[[],["a"]]`, `{}`, `{"a":}`, `{"a"}`, `{,}`,
 	`NaN`, `Infinity`, `tru`, `nul`, `{"a":1}x`, `{} {}`, ``, ` `, "\x00", "1\x00", `{"a":1,"b":"x","c":{"a":2}}`, `{"1000000000":"one"}`, `[{"name":"a"},null]`,
 	strings.Repeat("[", 200) + strings.Repeat("]", 200), `"` + strings.Repeat("long text ", 50) + `"`, `"` + strings.Repeat("é", 50) + `\t"`,
@@ -150,6 +157,15 @@ func TestOrdinaryIsNotRefused(t *testing.T) {
 		}
 		if _, ok := Of(target).Append(nil, v); !ok {
 			t.Errorf("%+v is refused", v)
+		}
+	}
+}
+
+// TestKombusDialectIsRefused: only the caller knows what it stands for.
+func TestKombusDialectIsRefused(t *testing.T) {
+	for _, target := range []reflect.Type{reflect.TypeFor[marked](), reflect.TypeFor[any](), reflect.TypeFor[plain]()} {
+		if v := reflect.New(target).Elem(); Of(target).Read([]byte(`{"__type__":"date","__value__":"2020-01-01"}`), v) {
+			t.Errorf("read into %v: %+v", target, v)
 		}
 	}
 }
