@@ -118,6 +118,7 @@ func (l *lane) publish(o *outgoing) bool {
 		return false
 	}
 	s.out = appendPublish(s.out, l.channel, o, maxFrame)
+	s.joined++
 	s.signal()
 	return true
 }
@@ -154,6 +155,7 @@ func (l *lane) Ack(tag uint64, _ bool) error {
 		s.acking = append(s.acking, l)
 	}
 	l.acks = append(l.acks, tag)
+	s.joined++
 	s.signal()
 	return nil
 }

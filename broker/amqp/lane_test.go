@@ -158,6 +158,40 @@ func TestAcksAreJoined(t *testing.T) {
 	}
 }
 
+// A write of several messages has the next ones wait for others to join; one
+// message alone never waits.
+func TestCrowdedBySeveral(t *testing.T) {
+	s := newStream(writes{}, slog.New(slog.DiscardHandler))
+	s.begun.Do(func() {}) // here we are the goroutine that writes
+	s.opened = 1
+	l := s.open()
+	tag := uint64(0)
+	write := func(acks int) {
+		for range acks {
+			tag++
+			if err := l.Ack(tag, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.gather()
+	}
+	for _, step := range []struct{ acks, times, crowded int }{
+		{1, 3, 0},
+		{2, 1, crowdLasts},
+		{0, 1, crowdLasts}, // nothing was written
+		{1, 1, crowdLasts - 1},
+		{3, 1, crowdLasts},
+		{1, crowdLasts + 1, 0},
+	} {
+		for range step.times {
+			write(step.acks)
+		}
+		if s.crowded != step.crowded {
+			t.Errorf("after %d writes of %d acks: crowded for %d more, want %d", step.times, step.acks, s.crowded, step.crowded)
+		}
+	}
+}
+
 // A channel that the library closes takes nothing more, and what was acked
 // before goes out before.
 func TestLaneEndsWithItsChannel(t *testing.T) {

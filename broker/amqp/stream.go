@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,10 @@ const (
 	writeBuffer = 1 << 20
 
 	closeFlush = time.Second // for what is still to be written at the end
+
+	// crowdLasts is for how many writes a stream counts as crowded after one
+	// of several messages.
+	crowdLasts = 16
 )
 
 // stream is the connection under the client library. It joins what is to be
@@ -38,6 +43,8 @@ type stream struct {
 	names  names
 	looked time.Time // when the deadline of reading was set last
 
+	crowded int // for how many more writes several messages are expected; of the one goroutine that writes
+
 	patience atomic.Int64 // how long nothing may come, in nanoseconds; 0 is for ever
 
 	registry sync.RWMutex // guards lanes
@@ -47,6 +54,7 @@ type stream struct {
 	partial []byte     // of a frame that the library has begun
 	opened  uint16     // the channel that the library has opened last
 	out     []byte     // to be written
+	joined  int        // messages and acks in out and acking
 	spare   []byte     // written, to be used again
 	acking  []*lane    // with acks to be written
 	err     error      // why nothing can be written any more
@@ -273,7 +281,7 @@ func (s *stream) write() {
 		case <-s.gone:
 			return
 		}
-		for b := s.collect(); len(b) > 0; b = s.collect() {
+		for b := s.gather(); len(b) > 0; b = s.gather() {
 			if _, err := s.Conn.Write(b); err != nil {
 				s.fail(err)
 				_ = s.Conn.Close() // so that the library notices
@@ -284,21 +292,37 @@ func (s *stream) write() {
 	}
 }
 
-// collect takes what is to be written.
-func (s *stream) collect() []byte {
+// gather takes what is to be written. While the stream is crowded it lets others
+// go first: what was read last woke several, and each adds to this write. One
+// alone does not wait, for a yield wakes an idle core.
+func (s *stream) gather() []byte {
+	if s.crowded > 0 {
+		runtime.Gosched()
+	}
+	b, joined := s.collect()
+	if joined > 1 {
+		s.crowded = crowdLasts
+	} else if s.crowded > 0 {
+		s.crowded -= joined
+	}
+	return b
+}
+
+// collect takes what is to be written, and tells how many messages that is.
+func (s *stream) collect() (b []byte, joined int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return nil
+		return nil, 0
 	}
 	for _, l := range s.acking {
 		l.settleAll()
 	}
 	s.acking = s.acking[:0]
-	b := s.out
-	s.out, s.spare = s.spare[:0], nil
+	b, joined = s.out, s.joined
+	s.out, s.joined, s.spare = s.spare[:0], 0, nil
 	s.room.Broadcast()
-	return b
+	return b, joined
 }
 
 func (s *stream) reuse(b []byte) {
@@ -322,7 +346,7 @@ func (s *stream) fail(err error) {
 // Close writes what is left, for the broker waits for the last word, and ends
 // the connection.
 func (s *stream) Close() error {
-	if left := s.collect(); len(left) > 0 {
+	if left, _ := s.collect(); len(left) > 0 {
 		_ = s.Conn.SetWriteDeadline(time.Now().Add(closeFlush))
 		_, _ = s.Conn.Write(left) // after what is being written
 	}
