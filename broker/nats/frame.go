@@ -47,18 +47,20 @@ func readFrame(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 	if !isFrame(msg) {
 		return nil
 	}
-	var parts [3]string
-	rest := msg.Data[1:]
+	var parts [3][2]int // begin and end in msg.Data
+	at := 1
 	for i := range parts {
-		size, n := binary.Uvarint(rest)
-		if n <= 0 || size > uint64(len(rest)-n) {
+		size, n := binary.Uvarint(msg.Data[at:])
+		if n <= 0 || size > uint64(len(msg.Data)-at-n) {
 			return nil
 		}
-		parts[i] = string(rest[n : n+int(size)])
-		rest = rest[n+int(size):]
+		parts[i] = [2]int{at + n, at + n + int(size)}
+		at = parts[i][1]
 	}
-	m := &broker.Message{ID: parts[0], ContentType: parts[1], Body: rest, Attempt: 1}
-	m.Context = readContext(msg, parts[2], log)
+	head := string(msg.Data[:at]) // one copy for all parts
+	part := func(i int) string { return head[parts[i][0]:parts[i][1]] }
+	m := &broker.Message{ID: part(0), ContentType: part(1), Body: msg.Data[at:], Attempt: 1}
+	m.Context = readContext(msg, part(2), log)
 	return m
 }
 
