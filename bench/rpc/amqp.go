@@ -119,7 +119,7 @@ func dialAMQP(ctx context.Context, w *harness.Work) (harness.Operation, error) {
 	}
 	c := &amqpClient{amqpLink: l, replyTo: nuid.Next(), waiting: map[string]chan amqp.Delivery{}}
 	queue := "rpc.reply-" + c.replyTo
-	if _, err := l.consuming.QueueDeclare(queue, false, false, true, false, amqp.Table{"x-expires": int32(300000)}); err != nil {
+	if _, err := l.consuming.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-expires": int32(300000)}); err != nil {
 		return nil, err
 	}
 	if err := l.consuming.QueueBind(queue, c.replyTo, exchange, false, nil); err != nil {
