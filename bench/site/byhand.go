@@ -13,6 +13,7 @@ import (
 
 	"github.com/enoki-go/enoki/bench/harness"
 	"github.com/enoki-go/enoki/bench/service"
+	"github.com/enoki-go/enoki/bench/web"
 	"github.com/enoki-go/enoki/broker/nats/embedded"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
@@ -98,7 +99,7 @@ func (h *byHand) listen(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
+	server := &http.Server{Handler: web.Complete(service.Silent, mux), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	go func() { _ = server.Serve(l) }() // it ends with the process
 	return "http://" + l.Addr().String(), nil
 }

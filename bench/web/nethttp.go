@@ -95,11 +95,11 @@ func listen(h http.Handler) (string, error) {
 
 // serveNetHTTPComplete adds what every service in use has.
 func serveNetHTTPComplete(context.Context, *harness.Work) (string, error) {
-	return listen(logged(slog.New(slog.NewJSONHandler(io.Discard, nil)), byHand()))
+	return listen(Complete(slog.New(slog.NewJSONHandler(io.Discard, nil)), byHand()))
 }
 
-// logged gives a request an id and a deadline, catches panics and logs.
-func logged(log *slog.Logger, next http.Handler) http.Handler {
+// Complete gives a request an id and a deadline, catches panics and logs.
+func Complete(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start, id := time.Now(), uuid.NewString()
 		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
