@@ -1,6 +1,9 @@
 package nats
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // CancelledCalls counts the calls known to be cancelled before they started.
 func (d *Driver) CancelledCalls() (n int) {
@@ -26,3 +29,6 @@ func AsBefore(c Config) Config {
 	c.noSchedules, c.noPins = true, true
 	return c
 }
+
+// NewConn is newConn.
+func NewConn(c net.Conn) net.Conn { return newConn(c) }
