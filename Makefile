@@ -45,12 +45,12 @@ leaks: ## look what a million calls leave behind, on each broker (10 minutes)
 	ENOKI_LEAK_CALLS=1000000 go test ./test/growth -run TestCallsLeaveNothing -count 1 -timeout 60m -v
 
 .PHONY: bench
-bench: ## measure Enoki against its peers, all cases (30 minutes); -h after ARGS= lists the flags
+bench: ## measure Enoki against its peers, all cases (20 minutes); -h after ARGS= lists the flags
 	@scripts/install-test-servers
 	cd bench && go run . -profiles results/profiles $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: ## the same with one size and 16 callers (5 minutes)
+bench-quick: ## the same with one size and 16 callers (3 minutes)
 	@scripts/install-test-servers
 	cd bench && go run . -quick -rounds 4 -turn 500ms $(ARGS)
 
@@ -60,7 +60,7 @@ bench-guard: ## fail when Enoki has become slower against the raw clients, in CP
 	cd bench && go run . -guard guard.json
 
 .PHONY: bench-growth
-bench-growth: ## measure how Enoki grows with services, methods, instances, bytes and callers; draws curves (15 minutes)
+bench-growth: ## measure how Enoki grows with services, methods, instances, bytes and callers; draws curves (4 minutes)
 	@scripts/install-test-servers
 	cd bench && go run ./growth -pictures ../docs/pictures $(ARGS)
 

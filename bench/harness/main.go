@@ -85,6 +85,11 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if plan.Profiles != "" { // to start a broker changes the working directory
+		if plan.Profiles, err = filepath.Abs(plan.Profiles); err != nil {
+			return err
+		}
+	}
 	result, err := Run(plan, chosen, root, out)
 	var micro error
 	if *only == everything {
