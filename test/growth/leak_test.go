@@ -18,10 +18,14 @@ import (
 
 const (
 	leakCallers = 64
-	warmCalls   = 5_000 // after which pools, maps and stacks have their size
+	warmCalls   = 25_000 // after which pools, maps and stacks have their size
 
 	// mostMore is by how much what is held may differ after all calls.
 	mostMore = 0.20
+
+	// detectors is what the race detector may add: 10 bytes for each call of
+	// the normal suite.
+	detectors = 500e3
 )
 
 // TestCallsLeaveNothing makes calls that succeed, that fail and that their
@@ -64,12 +68,20 @@ func leakCalls(t *testing.T) int {
 }
 
 func change(before, after uint64) string {
+	if before == 0 {
+		return "–"
+	}
 	return fmt.Sprintf("%d kB, %d kB (%+.0f %%)", before>>10, after>>10, 100*(float64(after)/float64(before)-1))
 }
 
 // within tells whether h is about the same as before.
 func (h held) within(before held) bool {
-	most := func(n uint64) uint64 { return n + uint64(float64(n)*mostMore) }
+	most := func(n uint64) uint64 {
+		if raced() {
+			n += detectors
+		}
+		return n + uint64(float64(n)*mostMore)
+	}
 	return h.goroutines <= before.goroutines && h.bytes <= most(before.bytes) && h.resident <= most(before.resident)
 }
 
