@@ -50,7 +50,7 @@ bench: ## measure Enoki against its peers, all cases (20 minutes); -h after ARGS
 	cd bench && go run . -profiles results/profiles $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: ## the same with one size and 16 callers (3 minutes)
+bench-quick: ## the same with one size and 16 callers (4 minutes)
 	@scripts/install-test-servers
 	cd bench && go run . -quick -rounds 4 -turn 500ms $(ARGS)
 
