@@ -58,10 +58,7 @@ func AsCloudEvent(ctx context.Context, subject string) context.Context {
 
 func withEmission(ctx context.Context, change func(*emission)) context.Context {
 	t := *trailOf(ctx)
-	var e emission
-	if t.emission != nil {
-		e = *t.emission
-	}
+	e := t.ofEvents()
 	change(&e)
 	t.emission = &e
 	return withTrail(ctx, &t)
@@ -85,11 +82,16 @@ func Attempt(ctx context.Context) int {
 	return 0
 }
 
-// stamp puts on m what e says; nothing when e is nil.
-func (e *emission) stamp(m *broker.Message) error {
-	if e == nil {
-		return nil
+// ofEvents returns what t says of events.
+func (t *trail) ofEvents() emission {
+	if t.emission == nil {
+		return emission{}
 	}
+	return *t.emission
+}
+
+// stamp puts on m what e says.
+func (e *emission) stamp(m *broker.Message) error {
 	m.Due = e.due
 	if left := time.Until(e.due); left > latest {
 		return fmt.Errorf("it is due in %.0f days; give at most %.0f", left.Hours()/24, latest.Hours()/24)
@@ -102,12 +104,4 @@ func (e *emission) stamp(m *broker.Message) error {
 		return fmt.Errorf("message id %.40q: give 1 to 200 bytes without control characters", e.id)
 	}
 	return nil
-}
-
-// envelope tells whether an event is to be a CloudEvent, and what it is about.
-func (e *emission) envelope() (wanted bool, subject string) {
-	if e == nil {
-		return false, ""
-	}
-	return e.cloud, e.subject
 }

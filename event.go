@@ -118,12 +118,12 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 // before the broker gets them. The error has the code InvalidArgument.
 func (c *Client) EventMessage(ctx context.Context, source, event string, payload any) (*broker.Message, error) {
 	m, err := c.Message(ctx, payload)
-	e := trailOf(ctx).emission
+	e := trailOf(ctx).ofEvents()
 	if err == nil {
 		err = e.stamp(m)
 	}
-	if cloud, subject := e.envelope(); err == nil && (cloud || c.options.CloudEvents) {
-		err = envelop(m, source, event, subject)
+	if err == nil && (e.cloud || c.options.CloudEvents) {
+		err = envelop(m, source, event, e.subject)
 	}
 	if err != nil {
 		return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
