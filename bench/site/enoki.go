@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/bench/harness"
 	"github.com/enoki-go/enoki/bench/service"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
 	"github.com/enoki-go/enoki/examples/comments/api"
 	"github.com/enoki-go/enoki/examples/comments/push"
 	"github.com/enoki-go/enoki/examples/comments/register"
@@ -16,41 +19,51 @@ import (
 	"github.com/enoki-go/enoki/examples/comments/store/bolt"
 )
 
+// site is the comment site with a broker in its process.
+type site struct {
+	kept   store.Store
+	server *embedded.Server
+	link   broker.Broker
+}
+
 func serveEnoki(ctx context.Context, w *harness.Work) (string, error) {
-	kept, err := open(ctx, w)
+	s, err := newSite(ctx, w)
 	if err != nil {
 		return "", err
 	}
-	_, link, err := service.Embedded(ctx, filepath.Join(w.Dir, "broker"), false)
-	if err != nil {
-		return "", err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return "", err
-	}
-	return "http://" + address, service.Run(ctx, link,
-		register.New(kept, service.Silent), push.New(kept, service.Silent), api.New(kept, address))
+	return s.run(ctx, register.New(s.kept, service.Silent))
 }
 
 // serveApart has no register; that runs in a process of its own.
 func serveApart(ctx context.Context, w *harness.Work) (string, error) {
+	s, err := newSite(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	if err := w.Start(parts+"/enoki", s.server.URL()); err != nil {
+		return "", err
+	}
+	return s.run(ctx)
+}
+
+// newSite opens the store and the broker.
+func newSite(ctx context.Context, w *harness.Work) (*site, error) {
 	kept, err := open(ctx, w)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	server, link, err := service.Embedded(ctx, filepath.Join(w.Dir, "broker"), false)
-	if err != nil {
-		return "", err
-	}
-	if err := w.Start(parts+"/enoki", server.URL()); err != nil {
-		return "", err
-	}
+	return &site{kept, server, link}, err
+}
+
+// run runs the API, and what tells authors, after the services that it is
+// given.
+func (s *site) run(ctx context.Context, services ...*enoki.Service) (string, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return "", err
 	}
-	return "http://" + address, service.Run(ctx, link, push.New(kept, service.Silent), api.New(kept, address))
+	return "http://" + address, service.Run(ctx, s.link, append(services, push.New(s.kept, service.Silent), api.New(s.kept, address))...)
 }
 
 func serveRegister(ctx context.Context, w *harness.Work) (string, error) {
