@@ -4,9 +4,7 @@ package faults
 
 import (
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/enoki-go/enoki/broker"
@@ -29,21 +27,6 @@ var brokers = []struct {
 	{"rabbitmq", testserver.RabbitMQ},
 }
 
-// kills returns how often a broker is killed: twice, or as often as
-// ENOKI_KILLS says.
-func kills(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("ENOKI_KILLS")
-	if text == "" {
-		return 2
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ENOKI_KILLS is %q; give a number from 1", text)
-	}
-	return n
-}
-
 func dial(t *testing.T, url string) broker.Broker {
 	t.Helper()
 	b, err := host.Dial(t.Context(), url, slog.New(slog.DiscardHandler))
@@ -62,7 +45,7 @@ func TestKilledBroker(t *testing.T) {
 			server := b.start(t)
 			a := newAccount()
 			shop := open(t, dial(t, server.URL()), a)
-			for range kills(t) {
+			for range testserver.Count(t, "ENOKI_KILLS", 2) {
 				a.await(t, "events are handled", progress(a))
 				server.Kill()
 				a.await(t, "emitters meet a broker that is down", attempts(a))

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 const (
@@ -32,7 +31,7 @@ const (
 // caller gives up, from one process to itself over the broker, and looks what
 // they leave. ENOKI_LEAK_CALLS sets how many on each broker.
 func TestCallsLeaveNothing(t *testing.T) {
-	calls := leakCalls(t)
+	calls := testserver.Count(t, "ENOKI_LEAK_CALLS", 50_000)
 	table := "\n| broker | calls | memory in use before and after | of the process | goroutines |\n|---|---|---|---|---|\n"
 	everyBroker(t, func(t *testing.T, dial func() broker.Broker) {
 		run(t, dial(), leaky())
@@ -53,18 +52,6 @@ func TestCallsLeaveNothing(t *testing.T) {
 		}
 	})
 	t.Log(table)
-}
-
-func leakCalls(t *testing.T) int {
-	text := os.Getenv("ENOKI_LEAK_CALLS")
-	if text == "" {
-		return 50_000
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ENOKI_LEAK_CALLS is %q; want a number of calls", text)
-	}
-	return n
 }
 
 func change(before, after uint64) string {
