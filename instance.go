@@ -259,7 +259,21 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 		err = unserializable(unfit)
 	}
 	i.logFailure(ctx, c, err)
-	return encodeFailure(i.errors.failure(err))
+	return encodeFailure(i.errors.failure(i.cutOff(c, err)))
+}
+
+// cutOff returns what the caller is told of err: work that ends as cancelled
+// while the instance stops was cancelled by that, not by its caller, who would
+// not read the answer.
+func (i *instance) cutOff(c *Call, err error) error {
+	select {
+	case <-i.draining:
+		if errors.Is(err, context.Canceled) {
+			return Errorf(Unavailable, "service %s has stopped before %s() was done", c.Service, c.Method)
+		}
+	default:
+	}
+	return err
 }
 
 // logFailure logs an error at the level it deserves: a caller's mistake is no

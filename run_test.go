@@ -355,7 +355,11 @@ func TestGraceEndsWhatDoesNot(t *testing.T) {
 		entered := make(chan struct{})
 		stop := running(t, b, &enoki.Options{Grace: time.Minute}, enoki.NewService("stuck",
 			enoki.Method("work", func(ctx context.Context) error { close(entered); <-ctx.Done(); return ctx.Err() })))
-		go enoki.NewClient(b, &enoki.Options{Timeout: time.Hour}).Call(t.Context(), "stuck", "work", nil, nil)
+		answered := make(chan error, 1)
+		go func() {
+			_, err := enoki.NewClient(b, &enoki.Options{Timeout: time.Hour}).Call(t.Context(), "stuck", "work", nil, nil)
+			answered <- err
+		}()
 		<-entered
 		begun := time.Now()
 		err := stop()
@@ -364,6 +368,9 @@ func TestGraceEndsWhatDoesNot(t *testing.T) {
 		}
 		if took := time.Since(begun); took != time.Minute {
 			t.Errorf("stopped after %v, want the grace of 1m", took)
+		}
+		if err := <-answered; !errors.Is(err, enoki.Unavailable) {
+			t.Errorf("the caller got error %v, want Unavailable: it has cancelled nothing", err)
 		}
 	})
 }

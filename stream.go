@@ -230,7 +230,7 @@ func (s *streams) run(st *stream, c *Call) {
 	if err != nil && st.ctx.Err() == nil {
 		s.instance.logFailure(st.ctx, c, err)
 	}
-	st.finish(s.instance.errors, err)
+	st.finish(s.instance.errors, s.instance.cutOff(c, err))
 	s.count(st, true)
 }
 

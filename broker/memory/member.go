@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -238,12 +239,21 @@ func (c *consumer) serve(ctx context.Context, w *work) {
 	defer w.call.cancel()
 	reply := c.member.service.Serve(ctx, w.call.method, w.delivery())
 	if reply != nil && !w.message.OneWay {
-		w.call.reply(answer{reply: copyContent(reply)})
+		w.call.reply(c.answer(reply))
 		return
 	}
 	if l := c.settleCall(w, reply); l != nil && c.member.service.Buried != nil {
 		c.member.service.Buried(*l)
 	}
+}
+
+// answer is what the caller gets for reply: a link that has been closed sends
+// nothing.
+func (c *consumer) answer(reply *broker.Message) answer {
+	if c.member.link.err() != nil {
+		return answer{err: fmt.Errorf("%w: its instance has closed its link", broker.ErrUnknownOutcome)}
+	}
+	return answer{reply: copyContent(reply)}
 }
 
 // settleCall does with w what an unread reply says and returns the dead letter

@@ -139,8 +139,11 @@ func TestMirrorIsBoundedInBytes(t *testing.T) {
 		reply := replyCopy(0)
 		reply.Message = &broker.Message{Body: bytes.Repeat([]byte("x"), mirrorBytes/4)}
 		m.take(reply)
-		if m.held > mirrorBytes {
-			t.Errorf("it holds %d bytes", m.held)
+		m.mu.Lock()
+		held := m.held
+		m.mu.Unlock()
+		if held > mirrorBytes {
+			t.Errorf("it holds %d bytes", held)
 		}
 		wantSummary(t, m, shadowSummary{Seen: 5, NotAnswered: 3, Dropped: 2})
 	})
