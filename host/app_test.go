@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 func greeter() *enoki.Service {
@@ -135,12 +136,7 @@ func TestAdminOff(t *testing.T) {
 }
 
 func TestWaitingForABrokerThatIsNotThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close() // nobody listens there now
+	address := testserver.Address(t)
 	run := start(t, new(App), only(greeter()), "--broker=nats://u:hush@"+address)
 	line := run.log.wait(t, "waiting for the broker")
 	if line["broker"] != "nats://u:xxxxx@"+address {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/testserver"
 	"go.uber.org/goleak"
 )
 
@@ -211,7 +212,7 @@ func TestGraceEndsWhatDoesNotFinish(t *testing.T) {
 // TestProcessesWithoutAURLShareOneBroker starts three at the same moment: one
 // of them has to win the port, the others have to find it there.
 func TestProcessesWithoutAURLShareOneBroker(t *testing.T) {
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := testserver.Address(t), t.TempDir()
 	var children []*child
 	for range 3 {
 		children = append(children, startChild(t, "local "+address, "--store-dir="+dir))

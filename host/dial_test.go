@@ -12,20 +12,10 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker/nats/embedded"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 var silent = slog.New(slog.DiscardHandler)
-
-// freeAddress is one that nobody listens on at the moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 func TestDialChoosesByScheme(t *testing.T) {
 	for _, url := range []string{"memory:", "MEMORY:", "embedded:?port=0", "embedded://?port=0"} {
@@ -99,7 +89,7 @@ func TestEmbeddedPortInUseIsAnError(t *testing.T) {
 }
 
 func TestNoURLStartsABrokerOrFindsOne(t *testing.T) {
-	d := &Dialer{Logger: silent, StoreDir: t.TempDir(), local: freeAddress(t)}
+	d := &Dialer{Logger: silent, StoreDir: t.TempDir(), local: testserver.Address(t)}
 	first, err := d.Dial(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +142,7 @@ func TestNoURLWithTheDirectoryElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Shutdown()
-	_, err = (&Dialer{Logger: silent, StoreDir: dir, local: freeAddress(t), race: 100 * time.Millisecond}).Dial(t.Context(), "")
+	_, err = (&Dialer{Logger: silent, StoreDir: dir, local: testserver.Address(t), race: 100 * time.Millisecond}).Dial(t.Context(), "")
 	if !errors.Is(err, embedded.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Error(err)
 	}

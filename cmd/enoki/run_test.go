@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 // plainMain is a program that says its version when it starts, and that it
@@ -140,7 +142,7 @@ func TestRunStartsBroker(t *testing.T) {
 	t.Setenv(brokerVariable, "")
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	newModule(t, map[string]string{"greeter/greeter.go": strings.ReplaceAll(greeter, "VERSION", "Hello")})
-	local := freeAddress(t)
+	local := testserver.Address(t)
 	s := start(t, func(c *cli) { c.local = local }, "run", "./...")
 	s.stderr.await(t, "it runs inside this process: nats://"+local, 1)
 	awaitAnswer(t, "nats://"+local, `"Hello Ada"`)

@@ -101,17 +101,21 @@ func (k *rabbitMQ) prepare(s *Server) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(2)
+	epmdPort, err := s.hold()
 	if err != nil {
 		return err
 	}
-	k.env = rabbitEnv(s, ports[0], ports[1])
+	distPort, err := s.hold()
+	if err != nil {
+		return err
+	}
+	k.env = rabbitEnv(s, epmdPort, distPort)
 	for name, text := range k.files() {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	p, err := startProcess(exec.Command(epmd, "-address", "127.0.0.1", "-port", strconv.Itoa(ports[0])),
+	p, err := startProcess(exec.Command(epmd, "-address", "127.0.0.1", "-port", strconv.Itoa(epmdPort)),
 		filepath.Join(s.dir, "epmd.log"))
 	if err != nil {
 		return err

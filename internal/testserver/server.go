@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +34,7 @@ type Server struct {
 	mu       sync.Mutex // guards the fields below
 	process  *process   // nil while the server is down
 	sidecars []*process // they live as long as the Server, not as one run of it
+	held     []port     // and so do its ports
 }
 
 // kind is what differs between the programs.
@@ -109,8 +109,21 @@ func (s *Server) Stop() {
 	for _, p := range s.sidecars {
 		p.kill()
 	}
-	s.sidecars = nil
+	for _, p := range s.held {
+		p.release()
+	}
+	s.sidecars, s.held = nil, nil
 	_ = os.RemoveAll(s.dir) // a directory left in TMPDIR harms nobody
+}
+
+// hold returns a further port of the server. It wants mu held.
+func (s *Server) hold() (int, error) {
+	p, err := holdPort()
+	if err != nil {
+		return 0, err
+	}
+	s.held = append(s.held, p)
+	return p.number, nil
 }
 
 // await returns when the server answers, has ended or has had its time.
@@ -146,20 +159,22 @@ func (s *Server) answers() error {
 	return s.kind.probe(conn)
 }
 
-// start makes a server of this kind and starts it for the first time. A port
-// that was free a moment ago may be taken since, so it tries three times.
+// start makes a server of this kind and starts it for the first time. Where
+// ports can't be held, one that was free a moment ago may be taken since, so it
+// tries three times.
 func start(name string, k kind, url func(port int) string) (*Server, error) {
 	var last error
 	for range 3 {
-		ports, err := freePorts(1)
+		p, err := holdPort()
 		if err != nil {
 			return nil, err
 		}
 		dir, err := os.MkdirTemp("", "enoki-"+name+"-")
 		if err != nil {
+			p.release()
 			return nil, err
 		}
-		s := &Server{kind: k, dir: dir, port: ports[0], url: url(ports[0])}
+		s := &Server{kind: k, dir: dir, port: p.number, url: url(p.number), held: []port{p}}
 		if last = s.Start(); last == nil {
 			return s, nil
 		}
@@ -193,24 +208,6 @@ func Skip(t testing.TB, reason string) {
 		t.Fatalf("must not be skipped (ENOKI_NO_SKIP=1): %s", reason)
 	}
 	t.Skip(reason)
-}
-
-// freePorts returns n different loopback ports that nobody listens on now.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at the end, so that none is given twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
-
-func loopback(port int) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 // expect reads from conn until it has as many bytes as want and compares.

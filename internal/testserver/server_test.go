@@ -1,12 +1,14 @@
 package testserver_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -94,9 +96,46 @@ func TestServersEndWithTheTestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := strings.TrimSuffix(strings.TrimPrefix(string(url), "redis://"), "/0")
-	if conn, err := net.Dial("tcp", address); err == nil {
+	if err := awaitEnd(address); err != nil {
+		t.Errorf("%s is still served after its test process died: %v", url, err)
+	}
+}
+
+// awaitEnd returns when nobody serves an address any more: a server that the
+// kernel is about to end still takes a connection, and ends it by its end.
+func awaitEnd(address string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// A port that is held is given to nobody, and may be listened on, twice in turn.
+func TestAddressIsHeld(t *testing.T) {
+	address := testserver.Address(t)
+	for range 2 {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			t.Fatalf("somebody serves %s", address)
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
 		conn.Close()
-		t.Errorf("%s is still served after its test process died", url)
+		l.Close()
 	}
 }
 
