@@ -10,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/host"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 const maxLines = 15
@@ -43,13 +43,17 @@ func TestSource(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	port := freePort(t)
+	address := testserver.Address(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	broker := "embedded:?port=" + port + "&dir=" + url.QueryEscape(filepath.Join(t.TempDir(), "broker"))
 	run(t, "--broker", broker, "--admin", "off", "--log-format", "json")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	b, err := host.Dial(ctx, "nats://127.0.0.1:"+port, nil)
+	b, err := host.Dial(ctx, "nats://"+address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,16 +62,6 @@ func TestAnswers(t *testing.T) {
 	if string(answer) != `"Hello, Ada"` || err != nil {
 		t.Errorf("greeter.hello: %s, %v", answer, err)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // run builds this program, runs it until the test ends, and returns once it

@@ -149,14 +149,10 @@ func (p *process) stop(t *testing.T) {
 	p.cmd = nil
 }
 
+// freePort is one that nobody else is given until the test ends.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(testserver.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}

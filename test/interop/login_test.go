@@ -46,12 +46,7 @@ const (
 // newSecure makes the certificates, and chooses the address.
 func newSecure(t *testing.T) *secure {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &secure{address: l.Addr().String(), dir: t.TempDir()}
-	_ = l.Close() // free a moment later, too, in all likelihood
+	s := &secure{address: testserver.Address(t), dir: t.TempDir()}
 	authority := s.sign(t, "authority", nil, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
 	s.sign(t, "broker", authority, &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	s.sign(t, certified, authority, &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})

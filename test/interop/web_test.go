@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/testserver"
 	"github.com/enoki-go/enoki/web"
 	"github.com/enoki-go/enoki/websocket"
 )
@@ -87,10 +88,7 @@ func socketMethods(hub *websocket.Hub) []web.SocketFunction {
 // site starts a service with web entrypoints and returns its address.
 func (x *trial) site() string {
 	x.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // to learn of a free port
-	x.must(err)
-	address := l.Addr().String()
-	x.must(l.Close())
+	address := testserver.Address(x)
 	x.serve(x.ownService(peerSpec{web: address}), serviceSpec{Name: x.name("svc"), Web: true})
 	x.until("it listens", func() bool {
 		conn, err := net.Dial("tcp", address)

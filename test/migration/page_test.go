@@ -2,7 +2,6 @@ package migration_test
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -108,19 +107,9 @@ func withAddresses(t *testing.T, text string, server *testserver.Server, vhost s
 	return strings.NewReplacer(
 		"127.0.0.1:5672//", broker.Host+"/"+vhost, // as Nameko shows the vhost "/"
 		"127.0.0.1:5672", broker.Host+"/"+vhost,
-		"127.0.0.1:8000", freeAddress(t),
-		"127.0.0.1:8001", freeAddress(t),
+		"127.0.0.1:8000", testserver.Address(t),
+		"127.0.0.1:8001", testserver.Address(t),
 	).Replace(text)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // namekoDir returns a directory with the command nameko of that version.
