@@ -117,14 +117,11 @@ func ExampleOn() {
 }
 
 func ExampleEvery() {
-	ticks := make(chan int)
+	ticks := make(chan int, 3)
 	n := 0
-	_, stop := serve(enoki.NewService("clock", enoki.Every(time.Millisecond, func(ctx context.Context) error {
-		n++
-		select {
-		case ticks <- n:
-		case <-ctx.Done():
-		case <-time.After(time.Second):
+	_, stop := serve(enoki.NewService("clock", enoki.Every(time.Millisecond, func(context.Context) error {
+		if n++; n <= cap(ticks) {
+			ticks <- n
 		}
 		return nil
 	}, enoki.Eager())))

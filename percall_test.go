@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/memory"
@@ -117,36 +118,38 @@ func TestPerCall(t *testing.T) {
 
 // TestPerCallAfterDeadline: what was opened can still be closed.
 func TestPerCallAfterDeadline(t *testing.T) {
-	l := &ledger{}
-	tx := l.perCall()
-	handled := make(chan struct{})
-	wait := func(ctx context.Context) error {
-		_, err := tx.Get(ctx)
-		<-ctx.Done()
-		return errors.Join(err, ctx.Err())
-	}
-	watch := enoki.Use(func(next enoki.Handler) enoki.Handler {
-		return func(ctx context.Context, c *enoki.Call) error {
-			defer close(handled)
-			return next(ctx, c)
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		tx := l.perCall()
+		handled := make(chan struct{})
+		wait := func(ctx context.Context) error {
+			_, err := tx.Get(ctx)
+			<-ctx.Done()
+			return errors.Join(err, ctx.Err())
+		}
+		watch := enoki.Use(func(next enoki.Handler) enoki.Handler {
+			return func(ctx context.Context, c *enoki.Call) error {
+				defer close(handled)
+				return next(ctx, c)
+			}
+		})
+		b := memory.New()
+		defer b.Close()
+		running(t, b, nil, enoki.NewService("slow", watch, tx, enoki.Method("wait", wait)))
+		var slow struct {
+			Wait func(ctx context.Context) error `timeout:"20ms"`
+		}
+		if err := enoki.Bind(enoki.NewClient(b, nil), "slow", &slow); err != nil {
+			t.Fatal(err)
+		}
+		if err := slow.Wait(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the call returns %v", err)
+		}
+		<-handled
+		if got := l.take(); len(got) != 2 || !strings.HasPrefix(got[1], "roll back") {
+			t.Errorf("after the deadline: %q", got)
 		}
 	})
-	b := memory.New()
-	defer b.Close()
-	running(t, b, nil, enoki.NewService("slow", watch, tx, enoki.Method("wait", wait)))
-	var slow struct {
-		Wait func(ctx context.Context) error `timeout:"20ms"`
-	}
-	if err := enoki.Bind(enoki.NewClient(b, nil), "slow", &slow); err != nil {
-		t.Fatal(err)
-	}
-	if err := slow.Wait(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the call returns %v", err)
-	}
-	<-handled
-	if got := l.take(); len(got) != 2 || !strings.HasPrefix(got[1], "roll back") {
-		t.Errorf("after the deadline: %q", got)
-	}
 }
 
 func TestPerCallThatDoesNotOpen(t *testing.T) {

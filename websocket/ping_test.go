@@ -161,11 +161,13 @@ func TestNoPongCountsWhileCallsWait(t *testing.T) {
 		})
 		c := s.open(t)
 		frames := c.receive()
-		go func() {
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		sending.Go(func() {
 			for range 4 {
 				c.send(`{"method":"x"}`)
 			}
-		}()
+		})
 		for range 4 {
 			if got := <-frames; !sameJSON(got, `{"type":"result","success":true,"data":null,"correlation_id":null}`) {
 				t.Error(got)

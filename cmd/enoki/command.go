@@ -18,15 +18,16 @@ type cli struct {
 	stderr io.Writer       // talk
 	hard   context.Context // ends when the user wants to stop at once
 
-	local  string // address of the broker when none is named
-	editor string // command that edits a file; empty means $VISUAL, $EDITOR or what the system has
+	local      string        // address of the broker when none is named
+	editor     string        // command that edits a file; empty means $VISUAL, $EDITOR or what the system has
+	completing time.Duration // how long a shell waits for words from the broker, at most
 
 	broker string // URL; empty means $ENOKI_BROKER, and that empty the local default
 	json   bool
 }
 
 func newCLI(hard context.Context, stdin io.Reader, stdout, stderr io.Writer) *cli {
-	return &cli{hard: hard, stdin: stdin, stdout: stdout, stderr: stderr, local: defaultLocal}
+	return &cli{hard: hard, stdin: stdin, stdout: stdout, stderr: stderr, local: defaultLocal, completing: completeTimeout}
 }
 
 // run runs the subcommand that args name until it ends or ctx does, and

@@ -22,7 +22,7 @@ func (c *cli) catalogue(ctx context.Context) []broker.Instance {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	ctx, cancel := withTimeout(ctx, completeTimeout)
+	ctx, cancel := withTimeout(ctx, c.completing)
 	defer cancel()
 	b, err := c.connect(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *cli) completeDead(o *deadOptions, groups bool) cobra.CompletionFunc {
 		if ctx == nil {
 			ctx = context.Background()
 		}
-		ctx, cancel := withTimeout(ctx, completeTimeout)
+		ctx, cancel := withTimeout(ctx, c.completing)
 		defer cancel()
 		var names []string
 		_ = c.withDead(ctx, o, nil, func(ctx context.Context, client *enoki.Client, o *deadOptions) error {

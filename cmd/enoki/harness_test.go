@@ -86,6 +86,7 @@ func start(t *testing.T, change func(*cli), args ...string) *session {
 	done := make(chan struct{})
 	s := &session{stdout: newTranscript(done), stderr: newTranscript(done), interrupt: interrupt, kill: kill, code: make(chan int, 1)}
 	c := newCLI(hard, strings.NewReader(""), s.stdout, s.stderr)
+	c.completing = testTimeout
 	if change != nil {
 		change(c)
 	}

@@ -220,13 +220,18 @@ func moduleRoot(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
+// write puts a file in its place at once, as editors do: nobody sees half of it.
 func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 	file := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	half := filepath.Join(filepath.Dir(file), "."+filepath.Base(file))
+	if err := os.WriteFile(half, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(half, file); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -270,14 +270,13 @@ func testShadowBlocked(t *testing.T, rabbit *liveSide) {
 	}))
 	defer close(gate)
 	before := brokerState(t, rabbit.Server)
-	s := startShadowing(t, rabbit, url)
+	s := startShadowing(t, rabbit, url, "--count", "21")
 	rabbit.get(t, "7")
 	<-begun
 	for range 20 {
 		rabbit.get(t, "8") // which waits for the live answer
 	}
-	s.interrupt()
-	s.kill()
+	s.kill() // it takes the rest, and waits for no answer
 	s.wait(t)
 	if want := "21    0         0      0          0             21"; !strings.Contains(s.stdout.String(), want) {
 		t.Errorf("it prints\n%s\nwant %s", s.stdout, want)
@@ -313,7 +312,7 @@ func brokerState(t *testing.T, rabbit *testserver.Server) string {
 // lost connection a moment later.
 func awaitState(t *testing.T, rabbit *testserver.Server, before string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(testTimeout); ; {
 		now := brokerState(t, rabbit)
 		if now == before {
 			return

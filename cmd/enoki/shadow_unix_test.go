@@ -61,7 +61,7 @@ func TestShadowKilled(t *testing.T) {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // there is no way to tie it to its parent
 		return
 	}
-	for deadline := time.Now().Add(30 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("process %d is still there\n%s", pid, stderr)
 		}

@@ -56,7 +56,9 @@ func TestWorkers(t *testing.T) {
 		l := turns.New(3)
 		for i := range 50 {
 			l.Do(fmt.Sprint(i), func() time.Duration {
-				most.Store(max(most.Load(), now.Add(1)))
+				n := now.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
 				time.Sleep(time.Second)
 				now.Add(-1)
 				return turns.Done
