@@ -167,15 +167,30 @@ func manyClients(x *trial) {
 	}
 }
 
+// hasty is a timeout that a call is to reach, in seconds.
+const hasty = 3
+
+// worksAgain ends the trial unless a hasty client's next call is answered. On a
+// busy machine that may take longer than its timeout: then it calls again.
+func (x *trial) worksAgain(hasty *caller, service string) {
+	x.Helper()
+	var out outcome
+	x.until("a call after one that timed out is answered", func() bool {
+		out = hasty.call(service, "echo", 1)
+		return out.err == nil || out.err.kind != timedOut
+	})
+	x.returns(out, 1)
+}
+
 func timeout(x *trial) {
 	gate := x.name("gate")
 	name := x.name("svc")
 	x.serve(x.service, serviceSpec{Name: name})
-	client := x.caller(x.ownClient(peerSpec{}), clientSpec{Timeout: 3})
+	client := x.caller(x.ownClient(peerSpec{}), clientSpec{Timeout: hasty})
 	x.fails(client.call(name, "hold", gate), timedOut)
-	x.returns(client.call(name, "echo", 1), 1)
+	x.worksAgain(client, name)
 	x.service.release(gate)
-	x.returns(client.call(name, "echo", 2), 2)
+	x.worksAgain(client, name)
 }
 
 func noTimeout(x *trial) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,16 +45,25 @@ type running struct {
 	err  error // read it after done
 }
 
+func begin(link *amqp.Driver, o *enoki.Options, service *enoki.Service) *running {
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = enoki.Run(ctx, link, o, service)
+	}()
+	return r
+}
+
 // goClient is a client on a link of its own.
 type goClient struct {
 	spec   clientSpec
 	link   *amqp.Driver
 	client *enoki.Client
 
-	stop    context.CancelFunc // of the service around it, if there is one
-	stopped chan error
-	inside  sync.Map // calls to be made from inside that service, by number
-	calls   atomic.Int64
+	around *running // the service around it; nil if there is none
+	inside sync.Map // calls to be made from inside that service, by number
+	calls  atomic.Int64
 }
 
 func newGoPeer(t testing.TB, broker string, s peerSpec) (*goPeer, error) {
@@ -95,15 +106,10 @@ func (p *goPeer) options() *enoki.Options {
 func (p *goPeer) serve(s serviceSpec) (string, error) {
 	u := &underTest{peer: p, name: s.Name, instance: uuid.New()}
 	service := enoki.NewService(s.Name, u.parts(s)...)
-	ctx, stop := context.WithCancel(context.Background())
-	r := &running{stop: stop, done: make(chan struct{})}
 	ready := make(chan struct{})
 	o := p.options()
 	o.OnReady = func() { close(ready) }
-	go func() {
-		defer close(r.done)
-		r.err = enoki.Run(ctx, p.link, o, service)
-	}()
+	r := begin(p.link, o, service)
 	p.mu.Lock()
 	p.running[u.instance] = r
 	p.mu.Unlock()
@@ -113,7 +119,7 @@ func (p *goPeer) serve(s serviceSpec) (string, error) {
 	case <-r.done:
 		return "", fmt.Errorf("service ended: %w", r.err)
 	case <-time.After(patience):
-		stop()
+		r.stop()
 		return "", fmt.Errorf("service did not start within %v", patience)
 	}
 }
@@ -141,7 +147,7 @@ func (p *goPeer) open(c clientSpec) error {
 func (p *goPeer) connect(c *goClient) error {
 	o := p.options()
 	if c.spec.Timeout > 0 {
-		o.Timeout = time.Duration(c.spec.Timeout * float64(time.Second))
+		o.Timeout = seconds(c.spec.Timeout)
 	}
 	link, err := p.dial(c.spec.Name)
 	if err != nil {
@@ -165,21 +171,19 @@ func (c *goClient) surround(o *enoki.Options) error {
 	}, "number"))
 	ready := make(chan struct{})
 	o.OnReady = func() { close(ready) }
-	ctx, stop := context.WithCancel(context.Background())
-	c.stop, c.stopped = stop, make(chan error, 1)
-	go func() { c.stopped <- enoki.Run(ctx, c.link, o, service) }()
+	c.around = begin(c.link, o, service)
 	select {
 	case <-ready:
 		return nil
-	case err := <-c.stopped:
-		return err
+	case <-c.around.done:
+		return c.around.err
 	}
 }
 
 func (c *goClient) close() error {
-	if c.stop != nil {
-		c.stop()
-		<-c.stopped
+	if c.around != nil {
+		c.around.stop()
+		<-c.around.done
 	}
 	return c.link.Close()
 }
@@ -240,7 +244,7 @@ func (p *goPeer) reopen(client string) error { return p.connect(p.client(client)
 func (p *goPeer) emit(e emitSpec) *failure {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	if e.Timeout > 0 {
-		ctx, cancel = context.WithTimeout(context.Background(), time.Duration(e.Timeout*float64(time.Second)))
+		ctx, cancel = context.WithTimeout(context.Background(), seconds(e.Timeout))
 	}
 	defer cancel()
 	return failureInGo(enoki.NewClient(p.link, p.options()).Emit(ctx, e.Source, e.Event, e.Payload))
@@ -255,14 +259,14 @@ func (p *goPeer) end() {
 	p.gates.releaseAll()
 	p.mu.Lock()
 	links := []*amqp.Driver{p.link}
+	runs := slices.Collect(maps.Values(p.running))
 	for _, c := range p.clients {
 		links = append(links, c.link)
-		if c.stop != nil {
-			c.stop()
+		if c.around != nil {
+			runs = append(runs, c.around)
 		}
 	}
-	runs := p.running
-	p.running = map[string]*running{}
+	clear(p.running)
 	p.mu.Unlock()
 	for _, l := range links {
 		if l != nil {
@@ -274,6 +278,8 @@ func (p *goPeer) end() {
 		<-r.done
 	}
 }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // failureInGo puts an error of Enoki into the words of both languages.
 func failureInGo(err error) *failure {
@@ -525,5 +531,5 @@ func (u *underTest) timer(t timerSpec) []enoki.Part {
 		}
 		return nil
 	}
-	return []enoki.Part{enoki.Every(time.Duration(t.Interval*float64(time.Second)), tick, options...)}
+	return []enoki.Part{enoki.Every(seconds(t.Interval), tick, options...)}
 }

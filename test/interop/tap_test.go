@@ -66,20 +66,16 @@ func (p *tap) accept() {
 
 func (p *tap) connect(client net.Conn) {
 	defer client.Close()
-	p.mu.Lock()
-	down := p.down
-	p.mu.Unlock()
-	if down {
-		abort(client)
-		return
-	}
 	server, err := net.Dial("tcp", p.broker)
 	if err != nil {
 		return
 	}
 	defer server.Close()
 	l := &line{client: client, broker: server}
-	p.add(l)
+	if !p.add(l) {
+		breakAll([]*line{l})
+		return
+	}
 	defer p.remove(l)
 	var both sync.WaitGroup
 	both.Go(func() { p.pump(l, toBroker) })
@@ -87,13 +83,18 @@ func (p *tap) connect(client net.Conn) {
 	both.Wait()
 }
 
-func (p *tap) add(l *line) {
+// add takes a line into the tap, unless that is cut.
+func (p *tap) add(l *line) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.down {
+		return false
+	}
 	p.count++
 	l.number = p.count
 	p.lines[l] = struct{}{}
 	p.signal()
+	return true
 }
 
 func (p *tap) remove(l *line) {
@@ -301,6 +302,18 @@ func acks(d *said) func(*said) bool {
 // carries fits a message by its routing key.
 func carries(key string) func(*said) bool {
 	return func(s *said) bool { return s.args["routing-key"] == key }
+}
+
+// confirms fits the broker's confirm of a message: its tag, or a later one, on
+// the same channel. Those of messages before may come after it was sent.
+func (p *tap) confirms(message *said) func(*said) bool {
+	same := func(s *said) bool { return s.conn == message.conn && s.channel == message.channel }
+	sent := p.since(0, "basic.publish", same)
+	tag := int64(slices.Index(sent, message) + 1)
+	return func(s *said) bool {
+		acked, _ := s.args["delivery-tag"].(int64)
+		return !s.fromClient && same(s) && acked >= tag
+	}
 }
 
 // inOrder tells whether all of these were heard after mark, one after another.
