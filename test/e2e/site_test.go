@@ -171,6 +171,11 @@ func (s *site) notifications(ctx context.Context, userID string) ([]string, erro
 	return texts, nil
 }
 
+// toldTimeout is how long it may take until an author is told: what push had in
+// hand when it was killed comes again after 15 s on NATS, and is tried again
+// after some seconds more while register is away.
+const toldTimeout = 3 * time.Minute
+
 // awaitTexts waits until a user was told these texts, newest first, and no
 // others: an author is told soon after a comment was stored, not before.
 func awaitTexts(t *testing.T, s *site, userID string, want ...string) {
@@ -182,7 +187,7 @@ func awaitTexts(t *testing.T, s *site, userID string, want ...string) {
 		if err == nil && slices.Equal(texts, want) {
 			return
 		}
-		if time.Since(begun) > time.Minute {
+		if time.Since(begun) > toldTimeout {
 			t.Fatalf("user %s was told %q, %v; want %q", userID, texts, err, want)
 		}
 	}
