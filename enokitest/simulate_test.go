@@ -177,7 +177,7 @@ func TestHourOfRetriesAndCronRunsAtOnce(t *testing.T) {
 	if ran.Load() < 50 || tried.Load() < 60*8 {
 		t.Errorf("got %d runs of a cron and %d attempts, want at least 50 and 480", ran.Load(), tried.Load())
 	}
-	if took > 10*time.Second { // milliseconds, but for a machine that is busy
+	if took > time.Minute { // milliseconds, but for a machine that is busy
 		t.Errorf("an hour took %v", took)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // logLines reads a log in JSON and lets a test wait for a line.
 type logLines struct {
