@@ -20,8 +20,8 @@ const localAddress = "127.0.0.1:4222"
 
 const (
 	// probeTimeout is long for a server on the same machine, which greets
-	// within a millisecond.
-	probeTimeout = time.Second
+	// within a millisecond when it is given the processor.
+	probeTimeout = 5 * time.Second
 
 	// raceTimeout is how long another process may take that is starting its
 	// server where we wanted to start ours.

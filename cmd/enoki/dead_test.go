@@ -88,8 +88,9 @@ func TestDead(t *testing.T) {
 			url := startBroker(t)
 			s := &stockroom{handled: make(chan order, 100)}
 			serveThese(t, url, enoki.NewService("stock", enoki.On(enoki.NewEvent[order]("shop", "placed"), s.onPlaced)))
-			for n := range 3 {
+			for n := range 3 { // which are to die in this order
 				must(t, "emit", "shop.placed", "item=ink", fmt.Sprintf("count:=%d", n), "--broker", url)
+				deadGroups(t, url, n+1)
 			}
 			must(t, "emit", "shop.placed", "item=bomb", "count:=1", "--broker", url)
 			must(t, "emit", "shop.placed", `"no order"`, "--broker", url)
