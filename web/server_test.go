@@ -249,11 +249,12 @@ func TestStopDrains(t *testing.T) {
 
 // What doesn't end within the grace period is cut off, and Run says so.
 func TestStopCutsOff(t *testing.T) {
-	entered, cancelled := make(chan struct{}), make(chan struct{})
+	entered, cancelled, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	r := run(t, web.Options{}, enoki.Options{Grace: 20 * time.Millisecond}, web.Get("/slow", func(ctx context.Context, _ *nothing) (*text, error) {
 		close(entered)
 		<-ctx.Done()
 		close(cancelled)
+		<-release
 		return nil, ctx.Err()
 	}))
 	answered := make(chan struct{})
@@ -269,6 +270,7 @@ func TestStopCutsOff(t *testing.T) {
 		t.Errorf("Run: %v, want that requests were cut off", err)
 	}
 	<-cancelled
+	close(release)
 	<-answered
 }
 
