@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // node is the RabbitMQ of all tests here; nil when none is installed.
 var node *testserver.Server

@@ -51,7 +51,7 @@ func TestAnswers(t *testing.T) {
 	broker := "embedded:?port=" + port + "&dir=" + url.QueryEscape(filepath.Join(t.TempDir(), "broker"))
 	run(t, "--broker", broker, "--admin", "off", "--log-format", "json")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := host.Dial(ctx, "nats://"+address, nil)
 	if err != nil {

@@ -50,14 +50,15 @@ func openPage(t *testing.T, url string) *page {
 	return p
 }
 
-// close asks the browser to end, with all its processes, and waits for it.
+// close asks the browser to end, with all its processes, and waits for it. One
+// that does not is killed.
 func (p *page) close(browser *exec.Cmd) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	p.session = ""
-	if p.do(ctx, "Browser.close", nil, nil) != nil {
-		_ = browser.Process.Kill() // it may have ended
-	}
+	_ = p.do(ctx, "Browser.close", nil, nil) // it may have ended
+	ended := context.AfterFunc(ctx, func() { _ = browser.Process.Kill() })
+	defer ended()
 	_ = p.conn.CloseNow()
 	_ = browser.Wait() // its exit code says nothing about the test
 }
