@@ -61,7 +61,7 @@ func TestSocketsDoNotWaitForEachOther(t *testing.T) {
 // An event that finds no room closes its socket and nobody else's.
 func TestSlowSocketIsClosed(t *testing.T) {
 	t.Parallel()
-	s := serve(t, &websocket.Options{Queue: 4}, none)
+	s := serve(t, &websocket.Options{Queue: 4, WriteTimeout: -1}, none) // so that nothing else closes it
 	slow, quick := s.open(t), s.open(t)
 	for _, c := range []*client{slow, quick} {
 		if err := s.hub.Subscribe(c.id, "room"); err != nil {
@@ -97,7 +97,7 @@ func TestSlowSocketIsClosed(t *testing.T) {
 func TestResultsWaitForRoom(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 1<<20)
-	s := serve(t, &websocket.Options{Queue: 1, WriteTimeout: 100 * time.Millisecond}, func(context.Context, *websocket.Hub, *websocket.Call) (any, error) {
+	s := serve(t, &websocket.Options{Queue: 1, WriteTimeout: time.Second}, func(context.Context, *websocket.Hub, *websocket.Call) (any, error) {
 		return large, nil
 	})
 	c := s.open(t)
