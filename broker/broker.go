@@ -54,7 +54,8 @@ type Broker interface {
 
 	// Services asks every instance on the broker to show itself and returns
 	// those that answer, in the order of their names and ids. It waits until
-	// answers stop coming, for 300 ms or until ctx ends.
+	// answers stop coming: up to a second for the first one, 300 ms for each
+	// after it, and never longer than ctx.
 	Services(ctx context.Context) ([]Instance, error)
 
 	// DeadLetters yields the dead letters that f picks and that are there when

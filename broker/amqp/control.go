@@ -26,6 +26,7 @@ const (
 
 	controlPrefetch = 16
 	controlTimeout  = 5 * time.Second // of sending one message
+	firstAnswer     = time.Second     // a service on a busy machine has to be given the processor
 	answersEnd      = 300 * time.Millisecond
 	maxInstances    = 4096 // that one Services can find
 )
@@ -123,7 +124,7 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 // gather collects answers until they stop coming.
 func (d *Driver) gather(ctx context.Context, w *waiter) []broker.Instance {
 	var instances []broker.Instance
-	quiet := time.NewTimer(answersEnd)
+	quiet := time.NewTimer(firstAnswer)
 	defer quiet.Stop()
 	for {
 		select {

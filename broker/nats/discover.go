@@ -15,8 +15,13 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// quiet is how long no answer may come until discovery is over.
-const quiet = 300 * time.Millisecond
+// Discovery is over when no answer has come for so long. The first one may take
+// longer: a service on a busy machine has to be given the processor, and where
+// nobody is the server says so at once.
+const (
+	firstAnswer = time.Second
+	quiet       = 300 * time.Millisecond
+)
 
 // Services implements broker.Broker. Services that were made with NATS's own
 // micro package are there, too, with name, id, version and methods.
@@ -54,8 +59,8 @@ func (d *Driver) ask(ctx context.Context, subject string, take func(*natsgo.Msg)
 	if err := d.publish(ctx, &natsgo.Msg{Subject: subject, Reply: inbox}); err != nil {
 		return err
 	}
-	for {
-		wait, cancel := context.WithTimeout(ctx, quiet)
+	for patience := firstAnswer; ; patience = quiet {
+		wait, cancel := context.WithTimeout(ctx, patience)
 		msg, err := sub.NextMsgWithContext(wait)
 		cancel()
 		switch {
