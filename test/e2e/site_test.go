@@ -172,8 +172,8 @@ func (s *site) notifications(ctx context.Context, userID string) ([]string, erro
 }
 
 // toldTimeout is how long it may take until an author is told: what push had in
-// hand when it was killed comes again after 15 s on NATS, and is tried again
-// after some seconds more while register is away.
+// hand when it was killed comes again after 15 s on NATS, and what it tried in
+// vain while register was away may wait for half a minute more.
 const toldTimeout = 3 * time.Minute
 
 // awaitTexts waits until a user was told these texts, newest first, and no
