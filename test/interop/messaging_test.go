@@ -27,7 +27,7 @@ func TestMessaging(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			python := virtualEnv(t, version)
-			m := startMessaging(t, python, startRabbitMQ(t, testserver.RabbitMQSettings{}).URL())
+			m := startMessaging(t, python, testserver.RabbitMQ(t).URL())
 			t.Run("Go to Python", m.toPython)
 			t.Run("Python to Go", m.toGo)
 		})
@@ -75,7 +75,7 @@ func startMessaging(t *testing.T, python, url string) *messaging {
 		t.Fatal("the Go service did not start")
 	}
 	// Its first answer says that the Python service takes work.
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(4 * patience); ; {
 		_, err := m.client.Call(t.Context(), "messaging", "send", []any{"ready", map[string]any{"routing_key": "go.x"}}, nil)
 		if err == nil {
 			<-m.here
@@ -132,7 +132,7 @@ func receive(t *testing.T, ch <-chan string) string {
 	select {
 	case s := <-ch:
 		return s
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("waited in vain for a message")
 		return ""
 	}
