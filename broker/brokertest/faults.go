@@ -103,9 +103,7 @@ func recoverAll(t *trial) {
 		for mode, box := range boxes {
 			t.until(fmt.Sprintf("the event of mode %q is handled", mode), func() error { return box.missing([]string{body}) })
 		}
-		if got := t.shown(t.link); len(got) != 1 || got[0].ID != s.ID {
-			t.Errorf("Services: got %+v, want the instance %s", got, s.ID)
-		}
+		t.wantShown(t.link, s.Instance)
 	}
 }
 
@@ -449,9 +447,7 @@ func joinWhileDown(t *trial) {
 	if got := t.call(t.link, s.Name, "m", "x"); got != "m:x" {
 		t.Errorf("got reply %q, want %q", got, "m:x")
 	}
-	if got := t.shown(t.link); len(got) != 1 || got[0].ID != s.ID {
-		t.Errorf("Services: got %+v, want only the instance whose Join succeeded, %s", got, s.ID)
-	}
+	t.wantShown(t.link, s.Instance) // and not the one whose Join failed
 	t.leave(m)
 }
 

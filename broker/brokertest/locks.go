@@ -127,7 +127,7 @@ func (c *lockCount) up(ctx context.Context, link broker.Broker, name string, rou
 		switch {
 		case err == nil:
 			done++
-		case errors.Is(err, broker.ErrLockLost):
+		case errors.Is(err, broker.ErrLockLost), errors.Is(err, broker.ErrUnknownOutcome):
 			c.lost.Add(1)
 		default:
 			return fmt.Errorf("save %d: %w", n+1, err)
