@@ -25,10 +25,6 @@ const (
 	// circling at full speed.
 	handBackPause = 25 * time.Millisecond
 
-	// othersTimeout is how long a member that leaves asks whether there is
-	// another instance to take its waiting calls.
-	othersTimeout = 250 * time.Millisecond
-
 	// replyPatience is how long the reply of a handler waits for the link.
 	replyPatience = 10 * time.Second
 
@@ -296,10 +292,8 @@ func (c *calls) askForOthers() bool {
 	if c.direct {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(c.member.ctx, othersTimeout)
-	defer cancel()
 	found := false
-	_ = c.member.driver.ask(ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
+	_ = c.member.driver.ask(c.member.ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
 		found = identity(msg).ID != c.member.service.ID
 		return !found
 	})
