@@ -476,7 +476,7 @@ func (c *consumer) remove(ctx context.Context) error {
 
 // How often, and how far apart, it is looked whether a consumer can go.
 const (
-	removeLooks = 5
+	removeLooks = 50
 	removePause = 20 * time.Millisecond
 )
 
