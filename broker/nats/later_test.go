@@ -85,7 +85,7 @@ func TestLater(t *testing.T) {
 // stored counts the messages of a stream by their subjects.
 func stored(t *testing.T, url, stream string) map[string]uint64 {
 	t.Helper()
-	js, err := jetstream.New(connect(t, url))
+	js, err := jetstream.New(connect(t, url), jetstream.WithDefaultTimeout(30*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,9 @@ func TestLockThatWasTakenMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := natsgo.Connect("", natsgo.InProcessServer(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := client(t, server)
 	other := &natsgo.Msg{Subject: "enoki.locks.taken", Header: natsgo.Header{"Enoki-Holder": {"other"}}, Data: []byte("of the other")}
-	if _, err := nc.RequestMsg(other, 5*time.Second); err != nil {
+	if _, err := nc.RequestMsg(other, 30*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if err := held.Save(ctx, []byte("late")); !errors.Is(err, broker.ErrLockLost) {
