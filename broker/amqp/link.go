@@ -91,6 +91,7 @@ func (r refusal) Unwrap() error { return r.error }
 // connect makes the first connection.
 func (l *link) connect(ctx context.Context) error {
 	var wait backoff
+	var last error
 	for {
 		s, err := l.dial(ctx)
 		if err == nil {
@@ -99,9 +100,12 @@ func (l *link) connect(ctx context.Context) error {
 		if r, ok := errors.AsType[refusal](err); ok && l.stillRefused(ctx) {
 			return r
 		}
+		if last == nil || ctx.Err() == nil { // otherwise the one before tells more
+			last = err
+		}
 		l.unreachable(err)
 		if !wait.wait(ctx, 0, nil) {
-			return fmt.Errorf("connect to %s: %w: %w", l.address.masked, ctx.Err(), err)
+			return fmt.Errorf("connect to %s: %w: %w", l.address.masked, ctx.Err(), last)
 		}
 	}
 }
