@@ -43,9 +43,12 @@ func TestQueueOfCallsAtMostOnce(t *testing.T) {
 	if err := m.Leave(within(t, patience)); err != nil {
 		t.Fatal(err)
 	}
-	if got := queues(); len(got) != 1 || !strings.HasPrefix(got[0], "rpc-"+svc) {
-		t.Errorf("after the service has left: got the queues %q, want Nameko's only", got)
-	}
+	until(t, "Nameko's queue is the only one after the service has left", func() error {
+		if got := queues(); len(got) != 1 || !strings.HasPrefix(got[0], "rpc-"+svc) {
+			return fmt.Errorf("got the queues %q", got)
+		}
+		return nil
+	})
 }
 
 // A service in Python has no queue for calls at most once, and finds nothing

@@ -99,7 +99,7 @@ type proxy struct {
 }
 
 func newProxy(t testing.TB, s *testserver.Server) *proxy {
-	p := &proxy{t: t, address: "127.0.0.1:0", target: fmt.Sprintf("127.0.0.1:%d", s.Port())}
+	p := &proxy{t: t, address: testserver.Address(t), target: fmt.Sprintf("127.0.0.1:%d", s.Port())}
 	p.open()
 	t.Cleanup(p.close)
 	return p
@@ -169,7 +169,7 @@ func (p *proxy) close() {
 func TestDialWaitsForTheBroker(t *testing.T) {
 	p := newProxy(t, rabbit(t))
 	p.close()
-	_, err := Dial(within(t, 500*time.Millisecond), Config{URL: p.url()})
+	_, err := Dial(within(t, time.Second), Config{URL: p.url()})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no broker: got %v, want DeadlineExceeded", err)
 	}
@@ -214,9 +214,12 @@ func TestLostLinkIsLoggedAndRecovered(t *testing.T) {
 	p.open()
 	until(t, "Ready is nil again", d.Ready)
 	for _, want := range []string{`level=WARN msg="link lost`, `level=INFO msg="link recovered`, "link=consume", "link=publish", "xxxxx@" + p.address} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("no %s in the log:\n%s", want, log.String())
-		}
+		until(t, "the log says "+want, func() error { // Ready may be nil before
+			if !strings.Contains(log.String(), want) {
+				return errors.New(log.String())
+			}
+			return nil
+		})
 	}
 	if strings.Contains(log.String(), "guest:guest") {
 		t.Errorf("the password is in the log:\n%s", log.String())

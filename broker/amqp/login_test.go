@@ -96,12 +96,7 @@ func newTLSNode(t *testing.T, a *authority) (*testserver.Server, string) {
 	for _, name := range []string{"service", "stranger"} {
 		a.sign(name, &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close() // free a moment later, too, in all likelihood
+	address := testserver.Address(t)
 	s := testserver.RabbitMQWith(t, testserver.RabbitMQSettings{
 		Plugins: []string{"rabbitmq_auth_mechanism_ssl"},
 		Config: []string{

@@ -11,7 +11,9 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-const patience = 20 * time.Second
+// patience bounds every wait: RabbitMQ and its tools take seconds on a busy
+// machine.
+const patience = time.Minute
 
 // sniffer is a second client of the same broker, as a Python service would be
 // one.

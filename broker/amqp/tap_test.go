@@ -16,7 +16,12 @@ import (
 // dialTap returns a tap that is attached and whose copies come by the channel.
 func dialTap(t testing.TB, service string) (*Tap, <-chan Copy) {
 	t.Helper()
-	tap, err := DialTap(within(t, patience), Config{URL: node.URL(), Owner: "tap-test"}, service)
+	return dialTapAt(t, node.URL(), service)
+}
+
+func dialTapAt(t testing.TB, url, service string) (*Tap, <-chan Copy) {
+	t.Helper()
+	tap, err := DialTap(within(t, patience), Config{URL: url, Owner: "tap-test"}, service)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,15 +76,18 @@ func TestTapSeesRequestAndReply(t *testing.T) {
 	}
 }
 
-// TestTapLeavesNothing holds the tap to what it may do to a broker.
+// TestTapLeavesNothing holds the tap to what it may do to a broker, on a vhost
+// where nothing comes and goes but what it makes.
 func TestTapLeavesNothing(t *testing.T) {
-	d := dial(t, Config{})
+	rabbit(t)
+	vhost := newVhost(t)
+	d := dial(t, Config{URL: node.URL() + vhost})
 	service := name("tapped")
 	join(t, d, broker.Service{Instance: broker.Instance{Name: service}, Serve: echo})
-	const queues = "list_queues name durable auto_delete exclusive arguments consumers"
-	before, exchanges := ctl(t, queues), ctl(t, "list_exchanges name")
-
-	tap, _ := dialTap(t, service)
+	queues := "list_queues -p " + vhost + " name durable auto_delete exclusive arguments consumers"
+	lists := "list_exchanges -p " + vhost + " name"
+	before, exchanges := ctl(t, queues), ctl(t, lists)
+	tap, _ := dialTapAt(t, node.URL()+vhost, service)
 	added := slices.DeleteFunc(ctl(t, queues), func(line string) bool { return slices.Contains(before, line) })
 	if len(added) != 1 {
 		t.Fatalf("with the tap there are also %q", added)
@@ -99,13 +107,24 @@ func TestTapLeavesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	if now := ctl(t, "list_exchanges name"); !slices.Equal(exchanges, now) {
+	if now := ctl(t, lists); !slices.Equal(exchanges, now) {
 		t.Errorf("exchanges were\n%s\nand are\n%s", exchanges, now)
 	}
 }
 
-// ctl returns what rabbitmqctl prints, without the queues that come and go
-// with the connections of other tests.
+// newVhost returns the name of a vhost that is new and for "guest".
+func newVhost(t testing.TB) string {
+	t.Helper()
+	vhost := name("vhost")
+	for _, args := range [][]string{{"add_vhost", vhost}, {"set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"}} {
+		if _, err := node.Ctl(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return vhost
+}
+
+// ctl returns the lines that rabbitmqctl prints, sorted.
 func ctl(t testing.TB, command string) []string {
 	t.Helper()
 	out, err := node.Ctl(strings.Fields(command)...)
@@ -202,13 +221,7 @@ func TestTapSameBroker(t *testing.T) {
 	service := name("tapped")
 	join(t, d, broker.Service{Instance: broker.Instance{Name: service}, Serve: echo})
 	tap, _ := dialTap(t, service)
-	vhost := name("vhost")
-	if _, err := node.Ctl("add_vhost", vhost); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := node.Ctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"); err != nil {
-		t.Fatal(err)
-	}
+	vhost := newVhost(t)
 	for url, want := range map[string]bool{
 		strings.Replace(node.URL(), "127.0.0.1", "localhost", 1): true,
 		node.URL() + vhost: false,
