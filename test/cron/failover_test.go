@@ -181,11 +181,12 @@ func TestHolderIsLost(t *testing.T) {
 }
 
 // checkOnce checks that no second had two runs: no more ran than seconds
-// passed.
+// passed, and two for the ends and a broker that is slow, after which the next
+// run follows at once.
 func (c *cluster) checkOnce() {
 	c.Helper()
 	span := c.all[len(c.all)-1].at.Sub(c.all[0].at)
-	if most := int(span/time.Second) + 2; len(c.all) > most {
+	if most := int(span/time.Second) + 3; len(c.all) > most {
 		c.Errorf("the cron of every second ran %d times in %v, want at most %d", len(c.all), span, most)
 	}
 }
