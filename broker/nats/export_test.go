@@ -5,7 +5,17 @@ import (
 	"time"
 )
 
-// CancelledCalls counts the calls known to be cancelled before they started.
+// WaitingCalls counts the calls that the client has, that which is being
+// received included.
+func (d *Driver) WaitingCalls() (n int) {
+	for _, m := range d.joined() {
+		waiting, _, _ := m.calls.requests.Pending()
+		n += waiting
+	}
+	return n
+}
+
+// CancelledCalls counts the calls known to be cancelled before they were received.
 func (d *Driver) CancelledCalls() (n int) {
 	for _, m := range d.joined() {
 		m.calls.mu.Lock()

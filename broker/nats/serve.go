@@ -29,7 +29,7 @@ const (
 	replyPatience = 10 * time.Second
 
 	// rememberedCancels is how many cancelled calls are remembered at most, in
-	// case they still wait for a worker.
+	// case they are still to come.
 	rememberedCancels = 4096
 )
 
@@ -40,7 +40,7 @@ type calls struct {
 	direct   bool // to this instance alone
 	requests *natsgo.Subscription
 	cancels  *natsgo.Subscription
-	workers  *workers[*natsgo.Msg]
+	workers  *workers[request]
 	stats    stats
 
 	leaving  chan struct{} // closed by stop
@@ -51,12 +51,12 @@ type calls struct {
 	// others tells, asking once, whether another instance takes calls.
 	others func() bool
 
-	mu        sync.Mutex // guards what follows
-	running   map[string]context.CancelFunc
-	ended     bool              // no handler has time left
-	begun     uint64            // calls, so far
-	cancelled map[string]uint64 // calls that may wait, each until so many have begun
-	order     queue[string]     // the keys of cancelled, oldest first
+	mu        sync.Mutex                    // guards what follows
+	running   map[string]context.CancelFunc // those that wait for a worker included
+	ended     bool                          // no handler has time left
+	received  uint64                        // calls, so far
+	cancelled map[string]uint64             // calls that may come yet, each until so many have been received
+	order     queue[string]                 // the keys of cancelled, oldest first
 }
 
 func newCalls(m *member, direct bool, stats stats) (*calls, error) {
@@ -95,21 +95,31 @@ func (c *calls) subscribe() error {
 	return c.requests.SetPendingLimits(waitingCalls, waitingBytes)
 }
 
+// request is one call with the context of its handler.
+type request struct {
+	msg  *natsgo.Msg
+	ctx  context.Context
+	done func()
+}
+
 // receive hands one request after the other to a worker; while it waits for
 // one, the others wait in the client's buffer.
 func (c *calls) receive(msg *natsgo.Msg) {
-	if !c.isLeaving() && c.workers.do(msg, c.leaving) {
+	ctx, done := c.begin(msg.Reply)
+	r := request{msg, ctx, done}
+	if !c.isLeaving() && c.workers.do(r, c.leaving) {
 		return
 	}
-	if c.others() || !c.workers.do(msg, c.member.ctx.Done()) {
+	if c.others() || !c.workers.do(r, c.member.ctx.Done()) {
+		done()
 		c.handBack(msg)
 	}
 }
 
 // serve runs the handler of one request and sends its reply.
-func (c *calls) serve(msg *natsgo.Msg) {
-	ctx, done := c.begin(msg.Reply)
-	defer done()
+func (c *calls) serve(r request) {
+	defer r.done()
+	ctx, msg := r.ctx, r.msg
 	if c.member.ctx.Err() != nil {
 		c.handBack(msg)
 		return
@@ -146,8 +156,11 @@ func (c *calls) serve(msg *natsgo.Msg) {
 }
 
 // begin returns the context of the handler of one call, ended already when the
-// caller has cancelled it before it was started. It is not made from that of
-// the member, where all workers would meet at one lock; end ends it instead.
+// word that its caller has cancelled it came first. It is not made from that of
+// the member, where all workers would meet at one lock; cutOff ends it instead.
+//
+// It is called in the order in which the calls came, before they meet workers:
+// one that a worker has may be overtaken by any number of others.
 func (c *calls) begin(call string) (context.Context, func()) {
 	if call == "" { // cannot be cancelled
 		return context.WithCancel(c.member.ctx)
@@ -158,7 +171,7 @@ func (c *calls) begin(call string) (context.Context, func()) {
 	if _, cancelled := c.cancelled[call]; c.ended || cancelled {
 		cancel()
 	}
-	c.begun++
+	c.received++
 	c.forget()
 	c.running[call] = cancel
 	return ctx, func() {
@@ -181,7 +194,7 @@ func (c *calls) cutOff() {
 
 // cancel takes the word of a caller that its call, known by its reply subject,
 // is of no interest any more. It goes to all instances; one of them has it, or
-// had it. If it waits here, it will have begun when all have that wait now.
+// had it. If it is to come here, it is among those that wait in the client.
 func (c *calls) cancel(msg *natsgo.Msg) {
 	call := string(msg.Data)
 	c.mu.Lock()
@@ -190,23 +203,17 @@ func (c *calls) cancel(msg *natsgo.Msg) {
 		cancel()
 		return
 	}
-	c.cancelled[call] = c.begun + c.waiting()
+	waiting, _, _ := c.requests.Pending() // fails when none will come any more
+	c.cancelled[call] = c.received + uint64(max(waiting, 0))
 	c.order.push(call)
 	c.forget()
 }
 
-// forget drops the cancelled calls that can't wait any more. c.mu is held.
+// forget drops the cancelled calls that can't come any more. c.mu is held.
 func (c *calls) forget() {
-	for c.order.len() > 0 && (c.cancelled[c.order.first()] <= c.begun || c.order.len() > rememberedCancels) {
+	for c.order.len() > 0 && (c.cancelled[c.order.first()] <= c.received || c.order.len() > rememberedCancels) {
 		delete(c.cancelled, c.order.pop())
 	}
-}
-
-// waiting counts the calls that are here and have not begun, and perhaps some
-// that have.
-func (c *calls) waiting() uint64 {
-	pending, _, _ := c.requests.Pending() // fails when none will come any more
-	return uint64(max(pending, 0) + c.workers.taken())
 }
 
 // accept tells the caller of a one-way call that it has been started.

@@ -60,13 +60,6 @@ func (w *workers[T]) do(job T, stop <-chan struct{}) bool {
 	return true
 }
 
-// taken counts the jobs that wait for a worker or have one.
-func (w *workers[T]) taken() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.busy + w.jobs.len()
-}
-
 // tellRoom lets one go on who waits for room, if there is some. w.mu is held.
 func (w *workers[T]) tellRoom() {
 	if w.wanted == 0 || w.busy+w.jobs.len() >= w.max {
