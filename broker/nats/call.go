@@ -15,9 +15,10 @@ import (
 // reconnecting.
 const settlePause = 50 * time.Millisecond
 
-// Call implements broker.Broker. For a moment after the link has recovered it
-// tries again instead of returning ErrUnknownService, because the instances
-// may be on their way back, too.
+// Call implements broker.Broker. It is ErrUnknownService when there was no
+// instance twice: the server may have chosen one just as that left, and not
+// have seen yet that another had come. For a moment after the link has
+// recovered it tries on, because the instances may be on their way back, too.
 func (d *Driver) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for again := false; ; again = true {
 		reply, err := d.call(ctx, service, msg)
 		if err != nil {
 			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, err)
@@ -38,6 +39,9 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 				d.framing(service, isFrame(reply))
 			}
 			return d.readReply(service, method, req, reply)
+		}
+		if !again {
+			continue
 		}
 		if !d.link.settling() {
 			return nil, fmt.Errorf("nats: call %s.%s: %w", service, method, unknown(req))
