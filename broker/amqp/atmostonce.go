@@ -232,6 +232,9 @@ func (m *member) takesAtMostOnce(workers int) *consumer {
 func (m *member) serveAtMostOnce(d *delivery) {
 	ctx, end := m.begin(d)
 	defer end()
+	if m.isGivenUp(ctx) {
+		return
+	}
 	reply := m.service.Serve(ctx, d.Type, message(&d.Delivery))
 	switch {
 	case m.hard.Err() != nil:

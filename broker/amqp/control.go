@@ -50,12 +50,7 @@ func (m *member) controlled(d *delivery) {
 			m.answer(d)
 		}
 	case controlCancel:
-		m.mu.Lock()
-		cancel := m.running[d.CorrelationId]
-		m.mu.Unlock()
-		if cancel != nil {
-			cancel()
-		}
+		m.cancel(d.CorrelationId)
 	}
 }
 
@@ -76,8 +71,8 @@ func (m *member) answer(d *delivery) {
 	}
 }
 
-// goCancel tells the instance that runs the call that nobody waits for it any
-// more. It does not wait: the caller has no time left.
+// goCancel tells the instance that has the call, or will get it, that nobody
+// waits for it any more. It does not wait: the caller has no time left.
 func (d *Driver) goCancel(service, id string) {
 	d.goRun(func() {
 		ctx, cancel := context.WithTimeout(d.ctx, controlTimeout)

@@ -35,8 +35,9 @@ type member struct {
 	leave   sync.Once
 	left    chan struct{} // closed when all is settled and detached
 
-	mu      sync.Mutex
-	running map[string]context.CancelFunc // calls, by correlation id
+	mu        sync.Mutex                    // guards what follows
+	running   map[string]context.CancelFunc // calls, by correlation id
+	cancelled cancelled                     // those that may come yet
 }
 
 // Join implements [broker.Broker].
@@ -240,6 +241,10 @@ func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
 func (m *member) serveAs(d *delivery, instance string) {
 	ctx, end := m.begin(d)
 	defer end()
+	if m.isGivenUp(ctx) {
+		_ = d.Ack(false) // on a closed channel it comes again, to somebody who may know it
+		return
+	}
 	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
 	req := message(&d.Delivery)
@@ -261,17 +266,42 @@ func (m *member) serveAs(d *delivery, instance string) {
 }
 
 // begin returns the context of the handler of d, which ends when the caller
-// cancels, and what to call when the handler is done.
+// cancels, or has done so, and what to call when the handler is done.
 func (m *member) begin(d *delivery) (ctx context.Context, end func()) {
 	ctx, cancel := context.WithCancel(m.hard)
-	if d.CorrelationId == "" {
+	id := d.CorrelationId
+	if id == "" {
 		return ctx, cancel
 	}
-	m.setRunning(d.CorrelationId, cancel)
-	return ctx, func() {
-		m.setRunning(d.CorrelationId, nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running[id] = cancel
+	if m.cancelled.take(id) {
 		cancel()
 	}
+	return ctx, func() {
+		m.mu.Lock()
+		delete(m.running, id)
+		m.mu.Unlock()
+		cancel()
+	}
+}
+
+// isGivenUp tells whether ctx was ended by the caller, and not by the member.
+func (m *member) isGivenUp(ctx context.Context) bool {
+	return ctx.Err() != nil && m.hard.Err() == nil
+}
+
+// cancel ends the call that has this correlation id, or keeps it from
+// beginning.
+func (m *member) cancel(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if cancel := m.running[id]; cancel != nil {
+		cancel()
+		return
+	}
+	m.cancelled.add(id)
 }
 
 // reply publishes the reply as Nameko does: without context, to the exchange
@@ -318,14 +348,4 @@ func (m *member) settleReplied(d *delivery, err error) {
 		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.RoutingKey, "error", err)
 	}
 	_ = d.Ack(false) // on a closed channel the request comes again
-}
-
-func (m *member) setRunning(id string, cancel context.CancelFunc) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if cancel == nil {
-		delete(m.running, id)
-		return
-	}
-	m.running[id] = cancel
 }
