@@ -21,7 +21,9 @@ type Broker interface {
 	// Call sends a request to one instance of service and waits for its
 	// reply, or until ctx ends; ctx should carry a deadline. When ctx ends
 	// first, the instance that has the request is told so, as far as it can
-	// be reached, and the context of its handler is cancelled.
+	// be reached, and the context of its handler is cancelled; a request that
+	// still waits for a free worker is not run then. It is known by its
+	// Message.ID, so another call needs another one.
 	//
 	// A request with Message.Instance goes to that instance alone, past the
 	// queue of its service: the error is ErrUnknownService at once when the

@@ -26,6 +26,8 @@ func callCases() []testCase {
 		{"stopped service", "a call to a stopped service is ErrUnknownService, or waits where that is declared", stoppedService},
 		{"deadline of a call", "a call ends with the error of ctx, its handler is cancelled, its late reply harms nobody", deadlineOfCall},
 		{"cancelled call", "when the caller gives up, the context of the handler is cancelled", cancelledCall},
+		{"call given up while it waits", "a call whose caller gives up while it waits for a free worker is not run", givenUpWaiting},
+		{"call given up at any moment", "however early the caller gives up, no handler goes on for it", givenUpAnyMoment},
 		{"ended context", "a call with a context that has ended is the error of that context", endedContext},
 		{"workers bound calls", "no more handlers run at once than Workers, and no fewer if there is work", workersBoundCalls},
 		{"no deadlock", "handlers may call their own service, and events and calls do not wait for each other", noDeadlock},
@@ -322,6 +324,79 @@ func cancelledCall(t *trial) {
 	if len(s.cancelled) > 0 {
 		t.Error("the handler of the call that was not cancelled was told to stop")
 	}
+}
+
+// givenUpWaiting looks more than once, because nothing tells when an instance has
+// heard of what its callers do.
+func givenUpWaiting(t *trial) {
+	t.until("a call that its caller has given up is not run", func() error {
+		s := newStuck(t)
+		bound := service(t.name("svc-" + newID()[:4]))
+		bound.Workers, bound.Serve = 1, s.serve
+		t.join(t.dial(), bound)
+		first := t.calling(t.ctx, t.link, bound.Name, "m", "first")
+		wait(t, "the first handler", s.started)
+		ctx, cancel := context.WithCancel(t.ctx)
+		defer cancel()
+		cancelled := t.calling(ctx, t.link, bound.Name, "m", "cancelled")
+		short, end := context.WithTimeout(t.ctx, 50*time.Millisecond)
+		defer end()
+		late := t.calling(short, t.link, bound.Name, "m", "late")
+		t.wantError("Call past its deadline", wait(t, "the deadline", late).err, context.DeadlineExceeded)
+		t.meanwhile() // the other one arrives where it has to wait
+		cancel()
+		t.wantError("cancelled Call", wait(t, "the call to end", cancelled).err, context.Canceled)
+		t.meanwhile() // the instance hears of it
+		s.free()
+		t.wantReply("the first call", wait(t, "it to end", first), "late:first")
+		t.call(t.link, bound.Name, "m", "last")
+		if got := wait(t, "the next handler", s.started); got != "last" {
+			return fmt.Errorf("the handler of the call %q was started", got)
+		}
+		return nil
+	})
+}
+
+func givenUpAnyMoment(t *trial) {
+	const callers, calls = 16, 10
+	var running gauge
+	s := service(t.name("svc"))
+	s.Workers = callers / 4
+	s.Serve = func(ctx context.Context, method string, req *broker.Message) *broker.Message {
+		if method == "echo" {
+			return echo(ctx, method, req)
+		}
+		running.in()
+		defer running.out()
+		select {
+		case <-ctx.Done():
+		case <-t.ctx.Done():
+		}
+		return text("")
+	}
+	t.join(t.dial(), s)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for j := range calls {
+				ctx, cancel := context.WithCancel(t.ctx)
+				time.AfterFunc(time.Duration(i*j)*20*time.Microsecond, cancel) // some before it is sent, some after it has begun
+				if _, err := t.link.Call(ctx, s.Name, "m", text("")); !errors.Is(err, context.Canceled) {
+					t.Errorf("call %d of caller %d: got error %v, want that of its context", j, i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range 2 * s.Workers {
+		t.call(t.link, s.Name, "echo", "") // comes after them
+	}
+	t.until("the handlers of all calls end", func() error {
+		if n := running.now.Load(); n > 0 {
+			return fmt.Errorf("%d of them run on", n)
+		}
+		return nil
+	})
 }
 
 func endedContext(t *trial) {
