@@ -161,7 +161,7 @@ func TestOverrun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := nc.Flush(); err != nil {
+	if err := nc.FlushTimeout(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	// What comes back from the server now has all requests before it.
@@ -196,7 +196,7 @@ func TestMicroProtocol(t *testing.T) {
 	nc := client(t, server)
 	ask := func(subject string, answer any) {
 		t.Helper()
-		msg, err := nc.Request(subject, nil, 10*time.Second)
+		msg, err := nc.Request(subject, nil, 30*time.Second)
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}
@@ -239,10 +239,13 @@ func TestForeignService(t *testing.T) {
 	if err := nc.Flush(); err != nil { // the server has its subscriptions then
 		t.Fatal(err)
 	}
-	all, err := link.Services(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	var all []broker.Instance
+	eventually(t, func() (err error) { // who is slow to answer is missing
+		if all, err = link.Services(t.Context()); err == nil && len(all) < 2 {
+			err = fmt.Errorf("got %+v, want two instances", all)
+		}
+		return err
+	})
 	i := slices.IndexFunc(all, func(in broker.Instance) bool { return in.Name == "foreign" })
 	if i != 0 || len(all) != 2 || all[0].ID != foreign.Info().ID || all[0].Version != "0.1.0" || len(all[0].Methods) != 1 {
 		t.Errorf("got %+v, want the foreign service with its endpoint, then ours", all)
@@ -254,7 +257,7 @@ func TestForeignCaller(t *testing.T) {
 	server := startEmbedded(t, embedded.Options{})
 	link := open(t, nats.Config{InProcess: server})
 	join(t, link, serves(echo))
-	reply, err := client(t, server).Request("enoki.rpc.register.check", []byte("body"), 10*time.Second)
+	reply, err := client(t, server).Request("enoki.rpc.register.check", []byte("body"), 30*time.Second)
 	if err != nil || string(reply.Data) != "body" {
 		t.Errorf("got %+v and error %v, want the body that was sent", reply, err)
 	}
