@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"runtime"
 	"time"
@@ -36,7 +37,9 @@ func startProcess(cmd *exec.Cmd, atEnd func()) (*process, error) {
 		if err != nil {
 			return
 		}
-		p.err = cmd.Wait()
+		if p.err = cmd.Wait(); errors.Is(p.err, exec.ErrWaitDelay) {
+			p.err = nil // it ended well; what it has left behind is not its failure
+		}
 		atEnd()
 		close(p.done)
 	}()

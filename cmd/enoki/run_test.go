@@ -71,6 +71,23 @@ import "os"
 func main() { os.Exit(9) }
 `
 
+// parentMain ends well, and leaves a process that keeps its output.
+const parentMain = `package main
+
+import (
+	"os"
+	"os/exec"
+)
+
+func main() {
+	child := exec.Command("sleep", "5")
+	child.Stdout = os.Stdout
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+}
+`
+
 // greeter has no main.
 const greeter = `package greeter
 
@@ -161,6 +178,7 @@ func TestRunOnce(t *testing.T) {
 		"motto/motto.go":  motto,
 		"motto/motto.txt": "slowly\n",
 		"failing/main.go": failingMain,
+		"parent/main.go":  parentMain,
 		"broken/main.go":  "package main\n\nfunc main() { undefinedName() }\n",
 		"args/args.go":    strings.ReplaceAll(greeter, "New()", "New(name string)"),
 		"neither/it.go":   "package neither\n",
@@ -171,6 +189,7 @@ func TestRunOnce(t *testing.T) {
 		want     string // on stderr
 	}{
 		{packages: []string{"./failing", "./plain"}, code: 9},
+		{packages: []string{"./parent"}, code: 0},
 		{packages: []string{"./broken"}, code: 1, want: "broken | ./main.go:3:15: undefined: undefinedName"},
 		{packages: []string{"./args"}, code: exitUsage, want: "has func New(…), but without a main it takes func New() *enoki.Service"},
 		{packages: []string{"./neither"}, code: exitUsage, want: "has neither func main nor func New() *enoki.Service"},
