@@ -253,7 +253,7 @@ func unknownService(t *trial) {
 	start := time.Now()
 	_, err := t.link.Call(t.ctx, t.name("nobody"), "m", text(""))
 	t.wantError("Call to nobody", err, broker.ErrUnknownService)
-	if d := time.Since(start); d > patience/3 {
+	if d := time.Since(start); d > patience/6 {
 		t.Errorf("it took %v to say so, want at once", d)
 	}
 	name := t.name("somebody")

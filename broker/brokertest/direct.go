@@ -91,7 +91,7 @@ func instanceGone(t *trial) {
 		start := time.Now()
 		_, err := t.link.Call(t.ctx, name, "m", direct(id, ""))
 		t.wantError(what, err, broker.ErrUnknownService)
-		if d := time.Since(start); d > patience/3 {
+		if d := time.Since(start); d > patience/6 {
 			t.Errorf("%s: it took %v to say so, want at once", what, d)
 		}
 	}

@@ -347,7 +347,7 @@ func pendingCall(t *trial) {
 	slow := newStuck(t)
 	link := t.dial()
 	m := t.serve(link, name, slow.serve)
-	ctx, cancel := context.WithTimeout(t.ctx, patience/3)
+	ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
 	defer cancel()
 	pending := t.calling(ctx, t.link, name, "m", "x")
 	wait(t, "the handler", slow.started)

@@ -15,8 +15,9 @@ import (
 
 const (
 	// patience is how long a case waits for something that has to happen
-	// soon: far longer than any broker needs on a busy machine.
-	patience = 30 * time.Second
+	// soon: far longer than any broker needs on a busy machine, also for cases
+	// with hundreds of messages that a slow disk has to take one by one.
+	patience = time.Minute
 
 	// recovery is how long a fault case may take: a broker that boots for
 	// half a minute, and after it the longest pause between two attempts.

@@ -112,7 +112,7 @@ func dial(t testing.TB, c nats.Config) *nats.Driver {
 	return link
 }
 
-// logger writes to the log of the test; what comes after its end is dropped.
+// logger writes to the log of the test, or to that of all tests after its end.
 func logger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
