@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -50,11 +49,8 @@ func run(args []string, out io.Writer) error {
 	if p.pattern, err = regexp.Compile(*only); err != nil {
 		return err
 	}
-	for _, dir := range []*string{&p.numbers, &p.pictures} {
-		if *dir, err = filepath.Abs(*dir); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(*dir, 0o755); err != nil {
+	for _, dir := range []string{p.numbers, p.pictures} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
@@ -64,9 +60,6 @@ func run(args []string, out io.Writer) error {
 // measure goes through the curves, and starts each broker when the first one
 // needs it.
 func (p *plan) measure(out io.Writer) error {
-	if err := os.Chdir(".."); err != nil { // where nats-server is built
-		return err
-	}
 	servers := map[string]*testserver.Server{}
 	defer func() {
 		for _, s := range servers {

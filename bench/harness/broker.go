@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -21,23 +20,17 @@ const (
 )
 
 // brokers are those that run.
-type brokers struct {
-	root    string // directory of Enoki's module, where nats-server is built
-	running map[Broker]*testserver.Server
-}
+type brokers map[Broker]*testserver.Server
 
-func (b *brokers) start(kind Broker) (*testserver.Server, error) {
-	if s := b.running[kind]; s != nil || kind == None {
+func (b brokers) start(kind Broker) (*testserver.Server, error) {
+	if s := b[kind]; s != nil || kind == None {
 		return s, nil
-	}
-	if err := os.Chdir(b.root); err != nil {
-		return nil, err
 	}
 	s, err := starters[kind]()
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", kind, err)
 	}
-	b.running[kind] = s
+	b[kind] = s
 	return s, nil
 }
 
@@ -48,8 +41,8 @@ var starters = map[Broker]func() (*testserver.Server, error){
 }
 
 // describe adds the versions that no module of this program tells.
-func (b *brokers) describe(versions map[string]string) {
-	if s := b.running[RabbitMQ]; s != nil {
+func (b brokers) describe(versions map[string]string) {
+	if s := b[RabbitMQ]; s != nil {
 		version, err := s.Ctl("version")
 		if err != nil {
 			version = err.Error()
@@ -58,8 +51,8 @@ func (b *brokers) describe(versions map[string]string) {
 	}
 }
 
-func (b *brokers) stop() {
-	for _, s := range b.running {
+func (b brokers) stop() {
+	for _, s := range b {
 		s.Stop()
 	}
 }

@@ -81,24 +81,15 @@ func runPlan(groups []Group, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(*results)
-	if err != nil {
-		return err
-	}
-	if plan.Profiles != "" { // to start a broker changes the working directory
-		if plan.Profiles, err = filepath.Abs(plan.Profiles); err != nil {
-			return err
-		}
-	}
 	result, err := Run(plan, chosen, root, out)
 	var micro error
 	if *only == everything {
 		result.Micro, micro = microbenchmarks(filepath.Dir(root))
 	}
 	if *add {
-		result.addTo(filepath.Join(dir, *name+".json"))
+		result.addTo(filepath.Join(*results, *name+".json"))
 	}
-	path, saved := result.Save(dir, *name)
+	path, saved := result.Save(*results, *name)
 	fmt.Fprintf(out, "\n%s\nkept in %s and .json\n", result.Table(), path)
 	return errors.Join(err, micro, saved)
 }

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 // Plan says how much is measured.
@@ -25,7 +22,7 @@ type Plan struct {
 // Run measures the groups and returns what it found. It says on progress what
 // it does. A case that can't be had is listed in the result, with the reason.
 func Run(plan Plan, groups []Group, root string, progress io.Writer) (*Result, error) {
-	b := &brokers{root: filepath.Dir(root), running: map[Broker]*testserver.Server{}}
+	b := brokers{}
 	defer b.stop()
 	result := &Result{Date: time.Now().UTC(), Plan: plan, Machine: describeMachine(root)}
 	for i := range groups {
@@ -63,7 +60,7 @@ type runner struct {
 	group    *Group
 	size     int
 	root     string
-	brokers  *brokers
+	brokers  brokers
 	result   *Result
 	progress io.Writer
 

@@ -60,7 +60,7 @@ func Built(dir *string, programs ...string) Need {
 		end = func() { _ = os.RemoveAll(*dir) } // a directory left in TMPDIR harms nobody
 		args := []string{"build", "-o", *dir + string(filepath.Separator)}
 		for _, program := range programs {
-			args = append(args, "github.com/enoki-go/enoki/"+program)
+			args = append(args, module+"/"+program)
 		}
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 			end()

@@ -11,6 +11,9 @@ import (
 	"testing"
 )
 
+// module is this one, also where a test or program of another uses it.
+const module = "github.com/enoki-go/enoki"
+
 const natsModule = "github.com/nats-io/nats-server/v2"
 
 // NATS starts a private NATS server with JetStream that syncs every write and
@@ -54,11 +57,10 @@ func (nats) probe(conn net.Conn) error { return expect(conn, "INFO ") }
 // natsProgram returns the path of a nats-server of the version in go.mod, and
 // builds it when it is not in the cache yet.
 func natsProgram() (string, error) {
-	gomod, err := goTool(".", "env", "GOMOD")
+	root, err := goTool(".", "list", "-m", "-f", "{{.Dir}}", module)
 	if err != nil {
 		return "", err
 	}
-	root := filepath.Dir(gomod)
 	version, err := goTool(root, "list", "-m", "-f", "{{.Version}}", natsModule)
 	if err != nil {
 		return "", err
