@@ -121,22 +121,27 @@ func (c *cli) runShadow(ctx context.Context, o *shadowOptions, s *shadowTarget) 
 	return nil
 }
 
-// await returns when the service shows itself.
+// await returns when the service shows itself, and as many others as packages
+// run beside it. These have shadowAwaitTimeout, as a package may have none.
 func (s *shadowTarget) await(ctx context.Context, o *shadowOptions, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
+	var since time.Time
 	for {
 		instances, err := s.broker.Services(ctx)
 		if err != nil {
 			return fmt.Errorf("ask for the services: %w", err)
 		}
 		found, _ := pick(instances, []string{o.service})
+		if len(found) > 0 && since.IsZero() {
+			since = time.Now()
+		}
 		switch {
-		case len(found) > 0:
+		case len(found) > 0 && (len(instances) > len(o.with) || time.Since(since) > shadowAwaitTimeout):
 			s.names = namesOfArguments(found[0])
 			return nil
 		case ctx.Err() != nil:
 			return reported{exitInterrupted}
-		case time.Now().After(deadline):
+		case len(found) == 0 && time.Now().After(deadline):
 			return enoki.Errorf(enoki.UnknownService, "%s does not serve %s, but %s", o.against, o.service, served(instances))
 		}
 		select {
