@@ -21,6 +21,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/testserver"
 	"github.com/enoki-go/enoki/web"
 )
 
@@ -295,40 +296,11 @@ func TestClientThatLeavesCancelsHandler(t *testing.T) {
 	eventually(t, "the log has status 499", func() bool { return strings.Contains(r.log.String(), "status=499") })
 }
 
-// pipes is a listener whose connections stay in memory, so that time may be
-// that of package synctest.
-type pipes struct {
-	accepted chan net.Conn
-	closed   chan struct{}
-}
-
-func newPipes() *pipes {
-	return &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.accepted:
-		return conn, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { close(p.closed); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	near, far := net.Pipe()
-	p.accepted <- far
-	return near, nil
-}
-
 // slow opens a connection and sends the beginning of a request, then no more.
 // It returns what the server says until it closes the connection.
-func (p *pipes) slow(t *testing.T, beginning string) string {
+func slow(t *testing.T, p *testserver.Pipes, beginning string) string {
 	t.Helper()
-	c, err := p.dial(t.Context(), "", "")
+	c, err := p.Dial(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,16 +317,16 @@ func (p *pipes) slow(t *testing.T, beginning string) string {
 
 func TestSlowClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reached, p := make(chan struct{}, 1), newPipes()
+		reached, p := make(chan struct{}, 1), testserver.NewPipes()
 		run(t, web.Options{Listener: p, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 5 * time.Second}, enoki.Options{},
 			web.Post("/x", func(_ context.Context, in *textInput) (*text, error) {
 				reached <- struct{}{}
 				return &text{in.Body}, nil
 			}))
-		if got := p.slow(t, "POST /x HTTP/1.1\r\nHost: x\r\nX-Slow: "); strings.Contains(got, " 200 ") {
+		if got := slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nX-Slow: "); strings.Contains(got, " 200 ") {
 			t.Errorf("half a header got %q", got)
 		}
-		got := p.slow(t, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n\"half")
+		got := slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n\"half")
 		if !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, `"detail":"the body did not arrive in time"`) {
 			t.Errorf("half a body got %q, want 408", got)
 		}
@@ -363,7 +335,7 @@ func TestSlowClients(t *testing.T) {
 			t.Error("the handler ran for half a request")
 		default:
 		}
-		got = p.slow(t, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\"x\"")
+		got = slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\"x\"")
 		if !strings.HasPrefix(got, "HTTP/1.1 200 ") { // and then is closed as idle
 			t.Errorf("a whole request got %q", got)
 		}
@@ -382,9 +354,9 @@ func TestReadTimeoutSparesHandler(t *testing.T) {
 				return &text{"late"}, nil
 			}
 		}
-		p := newPipes()
+		p := testserver.NewPipes()
 		r := run(t, web.Options{Listener: p, ReadTimeout: readTimeout}, enoki.Options{}, web.Post("/x", late))
-		client := &http.Client{Transport: &http.Transport{DialContext: p.dial}}
+		client := &http.Client{Transport: &http.Transport{DialContext: p.Dial}}
 		defer client.CloseIdleConnections()
 		for _, body := range []string{`"x"`, ``} {
 			res, err := client.Post(r.url("/x"), "application/json", strings.NewReader(body))

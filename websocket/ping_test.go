@@ -11,32 +11,27 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/enoki-go/enoki/internal/testserver"
 	"github.com/enoki-go/enoki/websocket"
 )
 
-// pipes is a listener whose connections stay in memory, so that time may be
-// that of package synctest.
-type pipes struct {
-	accepted chan net.Conn
-	closed   chan struct{}
-}
+// pipes are those of testserver, buffered at both ends.
+type pipes struct{ *testserver.Pipes }
 
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.accepted:
-		return conn, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
+func (p pipes) Accept() (net.Conn, error) {
+	conn, err := p.Pipes.Accept()
+	if err != nil {
+		return nil, err
 	}
+	return buffer(conn), nil
 }
 
-func (p *pipes) Close() error   { close(p.closed); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	near, far := net.Pipe()
-	p.accepted <- buffer(far)
-	return buffer(near), nil
+func (p pipes) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := p.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return buffer(conn), nil
 }
 
 // buffered is a pipe whose writes don't wait for the reader, as those of a
@@ -84,7 +79,7 @@ func (c *buffered) Close() error {
 // serveInMemory is serve for a test in a bubble of synctest.
 func serveInMemory(t *testing.T, o *websocket.Options, fn serveFunc) *site {
 	t.Helper()
-	s, listener := newSite(o, fn), &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}
+	s, listener := newSite(o, fn), pipes{testserver.NewPipes()}
 	s.url = "http://pipes"
 	transport := &http.Transport{DialContext: listener.dial}
 	s.client = &http.Client{Transport: transport}
