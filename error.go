@@ -180,6 +180,8 @@ func CodeOf(err error) Code {
 		return UnknownOutcome
 	case errors.Is(err, broker.ErrBlocked):
 		return Blocked
+	case errors.Is(err, broker.ErrInvalid):
+		return InvalidArgument
 	case errors.Is(err, broker.ErrNotDelivered):
 		return NotDelivered
 	case errors.Is(err, broker.ErrClosed), errors.Is(err, resilience.ErrOpen):

@@ -31,7 +31,7 @@ type Broker interface {
 	// returns nil and nil as soon as the broker has stored the request, or an
 	// instance has started it where the broker stores none.
 	//
-	// The error is ErrUnknownService, ErrNotDelivered, ErrUnknownOutcome,
+	// The error is ErrInvalid, ErrUnknownService, ErrNotDelivered, ErrUnknownOutcome,
 	// ErrBlocked, ErrClosed or the error of ctx, to be told by errors.Is.
 	Call(ctx context.Context, service, method string, req *Message) (*Message, error)
 
@@ -42,11 +42,17 @@ type Broker interface {
 	// later is stored at once, and delivered to the subscriptions that are
 	// there when it is due.
 	//
-	// The error is ErrNotDelivered, ErrUnknownOutcome, ErrBlocked, ErrClosed
-	// or the error of ctx. After ErrUnknownOutcome the event may be emitted
+	// The error is ErrInvalid, ErrNotDelivered, ErrUnknownOutcome, ErrBlocked,
+	// ErrClosed or the error of ctx. After ErrUnknownOutcome the event may be emitted
 	// again with the same Message.ID: a broker that remembers ids drops what
 	// it has got within the last two minutes.
 	Emit(ctx context.Context, source, event string, m *Message) error
+
+	// CheckEvent returns the ErrInvalid that Emit would return for the event,
+	// or nil. It asks nobody and does not wait, so it serves those who keep
+	// events until the broker can take them. A limit that an operator lowers
+	// later is not known to it.
+	CheckEvent(source, event string, m *Message) error
 
 	// Join attaches a service instance and returns when the broker has
 	// confirmed every one of its consumers, or when ctx ends. A setting that

@@ -1,6 +1,9 @@
 package broker
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What can become of a message that was to be sent. Drivers wrap them with
 // the broker's own words; tell them by errors.Is.
@@ -12,6 +15,11 @@ var (
 	// ErrNotDelivered: the broker refused the message or could not route
 	// it. It has not been and will not be handled; sending it again is safe.
 	ErrNotDelivered = errors.New("not delivered")
+
+	// ErrInvalid: the broker can never take the message as it is: it is too
+	// large, or carries what the broker's protocol can't. It was not sent, and
+	// sending it again fails in the same way. It is ErrNotDelivered too.
+	ErrInvalid = fmt.Errorf("%w, and never will be", ErrNotDelivered)
 
 	// ErrUnknownOutcome: the link was lost after the message was sent and
 	// before the broker confirmed it or the reply came. It may or may not

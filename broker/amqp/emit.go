@@ -48,6 +48,17 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	return err
 }
 
+// CheckEvent implements [broker.Broker].
+func (d *Driver) CheckEvent(source, event string, m *broker.Message) error {
+	headers, err := headersOf(m)
+	if err != nil {
+		return err
+	}
+	o := &outgoing{exchange: d.eventsOf(source).name, key: event, msg: publishing(m), headers: headers}
+	o.msg.MessageId = m.ID
+	return o.check()
+}
+
 // publishing turns m into what all kinds of messages have in common on the
 // wire. Priority 0 and an empty headers table, which Nameko sends, are the
 // defaults of receivers; the client library leaves them out.
@@ -70,7 +81,7 @@ func headersOf(m *broker.Message) ([]byte, error) {
 		err = checkSize(headers, maxContext)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	return headers, nil
 }

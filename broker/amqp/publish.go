@@ -68,7 +68,7 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 		return err
 	}
 	if err := p.Check(); err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	msg := p.properties()
 	var err error

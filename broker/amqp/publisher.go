@@ -230,7 +230,7 @@ func (p *publisher) alarm() string {
 // connection, and so harm other messages.
 func (o *outgoing) check() error {
 	if n := len(o.msg.Body); n > maxMessage {
-		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrNotDelivered, n, maxMessage)
+		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrInvalid, n, maxMessage)
 	}
 	for _, property := range [...]struct{ name, text string }{
 		{"exchange", o.exchange}, {"routing key", o.key}, {"correlation id", o.msg.CorrelationId},
@@ -239,7 +239,7 @@ func (o *outgoing) check() error {
 	} {
 		if len(property.text) > maxShortString {
 			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q",
-				broker.ErrNotDelivered, property.name, len(property.text), maxShortString, property.text)
+				broker.ErrInvalid, property.name, len(property.text), maxShortString, property.text)
 		}
 	}
 	var err error
@@ -250,7 +250,7 @@ func (o *outgoing) check() error {
 		err = checkSize(o.headers, maxHeaders)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func callCases() []testCase {
 		{"no deadlock", "handlers may call their own service, and events and calls do not wait for each other", noDeadlock},
 		{"call handed back", "a call with a nil reply goes to another instance", callHandedBack},
 		{"reply with a reject", "a reply that says Reject still reaches the caller who can be reached", replyWithReject},
-		{"request too large", "a request over the limit is ErrNotDelivered, and the link lives on", requestTooLarge},
+		{"request too large", "a request over the limit is ErrInvalid, and the link lives on", requestTooLarge},
 	}
 }
 
@@ -529,7 +529,7 @@ func requestTooLarge(t *trial) {
 	})
 	large := &broker.Message{ID: newID(), Body: make([]byte, t.fixture.TooLarge)}
 	_, err := t.link.Call(t.ctx, name, "m", large)
-	t.wantError("Call with a request too large", err, broker.ErrNotDelivered)
+	t.wantError("Call with a request too large", err, broker.ErrInvalid)
 	if errors.Is(err, broker.ErrUnknownOutcome) {
 		t.Errorf("the error is also ErrUnknownOutcome: %v", err)
 	}

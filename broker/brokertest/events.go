@@ -30,7 +30,7 @@ func eventCases() []testCase {
 		{"emitted again", "an event that is emitted again with its id comes once, or has the same id where it is declared to come twice", emittedAgain},
 		{"concurrent emitters", "every event of concurrent emitters is handled", concurrentEmitters},
 		{"workers bound events", "no more handlers of a subscription run at once than Workers, and no fewer if there is work", workersBoundEvents},
-		{"event too large", "an event over the limit is ErrNotDelivered, and the link lives on", eventTooLarge},
+		{"event too large", "an event over the limit is ErrInvalid, before and after it is checked alone, and the link lives on", eventTooLarge},
 	}
 }
 
@@ -459,7 +459,11 @@ func eventTooLarge(t *trial) {
 	var box inbox
 	t.subscribe(t.dial(), t.name("svc"), broker.Subscription{Source: source, Event: "e", Handler: "h"}, box.take)
 	large := &broker.Message{ID: "large", Body: make([]byte, t.fixture.TooLarge)}
-	t.wantError("Emit of an event too large", t.link.Emit(t.ctx, source, "e", large), broker.ErrNotDelivered)
+	t.wantError("CheckEvent of an event too large", t.link.CheckEvent(source, "e", large), broker.ErrInvalid)
+	t.wantError("Emit of an event too large", t.link.Emit(t.ctx, source, "e", large), broker.ErrInvalid)
+	if err := t.link.CheckEvent(source, "e", text("small")); err != nil {
+		t.Errorf("CheckEvent of a small event: %v", err)
+	}
 	t.emit(t.link, source, "e", "small")
 	t.until("the small event is handled", func() error { return box.missing([]string{"small"}) })
 	if err := box.once([]string{"small"}); err != nil {

@@ -85,7 +85,7 @@ func (b *Broker) Call(ctx context.Context, service, method string, req *broker.M
 }
 
 // Emit implements broker.Broker. An event with context data of a type that
-// can't travel is broker.ErrNotDelivered. One that is due later is delivered
+// can't travel is broker.ErrInvalid. One that is due later is delivered
 // then also when the link that emitted it has been closed.
 func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Message) error {
 	w, err := newWork(m)
@@ -97,6 +97,14 @@ func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Messa
 	}
 	defer b.hub.mu.Unlock()
 	b.hub.after(time.Until(m.Due), func() { b.hub.route(topic{source, event}, w) })
+	return nil
+}
+
+// CheckEvent implements broker.Broker.
+func (b *Broker) CheckEvent(source, event string, m *broker.Message) error {
+	if _, err := newWork(m); err != nil {
+		return fmt.Errorf("emit %s.%s: %w", source, event, err)
+	}
 	return nil
 }
 

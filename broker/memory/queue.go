@@ -60,7 +60,7 @@ type answer struct {
 func newWork(m *broker.Message) (*work, error) {
 	data, err := travel(m.Context)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	sent := copyContent(m)
 	sent.Context, sent.Instance, sent.OneWay = data, m.Instance, m.OneWay

@@ -297,12 +297,12 @@ func (d *Driver) send(msg *natsgo.Msg) error {
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return d.tooLarge(msg, d.link.nc.MaxPayload())
 	case errors.Is(err, natsgo.ErrBadSubject):
-		return fmt.Errorf("%w: %s: %w", broker.ErrNotDelivered, msg.Subject, err)
+		return fmt.Errorf("%w: %s: %w", broker.ErrInvalid, msg.Subject, err)
 	}
 	return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err) // broken while writing
 }
 
 func (d *Driver) tooLarge(msg *natsgo.Msg, limit int64) error {
 	return fmt.Errorf("%w: %s: %d bytes with headers are over the limit of %d: raise max_payload of the NATS server, or send less",
-		broker.ErrNotDelivered, msg.Subject, msg.Size()-len(msg.Subject)-len(msg.Reply), limit)
+		broker.ErrInvalid, msg.Subject, msg.Size()-len(msg.Subject)-len(msg.Reply), limit)
 }

@@ -35,12 +35,9 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
-	msg, err := encode(eventSubject(source, event), m)
+	msg, err := d.event(source, event, m)
 	if err != nil {
 		return err
-	}
-	if limit := d.link.nc.MaxPayload() - deadReserve; int64(msg.Size()) > limit {
-		return fmt.Errorf("nats: emit %s.%s: %w", source, event, d.tooLarge(msg, limit))
 	}
 	setMsgID(msg)
 	if time.Until(m.Due) > 0 {
@@ -50,6 +47,25 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 		return fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}
 	return nil
+}
+
+// CheckEvent implements broker.Broker. The limit is that of the server that the
+// link was last connected to.
+func (d *Driver) CheckEvent(source, event string, m *broker.Message) error {
+	_, err := d.event(source, event, m)
+	return err
+}
+
+// event returns an event as it is sent, or an error that is broker.ErrInvalid.
+func (d *Driver) event(source, event string, m *broker.Message) (*natsgo.Msg, error) {
+	msg, err := encode(eventSubject(source, event), m)
+	if limit := d.link.nc.MaxPayload() - deadReserve; err == nil && int64(msg.Size()) > limit {
+		err = d.tooLarge(msg, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
+	}
+	return msg, nil
 }
 
 // setMsgID gives msg the id by which the broker tells an event that it has

@@ -31,7 +31,7 @@ func appendFrame(b []byte, m *broker.Message) ([]byte, error) {
 	var room [256]byte
 	text, err := contextdata.Append(room[:0], m.Context)
 	if err != nil {
-		return b, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+		return b, fmt.Errorf("%w: context data %w", broker.ErrInvalid, err)
 	}
 	b = appendPart(b, text)
 	return append(b, m.Body...), nil

@@ -53,7 +53,7 @@ func encode(subject string, m *broker.Message) (*natsgo.Msg, error) {
 	if len(m.Context) > 0 {
 		text, err := contextdata.Append(make([]byte, 0, 256), m.Context)
 		if err != nil {
-			return nil, fmt.Errorf("%w: context data %w", broker.ErrNotDelivered, err)
+			return nil, fmt.Errorf("%w: context data %w", broker.ErrInvalid, err)
 		}
 		header[contextHeader] = []string{string(text)}
 	}
