@@ -83,6 +83,17 @@ func (a *App) Duration(name string, standard time.Duration, usage string) *time.
 	return p
 }
 
+// Value declares a setting of any type: a list, a mapping, a struct. v points to
+// where it goes, and holds the default. In the config file it is YAML; a flag
+// or a variable holds the same on one line, as in ENOKI_HOSTS='[a, b]'. Fields
+// of a struct have the names of their yaml tags, else of their json tags, else
+// their own in small letters; a key that no field has is a mistake. What is set
+// takes the place of the default as a whole. It panics when v is no pointer;
+// see String.
+func (a *App) Value(name string, v any, usage string) {
+	a.declare(name, usage, newAnyValue(v))
+}
+
 func (a *App) declare(name, usage string, v value) {
 	s := &setting{name: name, usage: usage, value: v, standard: v.String()}
 	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`).MatchString(name) {
@@ -126,7 +137,7 @@ func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, 
 			return err
 		}
 	}
-	asked, err := l.resolve(args, os.LookupEnv)
+	asked, err := l.resolve(args, os.LookupEnv, variableNames())
 	switch {
 	case err != nil:
 		return a.refuse(stderr, err)

@@ -50,7 +50,7 @@ func slow() *enoki.Service {
 func serveLocally(address string) {
 	ctx, stop := untilSignal(context.Background())
 	l := newLayers(nil)
-	if _, err := l.resolve(os.Args[1:], os.LookupEnv); err != nil {
+	if _, err := l.resolve(os.Args[1:], os.LookupEnv, variableNames()); err != nil {
 		panic(err)
 	}
 	l.config.local = address

@@ -36,6 +36,7 @@ type config struct {
 
 	tls     bool     // AMQP_SSL asks for it whatever the URL says
 	ignored []string // Nameko's keys that mean nothing here, and why
+	foreign []string // keys of a file of Nameko's, and variables, that name no setting
 	local   string   // see Dialer
 }
 
@@ -59,7 +60,7 @@ func defaultConfig() *config {
 // settings returns the settings that write to c, in the order of --help.
 func (c *config) settings() []*setting {
 	return []*setting{
-		{name: "broker", value: textValue{&c.broker}, check: c.checkBroker,
+		{name: "broker", value: textValue{&c.broker}, check: c.checkBroker, filled: true,
 			usage: "`URL` of the broker: nats://, tls://, amqp://, amqps://, pyamqp://, embedded: or memory:; without one, the NATS server on this machine, and a new one in this process when there is none"},
 		{name: "http", value: textValue{&c.http}, check: func() error { return checkAddress(c.http) },
 			usage: "`host:port` of HTTP entrypoints that name no address of their own; :8000 is every network"},

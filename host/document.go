@@ -55,7 +55,8 @@ func (n node) kind() string {
 }
 
 // parseDocument reads a YAML document and puts environment variables into it,
-// as Nameko does: see reader.scalar. An empty document is nil.
+// as Nameko does: see reader.plain. A nil environment leaves references as they
+// are. An empty document is nil.
 func parseDocument(file string, source []byte, env environment) (node, error) {
 	r := &reader{env: env, start: place{file, 1, 1}, anchors: map[string]node{}}
 	return r.document(string(source))
@@ -291,7 +292,7 @@ func scalarSource(n ast.Node) (string, bool) {
 
 // plain reads an unquoted scalar, which may hold references.
 func (r *reader) plain(at place, text string) (node, error) {
-	if _, after, found := strings.Cut(text, "${"); !found || !strings.Contains(after, "}") {
+	if _, after, found := strings.Cut(text, "${"); r.env == nil || !found || !strings.Contains(after, "}") {
 		return node{at, text, text}, nil
 	}
 	return r.expanded(at, text)
@@ -317,6 +318,9 @@ func (r *reader) expanded(at place, text string) (node, error) {
 }
 
 func (r *reader) expand(at place, text string) (string, error) {
+	if r.env == nil {
+		return text, nil
+	}
 	out, err := r.env.expand(text)
 	if err != nil {
 		return "", at.errorf("%w", err)

@@ -129,6 +129,15 @@ func variables(lines string) environment {
 	}
 }
 
+func namesOf(lines string) []string {
+	var names []string
+	for line := range strings.Lines(lines) {
+		name, _, _ := strings.Cut(line, "=")
+		names = append(names, name)
+	}
+	return names
+}
+
 func TestDocumentValues(t *testing.T) {
 	for source, want := range map[string]any{
 		"":                                     nil,

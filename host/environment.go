@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"unicode"
 )
@@ -14,6 +15,15 @@ const (
 	maxExpansions = 20      // of one text, one after the other
 	maxExpanded   = 1 << 16 // bytes that one text may grow to
 )
+
+// variableNames returns the names of the process's variables.
+func variableNames() []string {
+	names := os.Environ()
+	for i, variable := range names {
+		names[i], _, _ = strings.Cut(variable, "=")
+	}
+	return names
+}
 
 var errEndless = errors.New("the environment variables here stand for each other without end")
 

@@ -51,3 +51,17 @@ func ExampleDial() {
 	fmt.Println(enoki.CodeOf(err))
 	// Output: unknown_service
 }
+
+// A setting that is a mapping: the key DB_URIS of a file, or, as here, a flag.
+func ExampleApp_Value() {
+	app := host.App{Name: "orders"}
+	uris := map[string]string{}
+	app.Value("DB_URIS", &uris, "databases, by name")
+
+	_ = app.Run(context.Background(), []string{`--DB_URIS={orders: "postgresql://localhost/orders"}`}, os.Stdout, io.Discard,
+		func() ([]*enoki.Service, error) {
+			fmt.Println(uris["orders"])
+			return nil, context.Canceled // nothing more to see
+		})
+	// Output: postgresql://localhost/orders
+}

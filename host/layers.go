@@ -53,14 +53,14 @@ func (l *layers) byName(name string) *setting {
 // request is what a command line asks for instead of running.
 type request struct{ help, version bool }
 
-// resolve sets every setting. Its error names all that is wrong, each with
-// its place.
-func (l *layers) resolve(args []string, env environment) (request, error) {
+// resolve sets every setting. variables are the names that env has. Its error
+// names all that is wrong, each with its place.
+func (l *layers) resolve(args []string, env environment, variables []string) (request, error) {
 	flags, asked, err := l.parseFlags(args)
 	if err != nil || asked.help || asked.version {
 		return asked, err
 	}
-	mistakes := []error{l.applyFile(flags, env), l.applyEnv(env), l.applyFlags(flags)}
+	mistakes := []error{l.applyFile(flags, env), l.applyEnv(env), l.applyFlags(flags), l.checkVariables(env, variables)}
 	if l.config.tls {
 		l.config.broker = askForTLS(l.config.broker)
 	}
@@ -122,13 +122,40 @@ func (l *layers) applyFlags(flags map[string]string) error {
 }
 
 // applyEnv takes an empty variable for one that is not set: that is how a
-// container's description leaves one out.
+// container's description leaves one out. Not so where it would do harm.
 func (l *layers) applyEnv(env environment) error {
 	var mistakes []error
 	for _, s := range l.settings {
-		if text, _ := env(s.env()); text != "" {
+		if text, set := env(s.env()); text != "" || set && s.filled {
 			mistakes = append(mistakes, s.parse(s.env(), text))
 		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// checkVariables looks at the variables that have our prefix and name no
+// setting. One that is most likely misspelt is a mistake. Others are told:
+// they may belong to another program that shares the environment. So does one
+// that is like a setting whose own variable is set as well.
+func (l *layers) checkVariables(env environment, variables []string) error {
+	var known []string
+	for _, s := range l.settings {
+		known = append(known, strings.TrimPrefix(s.env(), envPrefix))
+	}
+	var mistakes []error
+	for _, variable := range slices.Sorted(slices.Values(variables)) {
+		word, ours := strings.CutPrefix(variable, envPrefix)
+		if !ours || slices.Contains(known, word) {
+			continue
+		}
+		meant := closest.Slip(word, known)
+		if meant != "" {
+			if _, set := env(envPrefix + meant); !set {
+				mistakes = append(mistakes, fmt.Errorf("unknown variable %s; did you mean %s%s? If it is another program's, set %s%s too", variable, envPrefix, meant, envPrefix, meant))
+				continue
+			}
+		}
+		l.config.foreign = append(l.config.foreign, "variable "+variable)
 	}
 	return errors.Join(mistakes...)
 }
@@ -158,6 +185,7 @@ func (l *layers) applyFile(flags map[string]string, env environment) error {
 
 func (l *layers) applyPairs(pairs []pair) error {
 	var mistakes []error
+	nameko := slices.ContainsFunc(pairs, isNameko)
 	set := map[string]string{} // setting to the key that set it
 	for _, p := range pairs {
 		key := p.key.text
@@ -171,6 +199,8 @@ func (l *layers) applyPairs(pairs []pair) error {
 		}
 		s := l.byName(name)
 		switch {
+		case s == nil && nameko && closest.Slip(key, l.keys()) == "":
+			l.config.foreign = append(l.config.foreign, fmt.Sprintf("%s: key %s", p.key.place, key))
 		case s == nil || s == l.file:
 			mistakes = append(mistakes, p.key.place.errorf("unknown key %s%s", key, didYouMean(key, l.keys())))
 		case set[name] != "":
@@ -211,7 +241,7 @@ func (l *layers) reserved() map[string]bool {
 
 // didYouMean is the end of a message about an unknown word.
 func didYouMean(word string, candidates []string) string {
-	if best := closest.To(word, candidates); best != "" {
+	if best := cmp.Or(closest.Slip(word, candidates), closest.To(word, candidates)); best != "" {
 		return "; did you mean " + best + "?"
 	}
 	return ""

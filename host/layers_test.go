@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func resolve(t *testing.T, args []string, env, file string) (resolved, error) {
 		}
 		args = append(args, "--config", path)
 	}
-	_, err := l.resolve(args, variables(env))
+	_, err := l.resolve(args, variables(env), namesOf(env))
 	if err != nil {
 		err = errorText(strings.ReplaceAll(err.Error(), path, "file"))
 	}
@@ -102,10 +103,58 @@ func TestEveryTypeFromEverywhere(t *testing.T) {
 	}
 }
 
-func TestKeyWithoutAValueLeavesTheDefault(t *testing.T) {
-	got, err := resolve(t, nil, "", "workers: ${NOT_SET}\nstore:\nbroker: ~")
-	if err != nil || got.workers != 100 || got.store != "default" || got.broker != "" {
+// TestKeyWithoutAValue: where the default is empty, empty is what it says.
+func TestKeyWithoutAValue(t *testing.T) {
+	got, err := resolve(t, nil, "", "tls-ca: ${NOT_SET}\nnats-creds:\naccept: ~\nhttp: ${NOT_SET::80}")
+	if err != nil || got.tlsCA != "" || got.natsCreds != "" || got.accept != "" || got.http != ":80" {
 		t.Errorf("%+v, %v", got, err)
+	}
+	const want = "has no value (a variable that is not set gives none); leave the key out to take the default, or write ${NAME:default}"
+	for _, file := range []string{"broker: ${NOT_SET}", "broker:", "broker: ~", "broker: ''", "broker: ${NOT_SET:}", "AMQP_URI: ${NOT_SET}",
+		"workers: ${NOT_SET}", "store: ${NOT_SET}", "fast:", "AMQP_SSL: ${NOT_SET}"} {
+		key, _, _ := strings.Cut(file, ":")
+		if _, err := resolve(t, nil, "", file); err == nil || !strings.HasSuffix(err.Error(), key+": "+want) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func TestEmptyBroker(t *testing.T) {
+	for source, c := range map[string]struct {
+		args []string
+		env  string
+	}{
+		"ENOKI_BROKER": {env: "ENOKI_BROKER="},
+		"--broker":     {args: []string{"--broker", ""}},
+	} {
+		if _, err := resolve(t, c.args, c.env, ""); err == nil || err.Error() != source+": is empty; give a value, or leave it out" {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
+func TestVariablesThatNameNoSetting(t *testing.T) {
+	for env, want := range map[string]struct {
+		err     string
+		foreign []string
+	}{
+		"ENOKI_WROKERS=5":                  {err: "unknown variable ENOKI_WROKERS; did you mean ENOKI_WORKERS? If it is another program's, set ENOKI_WORKERS too"},
+		"ENOKI_WORKER=5\nENOKI_BROKR=x":    {err: "ENOKI_BROKER"},
+		"ENOKI_STROE=x":                    {err: "did you mean ENOKI_STORE?"},
+		"ENOKI_workers=5":                  {err: "did you mean ENOKI_WORKERS?"},
+		"ENOKI_LOGLEVEL=debug":             {err: "did you mean ENOKI_LOG_LEVEL?"},
+		"ENOKI_WORKER=5\nENOKI_WORKERS=10": {foreign: []string{"variable ENOKI_WORKER"}},
+		"ENOKI_PAYMENTS=x\nHOME=/\nENOKI_NO_SKIP=1\nENOKI_TEST_AS_COMMAND=1\nENOKI_SEED=1\nENOKI_KILLS=5\nENOKI_HOST_TEST_CHILD=x": {foreign: []string{
+			"variable ENOKI_HOST_TEST_CHILD", "variable ENOKI_KILLS", "variable ENOKI_NO_SKIP", "variable ENOKI_PAYMENTS", "variable ENOKI_SEED", "variable ENOKI_TEST_AS_COMMAND",
+		}},
+	} {
+		got, err := resolve(t, nil, env, "")
+		if want.err == "" && err != nil || want.err != "" && (err == nil || !strings.Contains(err.Error(), want.err)) {
+			t.Errorf("%s: %v, want %s", env, err, want.err)
+		}
+		if want.err == "" && !slices.Equal(got.foreign, want.foreign) {
+			t.Errorf("%s: tells of %q, want %q", env, got.foreign, want.foreign)
+		}
 	}
 }
 
@@ -179,7 +228,6 @@ func TestAMQPSSLAsksForTLS(t *testing.T) {
 		"AMQP_SSL: true\nbroker: amqp://h":   "amqps://h",
 		"AMQP_SSL: true\nbroker: amqps://h":  "amqps://h",
 		"AMQP_SSL: false\nbroker: amqp://h":  "amqp://h",
-		"AMQP_SSL:\nbroker: amqp://h":        "amqp://h",
 		"AMQP_SSL: true\nbroker: nats://h":   "nats://h",
 		"AMQP_SSL: {}\nAMQP_URI: pyamqp://h": "amqps://h",
 	} {
@@ -191,41 +239,43 @@ func TestAMQPSSLAsksForTLS(t *testing.T) {
 
 func TestMistakesInAFileSayWhere(t *testing.T) {
 	for file, want := range map[string]string{
-		"wrokers: 1":                       "file:1:1: unknown key wrokers; did you mean workers?",
-		"workers: 1\n\nMAX_WORKERS: 1":     "file:3:1: unknown key MAX_WORKERS",
-		"my_own: 1":                        "file:1:1: unknown key my_own",
-		"config: x":                        "file:1:1: unknown key config",
-		"workers: many":                    "file:1:10: workers: want a whole number, have text",
-		"workers: 1.5":                     "file:1:10: workers: want a whole number, have a number",
-		"workers: '5'":                     "file:1:10: workers: want a whole number, have text",
-		"workers: true":                    "file:1:10: workers: want a whole number, have true or false",
-		"workers:\n  - 1":                  "file:2:3: workers: want a whole number, have a list",
-		"workers:\n  a: 1":                 "file:2:3: workers: want a whole number, have a mapping",
-		"workers: 0":                       "file:1:10: workers: want 1 or more, have 0",
-		"broker: [a, b]":                   "file:1:9: broker: want text, have a list",
-		"broker: true":                     "file:1:9: broker: want text, have true or false",
-		"broker: kafka://h":                `file:1:9: broker: no driver for the broker scheme "kafka"; have nats, tls, amqp, amqps, pyamqp, embedded, memory`,
-		"broker: localhost":                "file:1:9: broker: the broker's URL has no scheme; write it as nats://host:4222 or amqp://user:password@host/vhost",
-		"broker: embedded:?prot=1":         `file:1:9: broker: embedded: unknown parameter "prot"; have dir, port`,
-		"broker: embedded:?port=x":         `file:1:9: broker: embedded: port "x" is no port; want 0 (a free one) to 65535`,
-		"grace: 5 apples":                  `file:1:8: grace: want a duration such as "10s" or "1m30s", have text`,
-		"grace: -1s":                       `file:1:8: grace: want a duration such as "10s" or "1m30s", have text`,
-		"timeout: 0":                       "file:1:10: timeout: want more than 0, have 0s",
-		"fast: maybe":                      "file:1:7: fast: want true or false, have text",
-		"http: everywhere":                 `file:1:7: http: no address "everywhere"; want host:port, such as 127.0.0.1:8000 or :8000`,
-		"log-level: loud":                  `file:1:12: log-level: no log level "loud": have debug, info, warn, error`,
-		"log-format: xml":                  `file:1:13: log-format: no log format "xml": have auto, pretty, json`,
-		"heartbeat: 0.1":                   "file:1:12: heartbeat: want 1s or more, have 100ms",
-		"tls-cert: a":                      "file:1:11: tls-cert: tls-cert and tls-key go together; give both",
-		"AMQP_URI: amqp://h\nbroker: x":    "file:2:1: broker says the same as AMQP_URI above; keep one of them",
-		"serializer: pickle":               "file:1:13: serializer: serializer pickle is refused: a pickle runs code of whoever sent it; set json, msgpack or yaml on both sides",
-		"ACCEPT: [json, xml]":              "file:1:9: ACCEPT: want json, msgpack or yaml",
-		"AMQP_SSL: 1":                      "file:1:11: AMQP_SSL: want true, false or a mapping, have a whole number",
-		"AMQP_SSL: {cert_reqs: CERT_NONE}": "file:1:23: AMQP_SSL.cert_reqs: the broker's certificate is always verified; leave this out and give ca_certs",
-		"AMQP_SSL: {cafile: x}":            "file:1:12: unknown key AMQP_SSL.cafile; did you mean certfile?",
-		"- workers":                        `file:1:1: want settings, as in "broker: nats://127.0.0.1", have a list`,
-		"workers: 1\nworkers: 2":           `file:2:1: mapping key "workers" already defined at [1:1]`,
-		"wrokers: 1\nstroe: x":             "file:1:1: unknown key wrokers; did you mean workers?\nfile:2:1: unknown key stroe; did you mean store?",
+		"wrokers: 1":                        "file:1:1: unknown key wrokers; did you mean workers?",
+		"workers: 1\n\nMAX_WORKERS: 1":      "file:3:1: unknown key MAX_WORKERS; did you mean max_workers?",
+		"AMQP_URI: amqp://h\nmax_worker: 1": "file:2:1: unknown key max_worker; did you mean max_workers?",
+		"AMQP_URI: amqp://h\nconfig: x":     "file:2:1: unknown key config",
+		"my_own: 1":                         "file:1:1: unknown key my_own",
+		"config: x":                         "file:1:1: unknown key config",
+		"workers: many":                     "file:1:10: workers: want a whole number, have text",
+		"workers: 1.5":                      "file:1:10: workers: want a whole number, have a number",
+		"workers: '5'":                      "file:1:10: workers: want a whole number, have text",
+		"workers: true":                     "file:1:10: workers: want a whole number, have true or false",
+		"workers:\n  - 1":                   "file:2:3: workers: want a whole number, have a list",
+		"workers:\n  a: 1":                  "file:2:3: workers: want a whole number, have a mapping",
+		"workers: 0":                        "file:1:10: workers: want 1 or more, have 0",
+		"broker: [a, b]":                    "file:1:9: broker: want text, have a list",
+		"broker: true":                      "file:1:9: broker: want text, have true or false",
+		"broker: kafka://h":                 `file:1:9: broker: no driver for the broker scheme "kafka"; have nats, tls, amqp, amqps, pyamqp, embedded, memory`,
+		"broker: localhost":                 "file:1:9: broker: the broker's URL has no scheme; write it as nats://host:4222 or amqp://user:password@host/vhost",
+		"broker: embedded:?prot=1":          `file:1:9: broker: embedded: unknown parameter "prot"; have dir, port`,
+		"broker: embedded:?port=x":          `file:1:9: broker: embedded: port "x" is no port; want 0 (a free one) to 65535`,
+		"grace: 5 apples":                   `file:1:8: grace: want a duration such as "10s" or "1m30s", have text`,
+		"grace: -1s":                        `file:1:8: grace: want a duration such as "10s" or "1m30s", have text`,
+		"timeout: 0":                        "file:1:10: timeout: want more than 0, have 0s",
+		"fast: maybe":                       "file:1:7: fast: want true or false, have text",
+		"http: everywhere":                  `file:1:7: http: no address "everywhere"; want host:port, such as 127.0.0.1:8000 or :8000`,
+		"log-level: loud":                   `file:1:12: log-level: no log level "loud": have debug, info, warn, error`,
+		"log-format: xml":                   `file:1:13: log-format: no log format "xml": have auto, pretty, json`,
+		"heartbeat: 0.1":                    "file:1:12: heartbeat: want 1s or more, have 100ms",
+		"tls-cert: a":                       "file:1:11: tls-cert: tls-cert and tls-key go together; give both",
+		"AMQP_URI: amqp://h\nbroker: x":     "file:2:1: broker says the same as AMQP_URI above; keep one of them",
+		"serializer: pickle":                "file:1:13: serializer: serializer pickle is refused: a pickle runs code of whoever sent it; set json, msgpack or yaml on both sides",
+		"ACCEPT: [json, xml]":               "file:1:9: ACCEPT: want json, msgpack or yaml",
+		"AMQP_SSL: 1":                       "file:1:11: AMQP_SSL: want true, false or a mapping, have a whole number",
+		"AMQP_SSL: {cert_reqs: CERT_NONE}":  "file:1:23: AMQP_SSL.cert_reqs: the broker's certificate is always verified; leave this out and give ca_certs",
+		"AMQP_SSL: {cafile: x}":             "file:1:12: unknown key AMQP_SSL.cafile; did you mean certfile?",
+		"- workers":                         `file:1:1: want settings, as in "broker: nats://127.0.0.1", have a list`,
+		"workers: 1\nworkers: 2":            `file:2:1: mapping key "workers" already defined at [1:1]`,
+		"wrokers: 1\nstroe: x":              "file:1:1: unknown key wrokers; did you mean workers?\nfile:2:1: unknown key stroe; did you mean store?",
 	} {
 		if _, err := resolve(t, nil, "", file); err == nil || err.Error() != want {
 			t.Errorf("%q:\ngot  %v\nwant %s", file, err, want)

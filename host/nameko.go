@@ -37,6 +37,14 @@ var namekoTLS = map[string]string{
 	"server_hostname": "tls-name",
 }
 
+// isNameko reports whether a key is one that only files of Nameko's have. Such
+// a file has keys of extensions and of the program beside Nameko's own, which
+// nobody declares.
+func isNameko(p pair) bool {
+	key := p.key.text
+	return namekoNames[key] != "" || namekoIgnored[key] != "" || key == "AMQP_SSL"
+}
+
 // takeNameko takes a key of Nameko that is more than another name of a
 // setting. It reports whether the key is one.
 func (l *layers) takeNameko(p pair) (bool, error) {
@@ -55,8 +63,8 @@ func (l *layers) takeNameko(p pair) (bool, error) {
 // module wants.
 func (l *layers) takeTLS(n node) error {
 	switch v := n.value.(type) {
-	case nil:
-		return nil
+	case nil: // nothing would mean: without TLS
+		return n.place.errorf("AMQP_SSL: %w", errNoValue)
 	case bool:
 		l.config.tls = v
 		return nil

@@ -48,6 +48,9 @@ func (p *process) run(ctx context.Context, build func() ([]*enoki.Service, error
 	for _, key := range p.config.ignored {
 		p.log.Info("key of the config file is ignored", "key", key)
 	}
+	for _, what := range p.config.foreign {
+		p.log.Warn(what + " names no setting of this program; --help lists them")
+	}
 	services, err := build()
 	if err == nil {
 		err = p.serve(ctx, services)

@@ -2,11 +2,40 @@
 // messages.
 package closest
 
+import (
+	"slices"
+	"strings"
+)
+
 // To returns the candidate that is most like word, or "" when none is near
 // enough to have been meant: when more than about a third of its letters
 // would have to change.
-func To(word string, candidates []string) string {
-	best, least := "", len(word)/3+2
+func To(word string, candidates []string) string { return within(len(word)/3+1, word, candidates) }
+
+// Slip is To for words that others may use as well: it returns the candidate
+// of which word is most likely a slip of the keyboard, one or two letters
+// away, in letters of any case, with '-' and '_' the same.
+func Slip(word string, candidates []string) string {
+	limit := 2
+	if len(word) < 5 {
+		limit = 1
+	}
+	folded := make([]string, len(candidates))
+	for i, c := range candidates {
+		folded[i] = fold(c)
+	}
+	best := within(limit, fold(word), folded)
+	if best == "" {
+		return ""
+	}
+	return candidates[slices.Index(folded, best)]
+}
+
+func fold(word string) string { return strings.ReplaceAll(strings.ToLower(word), "-", "_") }
+
+// within returns the candidate at the least distance, of limit at most.
+func within(limit int, word string, candidates []string) string {
+	best, least := "", limit+1
 	for _, c := range candidates {
 		if d := distance(word, c); d < least && d < len(word) {
 			best, least = c, d

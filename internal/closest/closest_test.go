@@ -19,6 +19,18 @@ func TestTo(t *testing.T) {
 	}
 }
 
+func TestSlip(t *testing.T) {
+	names := []string{"workers", "log-level", "AMQP_URI", "http"}
+	for word, want := range map[string]string{
+		"wrokers": "workers", "LOG_LEVEL": "log-level", "loglevel": "log-level", "AMQP_URL": "AMQP_URI", "HTTPS": "http",
+		"MYSQL_URI": "", "DB_URIS": "", "port": "", "w": "", "": "",
+	} {
+		if got := Slip(word, names); got != want {
+			t.Errorf("%q is a slip of %q, want %q", word, got, want)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
