@@ -104,7 +104,7 @@ func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T)
 
 // emit encodes an event and hands it to the broker.
 func (c *Client) emit(ctx context.Context, source, event string, payload any) error {
-	m, err := c.EventMessage(ctx, source, event, payload)
+	m, err := c.eventMessage(ctx, source, event, payload)
 	if err != nil {
 		return err
 	}
@@ -115,8 +115,17 @@ func (c *Client) emit(ctx context.Context, source, event string, payload any) er
 
 // EventMessage returns the message that an emit of the event would hand to the
 // broker, with all that ctx says of it. It is for extensions that keep events
-// before the broker gets them. The error has the code InvalidArgument.
+// before the broker gets them. The error has the code InvalidArgument, also
+// when the broker could never take the event; see [broker.Broker.CheckEvent].
 func (c *Client) EventMessage(ctx context.Context, source, event string, payload any) (*broker.Message, error) {
+	m, err := c.eventMessage(ctx, source, event, payload)
+	if err != nil {
+		return nil, err
+	}
+	return m, coded(c.broker.CheckEvent(source, event, m), "event %s.%s", source, event)
+}
+
+func (c *Client) eventMessage(ctx context.Context, source, event string, payload any) (*broker.Message, error) {
 	m, err := c.Message(ctx, payload)
 	e := trailOf(ctx).ofEvents()
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/enoki-go/enoki"
 )
@@ -27,14 +28,24 @@ type Store[Tx any] interface {
 	Put(ctx context.Context, tx Tx, r Record) error
 
 	// Relay hands every record to emit, oldest first, and forgets those for
-	// which emit has returned nil; it ends at the first error. Records whose
-	// transactions overlapped may come in either order. It does nothing while
-	// another Relay of the same data runs, in this process or another.
+	// which emit has returned nil. A record for which emit returns ErrRefused,
+	// told by errors.Is, becomes a dead record with the text of the error, and
+	// Relay goes on; so does one that the store itself can't read any more. At
+	// any other error it ends, with that error. Records whose transactions
+	// overlapped may come in either order. It does nothing while another Relay
+	// of the same data runs, in this process or another.
 	Relay(ctx context.Context, emit func(ctx context.Context, r Record) error) error
 
 	// Added has an item soon before or after a transaction of this process
 	// with a record commits.
 	Added() <-chan struct{}
+
+	// Count counts the records. It is called every few seconds.
+	Count(ctx context.Context) (Count, error)
+
+	// Dead hands every dead record to settle, oldest first, and does with it
+	// what settle returns.
+	Dead(ctx context.Context, settle func(d DeadRecord) Settlement) error
 }
 
 // Record is an event that waits in a Store.
@@ -44,6 +55,31 @@ type Record struct {
 	Message []byte // the event in this package's form; opaque to a Store
 }
 
+// DeadRecord is a record that no broker takes, kept to be looked at.
+type DeadRecord struct {
+	Record        // of one that the store can't read, Message is all that stands there
+	Reason string // why it was refused, for people
+}
+
+// Settlement says what becomes of a dead record. The zero value is Keep.
+type Settlement int
+
+const (
+	Keep    Settlement = iota // it stays a dead record
+	Retry                     // it waits for the relay again, in its old place
+	Discard                   // it is forgotten
+)
+
+// Count is how many records a Store has.
+type Count struct {
+	Waiting int       // for the relay
+	Oldest  time.Time // when the oldest of them was put; zero if there is none, or nobody knows
+	Dead    int
+}
+
+// ErrRefused has a Store make the record dead that it was returned for.
+var ErrRefused = errors.New("no broker takes it")
+
 // Event is one event that a service emits by way of a Store, made by Emits.
 type Event[Tx any] struct {
 	part enoki.Part
@@ -52,8 +88,9 @@ type Event[Tx any] struct {
 
 // Emits declares that the service emits ev, and fills *emit at start. A call
 // of it stores the event in tx, and returns when it has; the broker gets it
-// once tx has committed. It fails when payload can't be encoded, or with the
-// error of the database. A test fills it with a function of its own.
+// once tx has committed. It fails with the code InvalidArgument when payload
+// can't be encoded or the broker could never take the event, which may be too
+// large, and otherwise with the error of the database. A test fills it with a function of its own.
 func Emits[Tx, T any](ev enoki.Event[T], emit *func(ctx context.Context, tx Tx, payload T) error) Event[Tx] {
 	var direct func(context.Context, T) error // nobody calls it: it declares the event
 	return Event[Tx]{
@@ -123,7 +160,7 @@ func (x *extension[Tx]) Prepare(_ context.Context, scope *enoki.Scope) error {
 
 func (x *extension[Tx]) Start(ctx context.Context, scope *enoki.Scope) error {
 	ctx, x.stop = context.WithCancel(ctx)
-	r := &relay{source: x.store, broker: scope.Broker, log: scope.Logger}
+	r := &relay{source: x.store, broker: scope.Broker, service: scope.Service, log: scope.Logger, buried: scope.Buried}
 	x.relayed = make(chan struct{})
 	go func() {
 		defer close(x.relayed)

@@ -2,10 +2,12 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 )
 
@@ -19,12 +21,20 @@ const (
 	emitTimeout = 10 * time.Second
 )
 
+// handler names the relay among the handlers of dead letters.
+const handler = "outbox"
+
 // relay brings what waits in a store to the broker.
 type relay struct {
-	source source
-	broker broker.Broker
-	log    *slog.Logger
-	failed bool // the last look; noted once, not every second
+	source  source
+	broker  broker.Broker
+	service string
+	log     *slog.Logger
+	buried  func(broker.DeadLetter)
+
+	failed  bool                // the last look; noted once, not every second
+	refused []broker.DeadLetter // in this look
+	unsent  error               // what this look ended with, of emit
 }
 
 // source is what a relay needs of a Store.
@@ -49,7 +59,13 @@ func (r *relay) run(ctx context.Context) {
 }
 
 func (r *relay) look(ctx context.Context) {
+	r.refused, r.unsent = nil, nil
 	err := r.source.Relay(ctx, r.emit)
+	if err == nil || r.unsent != nil { // otherwise the store may have failed to keep them
+		for _, l := range r.refused {
+			r.buried(l)
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && !r.failed:
@@ -65,12 +81,26 @@ func (r *relay) look(ctx context.Context) {
 func (r *relay) emit(ctx context.Context, rec Record) error {
 	m, err := decode(rec.Message)
 	if err != nil {
-		return fmt.Errorf("event %s.%s in the outbox can't be read; look at it, and remove it: %w", rec.Source, rec.Event, err)
+		return r.refuse(rec, &broker.Message{Body: rec.Message}, broker.KindUnreadable, fmt.Errorf("it can't be read: %w", err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, emitTimeout)
 	defer cancel()
-	if err := r.broker.Emit(ctx, rec.Source, rec.Event, m); err != nil {
-		return fmt.Errorf("emit %s.%s with id %s: %w", rec.Source, rec.Event, m.ID, err)
+	err = r.broker.Emit(ctx, rec.Source, rec.Event, m)
+	if errors.Is(err, broker.ErrInvalid) {
+		return r.refuse(rec, m, string(enoki.InvalidArgument), err)
 	}
-	return nil
+	if err != nil {
+		r.unsent = fmt.Errorf("emit %s.%s with id %s: %w", rec.Source, rec.Event, m.ID, err)
+	}
+	return r.unsent
+}
+
+// refuse returns an error that makes a record dead.
+func (r *relay) refuse(rec Record, m *broker.Message, kind string, why error) error {
+	err := fmt.Errorf("event %s.%s in the outbox: %w: %w", rec.Source, rec.Event, ErrRefused, why)
+	r.refused = append(r.refused, broker.DeadLetter{
+		Service: r.service, Handler: handler, Source: rec.Source, Event: rec.Event,
+		Kind: kind, Reason: err.Error(), Attempts: 1, Died: time.Now(), Message: m,
+	})
+	return err
 }

@@ -1,6 +1,7 @@
 // Package bolt keeps an outbox and an inbox in a bbolt file, the user's own:
 //
 //	enoki_outbox        number (8 bytes, big endian) to the JSON of a record
+//	enoki_outbox_dead   number to what stood in enoki_outbox, and why it was refused, in JSON
 //	enoki_inbox         key of an event to the time it was handled (8 bytes, seconds)
 //	enoki_inbox_times   that time and the key, in the order of time
 //
@@ -8,18 +9,24 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/enoki-go/enoki/outbox"
 )
 
-var outboxBucket = []byte("enoki_outbox")
+var (
+	outboxBucket = []byte("enoki_outbox")
+	deadBucket   = []byte("enoki_outbox_dead")
+)
 
 // batch is how many records are read, and forgotten, in one transaction.
 const batch = 100
@@ -50,7 +57,7 @@ func (s *Store) Put(_ context.Context, tx *bbolt.Tx, r outbox.Record) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(item{Record: r, Added: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -80,7 +87,7 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 			return err
 		}
 		emitted, emitErr := emitAll(ctx, waiting, emit)
-		if err := s.forget(waiting[:emitted]); err != nil {
+		if err := s.settle(waiting[:emitted]); err != nil {
 			return err
 		}
 		if emitErr != nil {
@@ -89,10 +96,19 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 	}
 }
 
-// item is a record as it stands in the file.
-type item struct{ key, value []byte }
+// item is what stands in enoki_outbox.
+type item struct {
+	outbox.Record
+	Added time.Time `json:",omitzero"`
+}
 
-func (s *Store) oldest() (waiting []item, err error) {
+// entry is an item as it stands in the file.
+type entry struct {
+	key, value []byte
+	refused    error // by emit, or because it can't be read
+}
+
+func (s *Store) oldest() (waiting []entry, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(outboxBucket)
 		if b == nil {
@@ -101,37 +117,130 @@ func (s *Store) oldest() (waiting []item, err error) {
 		c := b.Cursor()
 		for k, v := c.First(); k != nil && len(waiting) < batch; k, v = c.Next() {
 			// The bytes belong to the transaction, so they are copied.
-			waiting = append(waiting, item{append([]byte(nil), k...), append([]byte(nil), v...)})
+			waiting = append(waiting, entry{key: bytes.Clone(k), value: bytes.Clone(v)})
 		}
 		return nil
 	})
 	return waiting, err
 }
 
-func emitAll(ctx context.Context, waiting []item, emit func(ctx context.Context, r outbox.Record) error) (emitted int, err error) {
-	for i, w := range waiting {
-		var r outbox.Record
-		if err := json.Unmarshal(w.value, &r); err != nil {
-			return i, fmt.Errorf("record %x of bucket %s can't be read; look at it, and remove it: %w", w.key, outboxBucket, err)
+// emitAll emits the entries, notes those that are refused, and ends at the
+// first other error.
+func emitAll(ctx context.Context, waiting []entry, emit func(ctx context.Context, r outbox.Record) error) (emitted int, err error) {
+	for i := range waiting {
+		w := &waiting[i]
+		var it item
+		if err := json.Unmarshal(w.value, &it); err != nil {
+			it = item{Record: outbox.Record{Message: w.value}} // emit refuses it, too, and tells of it
 		}
-		if err := emit(ctx, r); err != nil {
+		err := emit(ctx, it.Record)
+		if err != nil && !errors.Is(err, outbox.ErrRefused) {
 			return i, err
 		}
+		w.refused = err
 	}
 	return len(waiting), nil
 }
 
-func (s *Store) forget(emitted []item) error {
-	if len(emitted) == 0 {
+// settle forgets what was emitted, and moves what was refused to the dead.
+func (s *Store) settle(done []entry) error {
+	if len(done) == 0 {
 		return nil
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(outboxBucket)
-		for _, e := range emitted {
+		for _, e := range done {
+			if e.refused != nil {
+				if err := bury(tx, e); err != nil {
+					return err
+				}
+			}
 			if err := b.Delete(e.key); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// dead is what stands in enoki_outbox_dead.
+type dead struct {
+	Value  []byte // what stood in enoki_outbox
+	Reason string
+}
+
+func bury(tx *bbolt.Tx, e entry) error {
+	b, err := tx.CreateBucketIfNotExists(deadBucket)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(dead{Value: e.value, Reason: e.refused.Error()})
+	if err != nil {
+		return err
+	}
+	return b.Put(e.key, text)
+}
+
+// Count implements outbox.Store.
+func (s *Store) Count(context.Context) (n outbox.Count, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(deadBucket); b != nil {
+			n.Dead = b.Stats().KeyN
+		}
+		b := tx.Bucket(outboxBucket)
+		if b == nil {
+			return nil
+		}
+		n.Waiting = b.Stats().KeyN
+		var first item
+		if _, v := b.Cursor().First(); v != nil && json.Unmarshal(v, &first) == nil {
+			n.Oldest = first.Added
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Dead implements outbox.Store.
+func (s *Store) Dead(_ context.Context, settle func(d outbox.DeadRecord) outbox.Settlement) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(deadBucket)
+		if b == nil {
+			return nil
+		}
+		var over [][]byte // deleted after the loop, which a change would confuse
+		err := b.ForEach(func(k, v []byte) error {
+			var d dead
+			if err := json.Unmarshal(v, &d); err != nil {
+				return fmt.Errorf("%x of bucket %s can't be read; remove it: %w", k, deadBucket, err)
+			}
+			switch settle(d.record()) {
+			case outbox.Keep:
+				return nil
+			case outbox.Retry:
+				waiting, err := tx.CreateBucketIfNotExists(outboxBucket)
+				if err == nil {
+					err = waiting.Put(k, d.Value)
+				}
+				if err != nil {
+					return err
+				}
+				tx.OnCommit(s.wake)
+			}
+			over = append(over, bytes.Clone(k))
+			return nil
+		})
+		for _, k := range over {
+			err = errors.Join(err, b.Delete(k))
+		}
+		return err
+	})
+}
+
+func (d *dead) record() outbox.DeadRecord {
+	var it item
+	if err := json.Unmarshal(d.Value, &it); err != nil {
+		it.Record = outbox.Record{Message: d.Value}
+	}
+	return outbox.DeadRecord{Record: it.Record, Reason: d.Reason}
 }

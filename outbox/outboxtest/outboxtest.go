@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,15 +34,19 @@ const patience = time.Minute
 // Run runs every case, each on a database of its own.
 func Run[Tx any](t *testing.T, open func(t *testing.T) Database[Tx]) {
 	for name, run := range map[string]func(t *testing.T, db Database[Tx]){
-		"data and event are stored both or neither":        bothOrNeither[Tx],
-		"an event keeps what its context says":             keepsContext[Tx],
-		"what waits is emitted oldest first":               oldestFirst[Tx],
-		"what is not emitted stays":                        staysUnlessEmitted[Tx],
-		"one relay runs at a time":                         oneRelay[Tx],
-		"what others left is found at the next start":      leftBehind[Tx],
-		"an event that comes twice has its effect once":    onceEach[Tx],
-		"an event whose handler fails is not remembered":   failureForgotten[Tx],
-		"an event that comes twice at once has one effect": onceAtOnce[Tx],
+		"data and event are stored both or neither":         bothOrNeither[Tx],
+		"an event keeps what its context says":              keepsContext[Tx],
+		"what waits is emitted oldest first":                oldestFirst[Tx],
+		"what is not emitted stays":                         staysUnlessEmitted[Tx],
+		"what is refused is kept as dead, and others go on": refusedGoOn[Tx],
+		"a dead record is retried or discarded":             deadSettled[Tx],
+		"an event that no broker takes fails its call":      refusedInTime[Tx],
+		"a record that can't be read is told as dead":       unreadableTold[Tx],
+		"one relay runs at a time":                          oneRelay[Tx],
+		"what others left is found at the next start":       leftBehind[Tx],
+		"an event that comes twice has its effect once":     onceEach[Tx],
+		"an event whose handler fails is not remembered":    failureForgotten[Tx],
+		"an event that comes twice at once has one effect":  onceAtOnce[Tx],
 	} {
 		t.Run(name, func(t *testing.T) { run(t, open(t)) })
 	}
@@ -98,10 +103,14 @@ func put[Tx any](t *testing.T, db Database[Tx], records ...outbox.Record) {
 // start runs services on a broker of their own until the test ends.
 func start(t *testing.T, services ...*enoki.Service) *enoki.Client {
 	t.Helper()
-	b := memory.New()
+	return startOn(t, memory.New(), &enoki.Options{}, services...)
+}
+
+func startOn(t *testing.T, b broker.Broker, o *enoki.Options, services ...*enoki.Service) *enoki.Client {
+	t.Helper()
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &enoki.Options{Logger: slog.New(slog.DiscardHandler), OnReady: func() { close(ready) }}
+	o.Logger, o.OnReady = slog.New(slog.DiscardHandler), func() { close(ready) }
 	go func() { ended <- enoki.Run(ctx, b, o, services...) }()
 	t.Cleanup(func() {
 		cancel()
@@ -251,6 +260,129 @@ func staysUnlessEmitted[Tx any](t *testing.T, db Database[Tx]) {
 	if want := []string{"a", "b", "b", "c"}; !slices.Equal(got, want) {
 		t.Errorf("emitted %q, want %q", got, want)
 	}
+}
+
+// refuseB emits all records but those named b.
+func refuseB(got *[]string) func(context.Context, outbox.Record) error {
+	return func(_ context.Context, r outbox.Record) error {
+		*got = append(*got, r.Event)
+		if r.Event == "b" {
+			return fmt.Errorf("%w: b is too large", outbox.ErrRefused)
+		}
+		return nil
+	}
+}
+
+// counted fails the test unless so many records are there.
+func counted[Tx any](t *testing.T, db Database[Tx], waiting, dead int) {
+	t.Helper()
+	n, err := db.Store.Count(t.Context())
+	if err != nil || n.Waiting != waiting || n.Dead != dead {
+		t.Errorf("Count is %+v, %v; want %d that wait and %d that are dead", n, err, waiting, dead)
+	}
+	if waiting == 0 && !n.Oldest.IsZero() || time.Since(n.Oldest) < -time.Minute {
+		t.Errorf("the oldest of %d records was put at %v", waiting, n.Oldest)
+	}
+}
+
+func refusedGoOn[Tx any](t *testing.T, db Database[Tx]) {
+	counted(t, db, 0, 0)
+	for _, event := range []string{"a", "b", "c"} {
+		put(t, db, outbox.Record{Source: "orders", Event: event, Message: []byte("{}")})
+	}
+	counted(t, db, 3, 0)
+	var got []string
+	for range 2 { // the second finds none
+		if err := db.Store.Relay(t.Context(), refuseB(&got)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"a", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("emitted %q, want %q", got, want)
+	}
+	counted(t, db, 0, 1)
+}
+
+func deadSettled[Tx any](t *testing.T, db Database[Tx]) {
+	put(t, db, outbox.Record{Source: "orders", Event: "b", Message: []byte(`{"id":"x"}`)})
+	var got []string
+	for _, what := range []outbox.Settlement{outbox.Keep, outbox.Retry, outbox.Discard} {
+		if err := db.Store.Relay(t.Context(), refuseB(&got)); err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		err := db.Store.Dead(t.Context(), func(d outbox.DeadRecord) outbox.Settlement {
+			if seen++; d.Source != "orders" || d.Event != "b" || string(d.Message) != `{"id":"x"}` || !strings.Contains(d.Reason, "too large") {
+				t.Errorf("dead record %s.%s %s: %s", d.Source, d.Event, d.Message, d.Reason)
+			}
+			return what
+		})
+		if err != nil || seen != 1 {
+			t.Errorf("%d dead records, %v; want 1", seen, err)
+		}
+	}
+	if want := []string{"b", "b"}; !slices.Equal(got, want) {
+		t.Errorf("emitted %q, want %q: once, and once after Retry", got, want)
+	}
+	counted(t, db, 0, 0)
+}
+
+// picky is a broker that takes no event with a certain text.
+type picky struct {
+	broker.Broker
+	text string
+}
+
+func (p *picky) CheckEvent(source, event string, m *broker.Message) error {
+	if strings.Contains(string(m.Body), p.text) {
+		return fmt.Errorf("picky: %w", broker.ErrInvalid)
+	}
+	return nil
+}
+
+func (p *picky) Emit(ctx context.Context, source, event string, m *broker.Message) error {
+	if err := p.CheckEvent(source, event, m); err != nil {
+		return err
+	}
+	return p.Broker.Emit(ctx, source, event, m)
+}
+
+func refusedInTime[Tx any](t *testing.T, db Database[Tx]) {
+	got := make(chan order, 8)
+	c := startOn(t, &picky{memory.New(), "large"}, &enoki.Options{}, (&shop[Tx]{db: db}).service(), listener(got))
+	if _, err := c.Call(t.Context(), "orders", "place", []any{"large", false}, nil); !errors.Is(err, enoki.InvalidArgument) {
+		t.Errorf("an event that no broker takes: got error %v, want invalid_argument", err)
+	}
+	if _, err := c.Call(t.Context(), "orders", "place", []any{"small", false}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if name := next(t, got); name != "small" {
+		t.Errorf("order %q came, want small", name)
+	}
+	wrote(t, db, "small")
+}
+
+func unreadableTold[Tx any](t *testing.T, db Database[Tx]) {
+	put(t, db, outbox.Record{Source: "orders", Event: "placed", Message: []byte("junk")},
+		outbox.Record{Source: "orders", Event: "placed", Message: []byte(`{"id":"x","body":"eyJuYW1lIjoibGFyZ2UifQ=="}`)},
+		outbox.Record{Source: "orders", Event: "placed", Message: []byte(`{"id":"y","body":"eyJuYW1lIjoibGVmdCJ9"}`)})
+	got, letters := make(chan order, 1), make(chan broker.DeadLetter, 8)
+	startOn(t, &picky{memory.New(), "large"}, &enoki.Options{OnDeadLetter: func(l broker.DeadLetter) { letters <- l }},
+		listener(got), (&shop[Tx]{db: db}).service())
+	if name := next(t, got); name != "left" {
+		t.Errorf("order %q came, want left", name)
+	}
+	for _, kind := range []string{broker.KindUnreadable, "invalid_argument"} {
+		select {
+		case l := <-letters:
+			if l.Service != "orders" || l.Handler != "outbox" || l.Event != "placed" || l.Kind != kind {
+				t.Errorf("told of %+v, want one of kind %s of the outbox of orders", l, kind)
+			}
+		case <-time.After(patience):
+			t.Fatalf("nobody is told of the record of kind %s", kind)
+		}
+	}
+	counted(t, db, 0, 2)
 }
 
 func oneRelay[Tx any](t *testing.T, db Database[Tx]) {

@@ -76,11 +76,15 @@ func New(db *sql.DB) *Store {
 // Put implements outbox.Store.
 func (s *Store) Put(ctx context.Context, tx *sql.Tx, r outbox.Record) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO enoki_outbox (source, event, message) VALUES ($1, $2, $3)", r.Source, r.Event, string(r.Message))
+	s.wake() // before the commit, which nobody tells us of
+	return err
+}
+
+func (s *Store) wake() {
 	select {
-	case s.added <- struct{}{}: // before the commit, which nobody tells us of
+	case s.added <- struct{}{}:
 	default:
 	}
-	return err
 }
 
 // Added implements outbox.Store.
@@ -96,14 +100,16 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 			waiting, err := claim(ctx, tx)
 			full = len(waiting) == batch
 			for _, w := range waiting {
-				if failed = emit(ctx, w.record); failed != nil {
+				failed = emit(ctx, w.record)
+				if failed != nil && !errors.Is(failed, outbox.ErrRefused) {
 					return nil
 				}
 				// One by one: a record with a lower number may have been
 				// committed since, and was not emitted.
-				if _, err := tx.Exec("DELETE FROM enoki_outbox WHERE id = $1", w.id); err != nil {
+				if err := settle(tx, w.id, failed); err != nil {
 					return err
 				}
+				failed = nil
 			}
 			return err
 		})
@@ -112,6 +118,16 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 		}
 	}
 	return nil
+}
+
+// settle forgets a record, or makes it a dead one if it was refused.
+func settle(tx *sql.Tx, id int64, refused error) error {
+	if refused == nil {
+		_, err := tx.Exec("DELETE FROM enoki_outbox WHERE id = $1", id)
+		return err
+	}
+	_, err := tx.Exec("UPDATE enoki_outbox SET refused = $2 WHERE id = $1", id, refused.Error())
+	return err
 }
 
 // claim returns the oldest records, or none while another relay has them.
@@ -131,7 +147,7 @@ type row struct {
 }
 
 func oldest(ctx context.Context, tx *sql.Tx) (waiting []row, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT id, source, event, message FROM enoki_outbox ORDER BY id LIMIT $1", batch)
+	rows, err := tx.QueryContext(ctx, "SELECT id, source, event, message FROM enoki_outbox WHERE refused IS NULL ORDER BY id LIMIT $1", batch)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +160,60 @@ func oldest(ctx context.Context, tx *sql.Tx) (waiting []row, err error) {
 		waiting = append(waiting, w)
 	}
 	return waiting, rows.Err()
+}
+
+// Count implements outbox.Store.
+func (s *Store) Count(ctx context.Context) (n outbox.Count, err error) {
+	var oldest sql.NullTime
+	err = s.db.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE refused IS NULL), count(refused),
+		min(added) FILTER (WHERE refused IS NULL) FROM enoki_outbox`).Scan(&n.Waiting, &n.Dead, &oldest)
+	n.Oldest = oldest.Time
+	return n, err
+}
+
+// Dead implements outbox.Store. It may also be done by hand: see Schema.
+func (s *Store) Dead(ctx context.Context, settle func(d outbox.DeadRecord) outbox.Settlement) error {
+	return inTx(ctx, s.db, func(tx *sql.Tx) error {
+		kept, err := deadRecords(ctx, tx)
+		for _, d := range kept {
+			if err == nil {
+				err = s.carryOut(ctx, tx, d.id, settle(d.DeadRecord))
+			}
+		}
+		return err
+	})
+}
+
+func (s *Store) carryOut(ctx context.Context, tx *sql.Tx, id int64, what outbox.Settlement) (err error) {
+	switch what {
+	case outbox.Retry:
+		_, err = tx.ExecContext(ctx, "UPDATE enoki_outbox SET refused = NULL WHERE id = $1", id)
+		s.wake()
+	case outbox.Discard:
+		_, err = tx.ExecContext(ctx, "DELETE FROM enoki_outbox WHERE id = $1", id)
+	}
+	return err
+}
+
+type deadRow struct {
+	id int64
+	outbox.DeadRecord
+}
+
+func deadRecords(ctx context.Context, tx *sql.Tx) (kept []deadRow, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT id, source, event, message, refused FROM enoki_outbox WHERE refused IS NOT NULL ORDER BY id FOR UPDATE")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d deadRow
+		if err := rows.Scan(&d.id, &d.Source, &d.Event, &d.Message, &d.Reason); err != nil {
+			return nil, err
+		}
+		kept = append(kept, d)
+	}
+	return kept, rows.Err()
 }
 
 // inTx runs fn in a transaction that is committed when fn returns nil.

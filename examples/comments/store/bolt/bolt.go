@@ -174,6 +174,14 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 	return s.outbox.Relay(ctx, emit)
 }
 
+// Count implements outbox.Store.
+func (s *Store) Count(ctx context.Context) (outbox.Count, error) { return s.outbox.Count(ctx) }
+
+// Dead implements outbox.Store.
+func (s *Store) Dead(ctx context.Context, settle func(outbox.DeadRecord) outbox.Settlement) error {
+	return s.outbox.Dead(ctx, settle)
+}
+
 // Added implements outbox.Store.
 func (s *Store) Added() <-chan struct{} { return s.outbox.Added() }
 

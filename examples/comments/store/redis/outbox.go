@@ -80,17 +80,81 @@ func (s *Store) relayOldest(ctx context.Context, name string, emit func(ctx cont
 	if err != nil {
 		return false, fmt.Errorf("read the oldest event: %w", err)
 	}
-	var r outbox.Record
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return false, fmt.Errorf("the first item of %s can't be read; look at it, and remove it: %w", outboxKey, err)
-	}
-	if err := emit(ctx, r); err != nil {
+	err = emit(ctx, recordOf(text))
+	if err != nil && !errors.Is(err, outbox.ErrRefused) {
 		return false, err
 	}
-	// By its value, which is unique: another relay may have been faster.
-	if err := s.client.LRem(context.WithoutCancel(ctx), outboxKey, 1, text).Err(); err != nil {
+	if err := s.settle(context.WithoutCancel(ctx), text, err); err != nil {
 		return false, fmt.Errorf("forget an event that was emitted: %w", err)
 	}
 	alive, err := prolong.Run(ctx, s.client, []string{relayKey}, name, relayTerm.Milliseconds()).Int()
 	return alive == 1, err
+}
+
+// recordOf reads an item of outboxKey. One that can't be read is a message that
+// no relay can read.
+func recordOf(text string) (r outbox.Record) {
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return outbox.Record{Message: []byte(text)}
+	}
+	return r
+}
+
+// deadItem is an item of deadKey.
+type deadItem struct{ Item, Reason string }
+
+// settle takes an item from outboxKey by its value, which is unique: another
+// relay may have been faster. What was refused goes to deadKey.
+func (s *Store) settle(ctx context.Context, text string, refused error) error {
+	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.LRem(ctx, outboxKey, 1, text)
+		if refused == nil {
+			return nil
+		}
+		dead, err := json.Marshal(deadItem{text, refused.Error()})
+		p.RPush(ctx, deadKey, dead)
+		return err
+	})
+	return err
+}
+
+// Count implements outbox.Store. Redis does not know how old an item is.
+func (s *Store) Count(ctx context.Context) (n outbox.Count, err error) {
+	var waiting, dead *redis.IntCmd
+	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		waiting, dead = p.LLen(ctx, outboxKey), p.LLen(ctx, deadKey)
+		return nil
+	})
+	return outbox.Count{Waiting: int(waiting.Val()), Dead: int(dead.Val())}, err
+}
+
+// Dead implements outbox.Store.
+func (s *Store) Dead(ctx context.Context, settle func(outbox.DeadRecord) outbox.Settlement) error {
+	items, err := s.client.LRange(ctx, deadKey, 0, -1).Result()
+	for _, text := range items {
+		if err == nil {
+			err = s.settleDead(ctx, text, settle)
+		}
+	}
+	return err
+}
+
+func (s *Store) settleDead(ctx context.Context, text string, settle func(outbox.DeadRecord) outbox.Settlement) error {
+	var dead deadItem
+	if err := json.Unmarshal([]byte(text), &dead); err != nil {
+		return fmt.Errorf("an item of %s can't be read; remove it: %w", deadKey, err)
+	}
+	what := settle(outbox.DeadRecord{Record: recordOf(dead.Item), Reason: dead.Reason})
+	if what == outbox.Keep {
+		return nil
+	}
+	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.LRem(ctx, deadKey, 1, text)
+		if what == outbox.Retry {
+			p.LPush(ctx, outboxKey, dead.Item)
+		}
+		return nil
+	})
+	s.wake()
+	return err
 }

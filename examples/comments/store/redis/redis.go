@@ -44,6 +44,7 @@ const (
 	takenUserIDsKey  = "enoki:comments:taken_u_ids"
 	lastCommentIDKey = "enoki:comments:last_comment_id"
 	outboxKey        = "enoki:comments:outbox"
+	deadKey          = "enoki:comments:outbox:dead"
 	relayKey         = "enoki:comments:relay"
 )
 

@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open, place func(t *testing.T) string) {
 		{"comments at once have ids of their own", commentsAtOnce},
 		{"a comment and its event are stored both or neither", commentWithEvent},
 		{"events wait until they are emitted", eventsWait},
+		{"an event that is refused is kept as dead", eventRefused},
 		{"one relay runs at a time", oneRelay},
 		{"the newest notifications are kept", newestNotifications},
 		{"one event makes one notification", oneNotification},
@@ -233,6 +234,50 @@ func relayed(t *testing.T, s store.Store, failAt string) (messages []string, err
 }
 
 var errAway = errors.New("the broker is away")
+
+// eventRefused: what no broker takes is kept as dead, and put back by a retry.
+func eventRefused(t *testing.T, open Open, at string) {
+	s := opened(t, open, at)
+	for range 2 {
+		if _, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1}, announced); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(waiting, dead int) {
+		t.Helper()
+		if n, err := s.Count(t.Context()); err != nil || n.Waiting != waiting || n.Dead != dead {
+			t.Errorf("Count is %+v, %v; want %d that wait and %d that are dead", n, err, waiting, dead)
+		}
+	}
+	count(2, 0)
+	var refused string
+	err := s.Relay(t.Context(), func(_ context.Context, r outbox.Record) error {
+		if refused != "" {
+			return nil
+		}
+		refused = string(r.Message)
+		return fmt.Errorf("%w: too large", outbox.ErrRefused)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count(0, 1)
+	for _, what := range []outbox.Settlement{outbox.Keep, outbox.Retry} {
+		err := s.Dead(t.Context(), func(d outbox.DeadRecord) outbox.Settlement {
+			if string(d.Message) != refused || !strings.Contains(d.Reason, "too large") {
+				t.Errorf("dead record %s: %s", d.Message, d.Reason)
+			}
+			return what
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	count(1, 0)
+	if got, err := relayed(t, s, ""); err != nil || !slices.Equal(got, []string{refused}) {
+		t.Errorf("emitted %q, %v; want %q", got, err, refused)
+	}
+}
 
 func commentWithEvent(t *testing.T, open Open, at string) {
 	s := opened(t, open, at)
