@@ -85,6 +85,16 @@ type Broker interface {
 	// refuses for good. A name is up to 150 bytes of any text.
 	Lock(ctx context.Context, name string) (Lock, error)
 
+	// Backlog tells what waits in the subscriptions of this link's members and,
+	// where the broker can tell, in those of anybody to the sources that this
+	// link has emitted events of; and how full the stores of all these are. It
+	// asks the broker once for each of them, so it is for people and for
+	// metrics, not for the path of a message.
+	//
+	// The error is ErrClosed, that of ctx, or the broker's own. What was learnt
+	// before it is returned as well.
+	Backlog(ctx context.Context) (Backlog, error)
+
 	// Ready returns nil while the link works and every consumer of every
 	// member is confirmed by the broker, and otherwise what is missing.
 	Ready() error

@@ -24,7 +24,7 @@ type admin struct {
 
 // startAdmin listens on an address. When it is the default one and in use,
 // most likely by another process of services, any free port will do.
-func startAdmin(address string, r *readiness, m *telemetry.Metrics, log *slog.Logger) (*admin, error) {
+func startAdmin(address string, r *readiness, s *survey, m *telemetry.Metrics, log *slog.Logger) (*admin, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil && address == defaultAdmin && isAddressInUse(err) {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +35,7 @@ func startAdmin(address string, r *readiness, m *telemetry.Metrics, log *slog.Lo
 	a := &admin{
 		url: "http://" + listener.Addr().String(),
 		server: &http.Server{
-			Handler:           adminHandler(r, m),
+			Handler:           adminHandler(r, s, m),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second, // longer than Prometheus waits by default
@@ -64,11 +64,11 @@ func (a *admin) stop() {
 	<-a.served // http.ErrServerClosed, or the error that ended it earlier
 }
 
-func adminHandler(r *readiness, m *telemetry.Metrics) http.Handler {
+func adminHandler(r *readiness, s *survey, m *telemetry.Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", answerLive)
 	mux.HandleFunc("GET /healthz", answerLive) // the older name; it must be safe to restart on
-	mux.HandleFunc("GET /readyz", r.answer)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) { answerReady(w, req, r, s) })
 	mux.Handle("GET /metrics", m.Handler())
 	return mux
 }
@@ -79,14 +79,26 @@ func answerLive(w http.ResponseWriter, _ *http.Request) {
 	answerText(w, http.StatusOK, "ok\n")
 }
 
-func (r *readiness) answer(w http.ResponseWriter, req *http.Request) {
+// answerReady looks at every check. A verbose answer has what waits as well,
+// and how much room there is, as the metrics have it.
+func answerReady(w http.ResponseWriter, req *http.Request, r *readiness, s *survey) {
+	verbose := req.URL.Query().Has("verbose")
 	status, lines := http.StatusOK, ""
 	for _, c := range r.checks() {
 		if c.err != nil {
 			status = http.StatusServiceUnavailable
-			lines += "[-] " + c.name + ": " + oneLine(telemetry.RedactURL(c.err.Error())) + "\n"
-		} else if req.URL.Query().Has("verbose") {
+			lines += "[-] " + c.name + ": " + shown(c.err) + "\n"
+		} else if verbose {
 			lines += "[+] " + c.name + ": ok\n"
+		}
+	}
+	if verbose {
+		readings, err := s.read()
+		for _, reading := range readings {
+			lines += "[=] " + reading.String() + "\n"
+		}
+		if err != nil {
+			lines += "[?] " + shown(err) + "\n"
 		}
 	}
 	switch {
@@ -99,6 +111,9 @@ func (r *readiness) answer(w http.ResponseWriter, req *http.Request) {
 	}
 	answerText(w, status, lines)
 }
+
+// shown is an error on one line, without passwords.
+func shown(err error) string { return oneLine(telemetry.RedactURL(err.Error())) }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

@@ -177,7 +177,7 @@ func TestReadiness(t *testing.T) {
 	}
 	r.connected(func() error { return errors.New("link to\namqp://u:hush@h lost") })
 	page := httptest.NewRecorder()
-	r.answer(page, httptest.NewRequest("GET", "/readyz?verbose", nil))
+	answerReady(page, httptest.NewRequest("GET", "/readyz?verbose", nil), &r, new(survey))
 	want := "[-] broker: link to amqp://u:xxxxx@h lost\n[+] services: ok\n[-] drain: stopping: no new work, please\nnot ready\n"
 	if page.Code != http.StatusServiceUnavailable || page.Body.String() != want {
 		t.Errorf("%d %q, want %q", page.Code, page.Body, want)

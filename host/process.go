@@ -22,6 +22,7 @@ type process struct {
 	log     *slog.Logger
 	metrics *telemetry.Metrics
 	ready   readiness
+	survey  survey
 	admin   string // URL, or noAdmin
 }
 
@@ -39,6 +40,13 @@ func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 		metrics: telemetry.NewMetrics(),
 	}
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
+	p.metrics.Watch(func() []telemetry.Reading {
+		readings, err := p.survey.read()
+		if err != nil {
+			p.log.Debug("some metrics are missing", "error", err)
+		}
+		return readings
+	})
 	return p
 }
 
@@ -65,8 +73,9 @@ func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
 	if err := checkServices(services); err != nil {
 		return err
 	}
+	p.survey.services = services
 	if p.config.admin != noAdmin {
-		a, err := startAdmin(p.config.admin, &p.ready, p.metrics, p.log)
+		a, err := startAdmin(p.config.admin, &p.ready, &p.survey, p.metrics, p.log)
 		if err != nil {
 			return err
 		}
@@ -81,6 +90,7 @@ func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
 		return err
 	}
 	p.ready.connected(b.Ready)
+	p.survey.connected(b)
 	working, stop := p.drainAfter(ctx)
 	err = enoki.Run(working, b, p.options(services), services...)
 	stop()

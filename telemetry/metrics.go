@@ -30,6 +30,7 @@ const maxNames = 1000
 //	enoki_retries_total{service,method}               calls that were sent again
 //	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
+// what Watch adds,
 // and what the Go runtime and the operating system say of the process. Its
 // methods may be called concurrently.
 type Metrics struct {
@@ -39,7 +40,8 @@ type Metrics struct {
 	breakers *family
 	retries  *family
 	ready    *family
-	buried   *nameLimit // names in dead
+	buried   *nameLimit       // names in dead
+	read     func() []Reading // nil without any; see Watch
 }
 
 // NewMetrics returns metrics that have counted nothing yet.
@@ -73,6 +75,9 @@ func (m *Metrics) write(w io.Writer) {
 		m.dead, m.breakers, m.retries, m.ready,
 	} {
 		f.write(w)
+	}
+	if m.read != nil {
+		writeReadings(w, m.read())
 	}
 }
 

@@ -18,6 +18,13 @@ func TestMetrics(t *testing.T) {
 	m.Breaker("mail", "send", 1)
 	m.Retried("mail", "send")
 	m.WatchReady(func() bool { return true })
+	m.Watch(func() []Reading {
+		return []Reading{
+			{"room_bytes", "Bytes left.", map[string]string{"store": "S"}, 1.5e9},
+			{"backlog", "Events that wait.", map[string]string{"service": "push", "handler": "on_\"posted"}, 7},
+			{"backlog", "Events that wait.", map[string]string{"service": "push", "handler": "on_\"posted"}, 8},
+		}
+	})
 
 	if got := m.handled.running.gauge(label{"service", "push"}).Get(); got != 1 {
 		t.Errorf("%v handlers run, want 1", got)
@@ -38,6 +45,8 @@ func TestMetrics(t *testing.T) {
 		`enoki_retries_total{method="send",service="mail"} 1`,
 		`enoki_dead_letters_total{handler="on_posted",service="push"} 1`,
 		"enoki_ready 1",
+		"# HELP enoki_backlog Events that wait.\n# TYPE enoki_backlog gauge\nenoki_backlog{handler=\"on_\\\"posted\",service=\"push\"} 7\n# HELP enoki_room_bytes ",
+		`enoki_room_bytes{store="S"} 1500000000`,
 		"go_goroutines ",
 		"process_start_time_seconds ",
 	} {
@@ -55,6 +64,7 @@ func TestMetricsHaveGoodNames(t *testing.T) {
 	m.Breaker("s", "m", 1)
 	m.Retried("s", "m")
 	m.WatchReady(func() bool { return false })
+	m.Watch(func() []Reading { return []Reading{{"backlog", "Events that wait.", nil, 1}} })
 	m.Calling("a\"\\\n\xff", "{}", "rpc")(OK) // must not break the page
 	var page bytes.Buffer
 	m.write(&page)

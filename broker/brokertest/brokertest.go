@@ -41,6 +41,10 @@ type Fixture struct {
 	// minutes, is delivered again.
 	KeepsNoIDs bool
 
+	// BacklogIsOwn: Backlog tells of the subscriptions of the link's members
+	// alone.
+	BacklogIsOwn bool
+
 	// TooLarge is a size of a body in bytes that the driver refuses; 0 means
 	// that it refuses none for its size.
 	TooLarge int
@@ -69,7 +73,7 @@ func Run(t *testing.T, f Fixture) {
 				try(t, f, c, patience)
 			})
 		}
-		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases(), lockCases()} {
+		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases(), lockCases(), backlogCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
@@ -109,8 +113,8 @@ func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
 
 // describe prints what this driver declares to do in its own way.
 func (f *Fixture) describe(t *testing.T) {
-	t.Logf("declared: CallsWait=%v CallsStay=%v KeepsNoIDs=%v TooLarge=%d, can be killed: %v",
-		f.CallsWait, f.CallsStay, f.KeepsNoIDs, f.TooLarge, f.killable())
+	t.Logf("declared: CallsWait=%v CallsStay=%v KeepsNoIDs=%v BacklogIsOwn=%v TooLarge=%d, can be killed: %v",
+		f.CallsWait, f.CallsStay, f.KeepsNoIDs, f.BacklogIsOwn, f.TooLarge, f.killable())
 }
 
 func (f *Fixture) killable() bool { return f.Kill != nil && f.Start != nil }

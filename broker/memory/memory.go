@@ -21,17 +21,22 @@ import (
 // Broker is a link to an in-process broker. Services meet when they use the
 // same Broker or one that Link has made from it.
 type Broker struct {
-	hub    *hub
-	closed chan struct{} // closed, with hub.mu held, by Close
+	hub     *hub
+	closed  chan struct{}   // closed, with hub.mu held, by Close
+	emitted map[string]bool // sources; guarded by hub.mu
 }
 
 var _ broker.Broker = (*Broker)(nil)
 
 // New returns a link to a new broker, on which nothing is.
-func New() *Broker { return &Broker{newHub(), make(chan struct{})} }
+func New() *Broker { return newLink(newHub()) }
 
 // Link returns another link to the same broker, which stays when b is closed.
-func (b *Broker) Link() *Broker { return &Broker{b.hub, make(chan struct{})} }
+func (b *Broker) Link() *Broker { return newLink(b.hub) }
+
+func newLink(h *hub) *Broker {
+	return &Broker{hub: h, closed: make(chan struct{}), emitted: make(map[string]bool)}
+}
 
 // err is ErrClosed after Close.
 func (b *Broker) err() error {
@@ -96,6 +101,7 @@ func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Messa
 		return err
 	}
 	defer b.hub.mu.Unlock()
+	b.emitted[source] = true
 	b.hub.after(time.Until(m.Due), func() { b.hub.route(topic{source, event}, w) })
 	return nil
 }

@@ -25,6 +25,7 @@ type Driver struct {
 	streams *streams
 	framed  sync.Map  // the services known to take frames
 	buffers sync.Pool // of *[]byte, for frames
+	emitted sync.Map  // the sources of the events that were emitted here
 
 	proven  atomic.Uint64 // the epoch of the link in which all was found in order, plus one
 	dropped atomic.Int64  // requests lost by members that have left

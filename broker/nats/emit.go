@@ -39,6 +39,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err != nil {
 		return err
 	}
+	d.emits(source)
 	setMsgID(msg)
 	if time.Until(m.Due) > 0 {
 		d.postpone(msg, m.Due)
@@ -66,6 +67,13 @@ func (d *Driver) event(source, event string, m *broker.Message) (*natsgo.Msg, er
 		return nil, fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}
 	return msg, nil
+}
+
+// emits notes that this link emits events of source.
+func (d *Driver) emits(source string) {
+	if _, known := d.emitted.Load(source); !known {
+		d.emitted.Store(source, struct{}{})
+	}
 }
 
 // setMsgID gives msg the id by which the broker tells an event that it has

@@ -271,3 +271,6 @@ func (s *streams) handle(name string) jetstream.Stream {
 	defer s.mu.Unlock()
 	return s.handles[name]
 }
+
+// of returns the name of the stream that keeps the events of source.
+func (s *streams) of(string) string { return eventStream }

@@ -70,14 +70,7 @@ func attemptSubject(consumer string, sequence uint64) string {
 
 // methodOf returns the method that a subject made by callSubject names.
 func methodOf(subject string) string {
-	last := subject[strings.LastIndexByte(subject, '.')+1:]
-	if last == emptyToken {
-		return ""
-	}
-	if method, err := url.PathUnescape(last); err == nil {
-		return method
-	}
-	return last // of a foreign caller: the service will not know the method
+	return name(subject[strings.LastIndexByte(subject, '.')+1:])
 }
 
 // consumerName names the JetStream consumer of a subscription.
@@ -108,6 +101,18 @@ func token(name string) string {
 		}
 	}
 	return name
+}
+
+// name returns the name that token has made one of; what a foreign sender has
+// written in another way stays as it is.
+func name(token string) string {
+	if token == emptyToken {
+		return ""
+	}
+	if name, err := url.PathUnescape(token); err == nil {
+		return name
+	}
+	return token
 }
 
 func plain(c byte) bool {

@@ -1,0 +1,91 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
+)
+
+// Backlog implements [broker.Broker]. It counts the messages that are ready in
+// the queues of this link's members. RabbitMQ tells nobody but its management
+// plug-in which other queues an exchange leads to, or how full the disk is.
+func (d *Driver) Backlog(ctx context.Context) (broker.Backlog, error) {
+	var out broker.Backlog
+	if err := d.open(ctx); err != nil {
+		return out, err
+	}
+	s, err := d.consuming.await(ctx)
+	if err != nil {
+		return out, fmt.Errorf("count what waits: %w", err)
+	}
+	c := &counter{session: s, counted: make(map[string]bool)}
+	defer c.close()
+	for _, m := range d.joined() {
+		for _, sub := range m.service.Subscriptions {
+			n, err := c.count(d.subscriptionQueue(m.service.Instance, sub).name)
+			if err != nil {
+				return out, fmt.Errorf("count what waits for %s: %w", sub.Handler, err)
+			}
+			w := broker.Waiting{Service: m.service.Name, Handler: sub.Handler, Source: sub.Source, Event: sub.Event, Events: n}
+			if sub.Mode == broker.Singleton {
+				w.Service, w.Handler = "", ""
+			}
+			out.Add(w)
+		}
+	}
+	return out, nil
+}
+
+func (d *Driver) joined() []*member {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*member, 0, len(d.members))
+	for m := range d.members {
+		all = append(all, m)
+	}
+	return all
+}
+
+// counter asks the broker for the lengths of queues, each once.
+type counter struct {
+	session *session
+	ch      *amqp091.Channel // nil while none is open
+	counted map[string]bool
+}
+
+// count returns how many messages are ready in a queue: 0 if it was counted
+// before, for members of one process may share it, or if it is gone, which its
+// consumer says louder.
+func (c *counter) count(queue string) (uint64, error) {
+	if c.counted[queue] {
+		return 0, nil
+	}
+	c.counted[queue] = true
+	if c.ch == nil {
+		ch, err := c.session.open()
+		if err != nil {
+			return 0, err
+		}
+		c.ch = ch
+	}
+	state, err := c.ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	if err == nil {
+		return uint64(state.Messages), nil
+	}
+	c.close() // the broker has closed it
+	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
+		return 0, nil
+	}
+	return 0, err
+}
+
+func (c *counter) close() {
+	if c.ch != nil {
+		_ = c.ch.Close() // nothing is unsettled on it
+		c.ch = nil
+	}
+}

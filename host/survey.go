@@ -1,0 +1,89 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/telemetry"
+)
+
+const (
+	// surveyAge is how long what was measured is shown: so often at most do
+	// scrapes and people make us ask the broker and the stores.
+	surveyAge = 5 * time.Second
+
+	// surveyTimeout bounds the time of one survey; Prometheus waits 10 s for a
+	// page unless it is told otherwise.
+	surveyTimeout = 3 * time.Second
+)
+
+// survey tells what waits and how much room there is for more, when somebody
+// asks. Its methods may be called concurrently.
+type survey struct {
+	services []*enoki.Service
+
+	mu       sync.Mutex // guards what follows; held while it is measured
+	broker   broker.Broker
+	readings []telemetry.Reading
+	err      error // why some are missing
+	taken    time.Time
+}
+
+func (s *survey) connected(b broker.Broker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broker = b
+}
+
+// read returns what was measured within surveyAge, in the order in which it is
+// shown, and why some of it is missing.
+func (s *survey) read() ([]telemetry.Reading, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broker == nil {
+		return nil, nil
+	}
+	if s.taken.IsZero() || time.Since(s.taken) > surveyAge {
+		s.take()
+	}
+	return s.readings, s.err
+}
+
+// take measures. s.mu is held.
+func (s *survey) take() {
+	ctx, cancel := context.WithTimeout(context.Background(), surveyTimeout)
+	defer cancel()
+	backlog, err := s.broker.Backlog(ctx)
+	readings, failures := readingsOf(backlog), []error{err}
+	for _, service := range s.services {
+		gauges, err := service.Measure(ctx)
+		for _, g := range gauges {
+			readings = append(readings, telemetry.Reading(g))
+		}
+		failures = append(failures, err)
+	}
+	telemetry.SortReadings(readings)
+	s.readings, s.err, s.taken = readings, errors.Join(failures...), time.Now()
+}
+
+func readingsOf(b broker.Backlog) []telemetry.Reading {
+	var all []telemetry.Reading
+	for _, w := range b.Waiting {
+		all = append(all, telemetry.Reading{
+			Name: "backlog", Help: "Events that wait in a subscription.", Value: float64(w.Events),
+			Labels: map[string]string{"service": w.Service, "handler": w.Handler, "source": w.Source, "event": w.Event},
+		})
+	}
+	for _, s := range b.Stores {
+		store := map[string]string{"store": s.Name}
+		all = append(all, telemetry.Reading{Name: "store_used_bytes", Help: "Bytes that a store of the broker holds.", Labels: store, Value: float64(s.Used)})
+		if s.Limit > 0 {
+			all = append(all, telemetry.Reading{Name: "room_bytes", Help: "Bytes that a store of the broker takes before it refuses more.", Labels: store, Value: float64(max(s.Limit-s.Used, 0))})
+		}
+	}
+	return all
+}

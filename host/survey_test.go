@@ -1,0 +1,63 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/enoki-go/enoki"
+)
+
+// measured is an extension that has something to count.
+type measured struct{ onStart }
+
+func (measured) Measure(context.Context) ([]enoki.Gauge, error) {
+	return []enoki.Gauge{{Name: "outbox_records", Help: "Records that wait.", Labels: map[string]string{"store": "a.db"}, Value: 3}},
+		errors.New("b.db is\nlocked")
+}
+
+func TestBacklogIsShown(t *testing.T) {
+	posted := enoki.NewEvent[string]("comments", "posted")
+	begun, free := make(chan struct{}, 1), make(chan struct{})
+	push := enoki.NewService("push", enoki.On(posted, func(context.Context, string) error {
+		begun <- struct{}{}
+		<-free
+		return nil
+	}, enoki.Named("on_posted")), enoki.Extend(measured{func(context.Context) {}}))
+	var emit func(context.Context, string) error
+	comments := enoki.NewService("comments", enoki.Emits(posted, &emit))
+	run := start(t, new(App), only(push, comments), "--workers=1")
+	defer close(free)
+	admin := run.log.wait(t, "ready in ")["admin"].(string)
+	for range 3 {
+		if err := emit(t.Context(), "hello"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-begun
+	lines := []string{
+		`[=] enoki_backlog{event="posted",handler="on_posted",service="push",source="comments"} 2`,
+		`[=] enoki_outbox_records{store="a.db"} 3`,
+		"[?] b.db is locked",
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; { // what was measured may be some seconds old
+		status, ready := get(t, admin+"/readyz?verbose")
+		_, metrics := get(t, admin+"/metrics")
+		missing := ""
+		for _, line := range lines {
+			metric, ok := strings.CutPrefix(line, "[=] ")
+			if !strings.Contains(ready, line+"\n") || ok && !strings.Contains(metrics, metric+"\n") {
+				missing += line + "\n"
+			}
+		}
+		if status == 200 && missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d, and missing are\n%sin\n%s", status, missing, ready)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
