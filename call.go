@@ -61,19 +61,23 @@ type Handler func(ctx context.Context, c *Call) error
 // itself with an error. It must be safe for concurrent use.
 type Middleware func(next Handler) Handler
 
-// chain puts the middlewares around h, the first one outermost.
+// chain puts the middlewares around h, the first one outermost. It panics when
+// one of them makes no handler.
 func chain(h Handler, middleware ...[]Middleware) Handler {
 	for _, list := range slices.Backward(middleware) {
-		for _, m := range slices.Backward(list) {
-			h = m(h)
+		for n, m := range slices.Backward(list) {
+			if h = m(h); h == nil {
+				panic(fmt.Sprintf("middleware %d of %d returned no handler; return one that calls next", n+1, len(list)))
+			}
 		}
 	}
 	return h
 }
 
-// recovered turns a panic of next into an error with code Internal and logs
-// it with its stack: one bad request must not end the process.
-func recovered(log *slog.Logger, next Handler) Handler {
+// recovered turns a panic of next, or of the error that it returns, into an
+// error with code Internal and logs it with its stack: one bad request must not
+// end the process.
+func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -82,17 +86,11 @@ func recovered(log *slog.Logger, next Handler) Handler {
 				err = panicError(p)
 			}
 		}()
-		return next(ctx, c)
+		err = next(ctx, c)
+		known.probe(err)
+		return err
 	}
 }
-
-// panicError is the error that a panic becomes.
-func panicError(p any) error {
-	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: fmt.Sprint("panic: ", p), cause: errPanic}
-}
-
-// errPanic marks the error that a panic became.
-var errPanic = fmt.Errorf("handler panicked")
 
 // invoke returns the handler that calls fn with the arguments of a Call.
 func invoke(fn reflect.Value) Handler {

@@ -19,7 +19,8 @@ type Client struct {
 	name       string // the sender in the call ids of work that begins here
 	errors     errorTypes
 	forms      forms
-	atMostOnce bool // every call
+	atMostOnce bool  // every call
+	mistake    error // that keeps it from working
 
 	targets *targets
 
@@ -28,10 +29,11 @@ type Client struct {
 }
 
 // NewClient returns a client for use outside a service; o may be nil. It
-// needs no closing: the broker is its owner's.
+// needs no closing: the broker is its owner's. Without a broker, or with
+// options that can't work, each call and emit fails and says so.
 func NewClient(b broker.Broker, o *Options) *Client {
 	options := o.withDefaults()
-	return &Client{broker: b, options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: newTargets()}
+	return &Client{broker: b, mistake: errors.Join(checkBroker(b), o.check()), options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: newTargets()}
 }
 
 // AtMostOnce returns a client whose calls may all be lost rather than be
@@ -46,10 +48,14 @@ func (c *Client) AtMostOnce() *Client {
 // Bind fills the functions of the contract struct that contract points to
 // with calls to service. A call that has no deadline gets the client's
 // timeout, or that of its timeout tag. Its errors are of type *Error.
-func Bind(c *Client, service string, contract any) error {
-	if err := checkBinding(service, contract); err != nil {
+func Bind(c *Client, service string, contract any) (err error) {
+	if c == nil {
+		return fmt.Errorf("bind %q: the client is nil; make one with NewClient", service)
+	}
+	if err := errors.Join(c.mistake, checkBinding(service, contract)); err != nil {
 		return fmt.Errorf("bind %q: %w", service, err)
 	}
+	defer rescue(&err) // of middleware that makes no handler
 	v := reflect.ValueOf(contract).Elem()
 	fields, _ := contractFields(v.Type()) // checked
 	for _, f := range fields {
@@ -98,7 +104,7 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 		ctx = context.Background()
 	}
 	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:]}
-	err := b.send(ctx, c)
+	err := b.client.safely(ctx, b.send, c)
 	if err == nil && len(c.out) == b.method.fn.NumOut()-1 {
 		return append(c.out, noError)
 	}
@@ -229,11 +235,11 @@ func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, err
 // and, if ctx has no deadline, the client's timeout. It is for extensions that
 // send in their own way.
 func (c *Client) Send(ctx context.Context, kind Kind, service, method string, payload any, fn func(ctx context.Context) error) error {
-	send := chain(func(ctx context.Context, _ *Call) error {
+	send := c.through(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
 		defer limit.End()
 		return fn(ctx)
-	}, c.options.CallMiddleware)
+	})
 	return send(ctx, &Call{Kind: kind, Service: service, Method: method, Outgoing: true, in: reflected([]any{payload})})
 }
 
@@ -243,6 +249,37 @@ func coded(err error, format string, a ...any) error {
 		return nil
 	}
 	return &Error{Code: CodeOf(err), Message: fmt.Sprintf(format, a...) + ": " + err.Error(), cause: err}
+}
+
+// through puts the call middleware around how something is sent, and a net
+// around both.
+func (c *Client) through(send Handler) Handler {
+	err := c.mistake
+	if err == nil {
+		err = safely(c.options.Logger, "middleware", func() error { send = chain(send, c.options.CallMiddleware); return nil })
+	}
+	if err != nil {
+		return func(context.Context, *Call) error {
+			return Errorf(FailedPrecondition, "the client can't work: %w", err)
+		}
+	}
+	return func(ctx context.Context, call *Call) error { return c.safely(ctx, send, call) }
+}
+
+// safely sends something: the caller gets an error for a panic of middleware,
+// or of methods of what is sent and comes back.
+func (c *Client) safely(ctx context.Context, send Handler, call *Call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+		if err != nil {
+			logPanic(ctx, c.options.Logger, "call of "+call.Service+"."+call.Method, err)
+		}
+	}()
+	err = send(ctx, call)
+	c.errors.probe(err)
+	return err
 }
 
 // Call calls a method that no contract describes, with arguments by position
@@ -257,17 +294,17 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	if kwargs == nil {
 		kwargs = map[string]any{}
 	}
-	body, err := json.Marshal(map[string]any{"args": args, "kwargs": kwargs})
+	body, err := marshal(map[string]any{"args": args, "kwargs": kwargs})
 	if err != nil {
 		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}
 	var raw json.RawMessage
-	send := chain(func(ctx context.Context, _ *Call) error {
+	send := c.through(func(ctx context.Context, _ *Call) error {
 		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
 		defer limit.End()
 		raw, err = c.result(c.request(ctx, service, method, body, false))
 		return err
-	}, c.options.CallMiddleware)
+	})
 	call := &Call{Kind: KindRPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
 	return raw, send(ctx, call)
 }

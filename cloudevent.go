@@ -60,7 +60,7 @@ func isCloudEvent(m *broker.Message) bool {
 func unwrap(m *broker.Message) (*broker.Message, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(m.Body, &e); err != nil {
-		return nil, fmt.Errorf("body is not a CloudEvent: %s", jsonMistake(err))
+		return nil, fmt.Errorf("body is not a CloudEvent: %w", jsonMistake(err))
 	}
 	switch {
 	case e.SpecVersion != "1.0":

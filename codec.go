@@ -163,22 +163,22 @@ func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 		return target.Elem(), nil
 	}
 	if err := json.Unmarshal(raw, target.Interface()); err != nil {
-		return reflect.Value{}, Errorf(InvalidArgument, "argument %s: %s", p.name, jsonMistake(err))
+		return reflect.Value{}, Errorf(InvalidArgument, "argument %s: %w", p.name, jsonMistake(err))
 	}
 	return target.Elem(), nil
 }
 
 // jsonMistake says in a caller's words what encoding/json says of Go types.
-func jsonMistake(err error) string {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
-		return err.Error()
+func jsonMistake(err error) error {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
 	}
 	field := ""
 	if wrong.Field != "" {
 		field = "field " + wrong.Field + ": "
 	}
-	return fmt.Sprintf("%swant %s, got %s", field, wrong.Type, wrong.Value)
+	return fmt.Errorf("%swant %s, got %s", field, wrong.Type, wrong.Value)
 }
 
 // reply is a reply as it goes onto the wire and comes off it.
@@ -295,7 +295,7 @@ func decodeResult(raw json.RawMessage, target any) error {
 		raw = null
 	}
 	if err := json.Unmarshal(raw, target); err != nil {
-		return Errorf(Internal, "result does not fit the contract: %s", jsonMistake(err))
+		return Errorf(Internal, "result does not fit the contract: %w", jsonMistake(err))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -54,22 +55,28 @@ func contractFields(t reflect.Type) ([]contractField, error) {
 		return nil, fmt.Errorf("contract %s is a %s; make it a struct whose fields are functions", t, t.Kind())
 	}
 	var fields []contractField
+	var mistakes []error
 	names := map[string]string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		m, err := methodOf(f)
 		if err != nil {
-			return nil, fmt.Errorf("contract field %s.%s: %w", t, f.Name, err)
+			mistakes = append(mistakes, fmt.Errorf("contract field %s.%s: %w", t, f.Name, err))
+			continue
 		}
 		name := m.name
 		if m.reply != nil {
 			name = "every " + name // beside the function that serves it
 		}
 		if other, ok := names[name]; ok {
-			return nil, fmt.Errorf("contract field %s.%s: method %q is already %s.%s; give one of them another name in its rpc tag", t, f.Name, m.name, t, other)
+			mistakes = append(mistakes, fmt.Errorf("contract field %s.%s: method %q is already %s.%s; give one of them another name in its rpc tag", t, f.Name, m.name, t, other))
+			continue
 		}
 		names[name] = f.Name
 		fields = append(fields, contractField{m, i})
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
 	}
 	if len(fields) == 0 {
 		return nil, fmt.Errorf("contract %s has no functions; add a field such as Hello func(ctx context.Context, name string) (string, error)", t)

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki/broker"
 )
 
 type profile struct {
@@ -137,7 +139,7 @@ func TestServiceIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %q", err, test.want)
 			}
-			if run := Run(t.Context(), nil, nil, test.service); run == nil || run.Error() != err.Error() {
+			if run := Run(t.Context(), struct{ broker.Broker }{}, nil, test.service); run == nil || run.Error() != err.Error() {
 				t.Errorf("Run: %v, want what Check says", run)
 			}
 		})

@@ -31,10 +31,11 @@ import (
 // An error is logged and stops nothing.
 func Cron(schedule string, fn func(ctx context.Context) error, options ...TimerOption) Part {
 	t := &timer{name: functionName(fn), fn: fn, zone: "UTC"}
-	for _, option := range options {
-		option(t)
-	}
+	mistake := t.apply(options)
 	return partFunc(func(s *Service) error {
+		if mistake != nil {
+			return fmt.Errorf("timer %s: %w", t.name, mistake)
+		}
 		if err := t.plan(schedule); err != nil {
 			return fmt.Errorf("cron %s: %w", t.name, err)
 		}

@@ -62,6 +62,10 @@ type DeadLetter struct {
 // An error comes last and without a letter, and has a code.
 func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
+		if c.mistake != nil {
+			yield(nil, Errorf(FailedPrecondition, "the client can't work: %w", c.mistake))
+			return
+		}
 		for held, err := range c.broker.DeadLetters(ctx, f.asked()) {
 			if err != nil {
 				yield(nil, coded(err, "read the dead letters"))

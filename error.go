@@ -135,6 +135,8 @@ func Errorf(code Code, format string, a ...any) *Error {
 // from the other side of a call.
 func (e *Error) Error() string {
 	switch {
+	case e == nil:
+		return nilError
 	case e.remote && e.Message == "":
 		return e.Type
 	case e.remote && e.Type != "":
@@ -145,25 +147,60 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
+// nilError is the text of an *Error that is nil and yet an error: an error holds
+// its type.
+const nilError = "a nil *enoki.Error was returned as an error; where there is none, return nil from a function whose result is of type error"
+
 // Unwrap returns the cause, if there is one on this side of the wire.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.cause
+}
 
 // Is reports whether target is the error's code, or the error of package
 // context that the code stands for.
 func (e *Error) Is(target error) bool {
+	own := e.code()
 	switch target {
 	case context.DeadlineExceeded:
-		return e.Code == DeadlineExceeded
+		return own == DeadlineExceeded
 	case context.Canceled:
-		return e.Code == Canceled
+		return own == Canceled
 	}
 	code, ok := target.(Code)
-	return ok && code == e.Code
+	return ok && code == own
+}
+
+// code returns the code of e, which is Internal for a nil one: somebody's
+// mistake.
+func (e *Error) code() Code {
+	if e == nil {
+		return Internal
+	}
+	return e.Code
+}
+
+// find returns the *Error in the chain of err, or nil.
+func find(err error) *Error {
+	e, _ := errors.AsType[*Error](err)
+	return e
 }
 
 // CodeOf returns the code of err: "" for nil, and Unknown for an error
-// without a code.
-func CodeOf(err error) Code {
+// without a code. It is Internal for an error whose methods panic, and for a
+// nil *Error that is not a nil error.
+func CodeOf(err error) (code Code) {
+	defer func() {
+		if recover() != nil {
+			code = Internal
+		}
+	}()
+	return codeOf(err)
+}
+
+func codeOf(err error) Code {
 	if err == nil {
 		return ""
 	}
@@ -171,7 +208,7 @@ func CodeOf(err error) Code {
 	var code Code
 	switch {
 	case errors.As(err, &e):
-		return e.Code
+		return e.code()
 	case errors.As(err, &code):
 		return code
 	case errors.Is(err, broker.ErrUnknownService):
@@ -203,14 +240,18 @@ func CodeOf(err error) Code {
 func crossed(e *Error) *Error {
 	args := make([]any, len(e.Args))
 	for i, a := range e.Args {
-		args[i] = safeArg(a)
+		args[i] = safeArg(a, 0)
 	}
 	return &Error{Code: e.Code, Type: e.Type, Path: e.Path, Args: args, Message: e.Message, remote: true}
 }
 
 // safeArg turns an argument of an error into text, or into lists and maps of
-// text, in the words that Python has for it: nothing else crosses the wire.
-func safeArg(v any) any {
+// text, in the words that Python has for it: nothing else crosses the wire. It
+// bounds the depth: a list may contain itself.
+func safeArg(v any, depth int) any {
+	if depth > maxArgDepth {
+		return "..."
+	}
 	switch v := v.(type) {
 	case nil:
 		return "None"
@@ -228,25 +269,27 @@ func safeArg(v any) any {
 	case reflect.Slice, reflect.Array:
 		list := make([]any, r.Len())
 		for i := range list {
-			list[i] = safeArg(r.Index(i).Interface())
+			list[i] = safeArg(r.Index(i).Interface(), depth+1)
 		}
 		return list
 	case reflect.Map:
 		table := make(map[string]any, r.Len())
 		for key, value := range r.Seq2() {
-			table[fmt.Sprint(safeArg(key.Interface()))] = safeArg(value.Interface())
+			table[fmt.Sprint(safeArg(key.Interface(), depth+1))] = safeArg(value.Interface(), depth+1)
 		}
 		return table
 	}
 	return fmt.Sprint(v)
 }
 
+// maxArgDepth is how deep lists and maps may lie in an argument of an error.
+const maxArgDepth = 20
+
 // onWire gives an error the form in which it crosses the wire.
 func onWire(err error) *Error {
 	code := CodeOf(err)
 	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: textOf(err)}
-	var e *Error
-	if errors.As(err, &e) {
+	if e := find(err); e != nil {
 		out.remote = e.remote
 		if e.Type != "" {
 			out.Type, out.Path = e.Type, e.Path

@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -21,7 +22,7 @@ type ErrorType struct {
 // exception of, which cross the wire as text; nil gives the error's message.
 // from makes an E of the arguments and message that came.
 func ErrorAs[E error](path string, args func(E) []any, from func(args []any, message string) E) ErrorType {
-	return ErrorType{
+	t := ErrorType{
 		path: path,
 		args: func(err error) ([]any, bool) {
 			var e E
@@ -42,6 +43,10 @@ func ErrorAs[E error](path string, args func(E) []any, from func(args []any, mes
 			return from(args, message)
 		},
 	}
+	if from == nil {
+		t.make = nil
+	}
+	return t
 }
 
 // Errors declares the error types that the service's handlers return and its
@@ -49,12 +54,27 @@ func ErrorAs[E error](path string, args func(E) []any, from func(args []any, mes
 func Errors(types ...ErrorType) Part {
 	return partFunc(func(s *Service) error {
 		s.errors = append(s.errors, types...)
-		return nil
+		return errorTypes(types).check()
 	})
 }
 
 // errorTypes are those that one service or client knows.
 type errorTypes []ErrorType
+
+// check finds types that ErrorAs has not made, and those that it was given too
+// little for.
+func (t errorTypes) check() error {
+	var mistakes []error
+	for n, known := range t {
+		switch {
+		case known.args == nil:
+			mistakes = append(mistakes, fmt.Errorf("error type %d of %d is empty; make it with enoki.ErrorAs", n+1, len(t)))
+		case known.path == "" || known.make == nil:
+			mistakes = append(mistakes, fmt.Errorf("error type %d of %d, %q, has no path or no function to make it of what came; give ErrorAs both", n+1, len(t), known.path))
+		}
+	}
+	return errors.Join(mistakes...)
+}
 
 func (t errorTypes) and(more []ErrorType) errorTypes { return slices.Concat(t, more) }
 
@@ -62,8 +82,13 @@ func (t errorTypes) and(more []ErrorType) errorTypes { return slices.Concat(t, m
 // error from a call of the handler's own crosses as Nameko's RemoteError,
 // unless its type is known; so do the codes of one hop, which would say
 // something false about the caller's own.
-func (t errorTypes) failure(err error) *Error {
-	e := onWire(err)
+func (t errorTypes) failure(err error) (e *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e = onWire(panicError(p))
+		}
+	}()
+	e = onWire(err)
 	for _, known := range t {
 		if args, ok := known.args(err); ok {
 			e.Path, e.Type = known.path, known.path[strings.LastIndexByte(known.path, '.')+1:]
@@ -89,8 +114,8 @@ func (t errorTypes) restore(err error) error {
 	if err == nil || len(t) == 0 {
 		return err
 	}
-	var e *Error
-	if !errors.As(err, &e) || !e.remote {
+	e := find(err)
+	if e == nil || !e.remote {
 		return err
 	}
 	for _, known := range t {

@@ -53,7 +53,11 @@ func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, optio
 			return fn(ctx, payload)
 		},
 	}
-	for _, option := range options {
+	for n, option := range options {
+		if option == nil {
+			sub.mistakes = append(sub.mistakes, fmt.Errorf("option %d of %d is nil; leave it out", n+1, len(options)))
+			continue
+		}
 		option(sub)
 	}
 	return partFunc(func(s *Service) error {
@@ -80,6 +84,9 @@ func Emits[T any](ev Event[T], emit *func(ctx context.Context, payload T) error)
 		if ev.Source != s.name {
 			return fmt.Errorf("event %s.%s belongs to service %s; service %s can emit only its own", ev.Source, ev.Name, ev.Source, s.name)
 		}
+		if emit == nil {
+			return fmt.Errorf("event %s.%s: Emits has no function to fill; give it a pointer to one", ev.Source, ev.Name)
+		}
 		s.emits = append(s.emits, broker.Event{Source: ev.Source, Name: ev.Name})
 		s.fills = append(s.fills, func(c *Client) error {
 			*emit = Emitter(c, ev)
@@ -92,9 +99,9 @@ func Emits[T any](ev Event[T], emit *func(ctx context.Context, payload T) error)
 // Emitter returns the function that emits ev through c, for use outside a
 // service.
 func Emitter[T any](c *Client, ev Event[T]) func(ctx context.Context, payload T) error {
-	send := chain(func(ctx context.Context, call *Call) error {
+	send := c.through(func(ctx context.Context, call *Call) error {
 		return c.emit(ctx, ev.Source, ev.Name, call.in[0].Interface())
-	}, c.options.CallMiddleware)
+	})
 	return func(ctx context.Context, payload T) error {
 		call := &Call{Kind: KindEvent, Service: ev.Source, Method: ev.Name, Outgoing: true,
 			in: []reflect.Value{reflect.ValueOf(&payload).Elem()}}

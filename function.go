@@ -48,15 +48,16 @@ func (f *Function) Args() []string { return f.method.argNames() }
 // results, a list for one with several. Arguments that do not fit are an
 // *Error as the caller should see it, with the code IncorrectSignature or
 // InvalidArgument.
-func (f *Function) Bind(positional []json.RawMessage, named map[string]json.RawMessage) (func(context.Context) (any, error), error) {
+func (f *Function) Bind(positional []json.RawMessage, named map[string]json.RawMessage) (do func(context.Context) (any, error), err error) {
+	defer rescue(&err)
 	args, refused := f.method.bind(&call{Args: &positional, Kwargs: &named})
 	if refused != nil {
 		return nil, crossed(onWire(refused))
 	}
-	do := invoke(f.fn)
+	handle := invoke(f.fn)
 	return func(ctx context.Context) (any, error) {
 		c := &Call{Method: f.method.name, in: args}
-		if err := do(ctx, c); err != nil {
+		if err := handle(ctx, c); err != nil {
 			return nil, err
 		}
 		switch results := c.Results(); len(results) {

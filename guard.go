@@ -98,7 +98,7 @@ func (t *target) changed(state resilience.State) {
 		log = t.options.Logger.Info
 	}
 	log("circuit breaker of a method that is called", "service", t.service, "method", t.method, "state", string(state))
-	t.options.OnBreaker(t.service, t.method, state)
+	_ = safely(t.options.Logger, "OnBreaker", func() error { t.options.OnBreaker(t.service, t.method, state); return nil })
 }
 
 // isDown tells whether an error speaks against the service, and not against
@@ -147,7 +147,7 @@ func (t *target) again(ctx context.Context, err error, idempotent bool, call fun
 			begun = true
 			return err
 		}
-		t.options.OnRetry(t.service, t.method)
+		_ = safely(t.options.Logger, "OnRetry", func() error { t.options.OnRetry(t.service, t.method); return nil })
 		return t.once(withTrail(ctx, trailOf(ctx).asRetry()), call)
 	})
 }

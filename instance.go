@@ -58,7 +58,7 @@ func newInstance(s *Service, p *process) *instance {
 // panics is innermost, so that middleware sees a panic as an error, and
 // outermost too, for middleware that panics.
 func (i *instance) around(h Handler) Handler {
-	return recovered(i.log, chain(recovered(i.log, h), i.process.options.Middleware, i.service.middleware))
+	return recovered(i.log, i.errors, chain(recovered(i.log, i.errors, h), i.process.options.Middleware, i.service.middleware))
 }
 
 // start fills what the service needs, joins the broker, and then opens what
@@ -83,7 +83,7 @@ func (i *instance) start(ctx context.Context) error {
 	}
 	i.member = member
 	for _, x := range i.service.extensions {
-		if err := x.Start(i.life, i.scope()); err != nil {
+		if err := i.safely("extension", func() error { return x.Start(i.life, i.scope()) }); err != nil {
 			return err
 		}
 		i.opened = append(i.opened, x)
@@ -124,7 +124,7 @@ func (i *instance) stop(ctx context.Context) error {
 	defer giveUp()
 	var failures []error
 	for _, x := range i.opened {
-		failures = append(failures, x.Stop(ctx))
+		failures = append(failures, i.safely("extension", func() error { return x.Stop(ctx) }))
 	}
 	close(i.draining)
 	if i.member != nil {
@@ -153,8 +153,14 @@ func (i *instance) acquire(ctx context.Context) bool {
 
 func (i *instance) release() { <-i.slots }
 
-// serve answers a request from the broker.
-func (i *instance) serve(ctx context.Context, name string, req *broker.Message) *broker.Message {
+// serve answers a request from the broker. A panic outside of its handler is
+// answered, too.
+func (i *instance) serve(ctx context.Context, name string, req *broker.Message) (out *broker.Message) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = i.refuse(ctx, name, nil, panicError(p))
+		}
+	}()
 	if operation, ok := strings.CutPrefix(name, streamPrefix); ok {
 		return i.streams.serve(ctx, operation, req)
 	}
@@ -163,7 +169,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	defer in.limit.End()
 	body, form, err := i.forms.open(req)
 	if err != nil {
-		return i.refuse(ctx, name, nil, Errorf(MalformedRequest, "%w", err))
+		return i.refuse(ctx, name, nil, malformed(err))
 	}
 	m, refused := i.read(in, body, form)
 	if refused != nil {
@@ -180,11 +186,20 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	}
 	defer i.release()
 	err = m.handle(in.enter(ctx, i.process.options.CallsTracked), &in.call)
-	out := answer(form, i.outcome(ctx, &in.call, err))
+	out = answer(form, i.outcome(ctx, &in.call, err))
 	if err != nil && req.OneWay {
 		out.Reject, out.RejectKind = err.Error(), string(CodeOf(err))
 	}
 	return out
+}
+
+// malformed is the error of a request whose body can't be opened: its sender's
+// fault, unless a serializer panicked.
+func malformed(err error) *Error {
+	if errors.Is(err, errPanic) {
+		return find(err)
+	}
+	return Errorf(MalformedRequest, "%w", err)
 }
 
 // acquireFor is acquire for a request. One that no other instance would serve
@@ -215,8 +230,9 @@ func (i *instance) unstarted(ctx context.Context, name string, form *Serializer,
 // refuse answers a request that does not get to its handler.
 func (i *instance) refuse(ctx context.Context, name string, form *Serializer, refused *Error) *broker.Message {
 	i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
+	logPanic(ctx, i.log, "request of "+name+"()", refused)
 	out := answer(form, encodeFailure(refused))
-	out.Reject, out.RejectKind = refused.Message, string(refused.Code)
+	out.Reject, out.RejectKind = refused.Message, kindOf(refused)
 	return out
 }
 
@@ -256,6 +272,7 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 		if unfit == nil {
 			return body
 		}
+		logPanic(ctx, i.log, "result of "+c.Method+"()", unfit)
 		err = unserializable(unfit)
 	}
 	i.logFailure(ctx, c, err)
@@ -308,10 +325,18 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 // handler handles the events of a subscription and says what becomes of them.
 func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handle := i.around(sub.once(i.service.name))
-	return func(ctx context.Context, m *broker.Message) broker.Settlement {
+	return func(ctx context.Context, m *broker.Message) (outcome broker.Settlement) {
+		defer func() {
+			if p := recover(); p != nil {
+				err := panicError(p)
+				logPanic(ctx, i.log, "event "+sub.source+"."+sub.event, err)
+				outcome = sub.unread(broker.KindPanic, err)
+			}
+		}()
 		payload, unread, err := i.payload(sub, m)
 		if err != nil {
 			outcome := sub.unread(unread, err)
+			logPanic(ctx, i.log, "payload of "+sub.source+"."+sub.event, err)
 			i.log.ErrorContext(ctx, "event cannot be read", "event", sub.source+"."+sub.event, "id", m.ID,
 				"kept as a dead letter", outcome.Verdict == broker.Reject, "error", err)
 			return outcome
@@ -333,7 +358,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 			return broker.Settlement{}
 		}
 		i.logFailure(ctx, c, err)
-		outcome := sub.settle(ctx, m.Attempt, err)
+		outcome = sub.settle(ctx, m.Attempt, err)
 		if outcome.Verdict == broker.Done {
 			i.log.ErrorContext(ctx, "event dropped after its handler failed", "event", sub.source+"."+sub.event, "id", m.ID)
 		}
@@ -345,18 +370,21 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
 	body, form, err := i.forms.open(m)
 	if err != nil {
+		if errors.Is(err, errPanic) {
+			return payload, broker.KindPanic, err
+		}
 		return payload, broker.KindUnreadable, err
 	}
 	payload = reflect.New(sub.payload).Elem()
 	if err := unmarshal(body, form, payload); err != nil {
-		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
+		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %w", jsonMistake(err))
 	}
 	return payload, "", nil
 }
 
 // buried tells the operator of a dead letter.
 func (i *instance) buried(l broker.DeadLetter) {
-	i.process.options.OnDeadLetter(l)
+	_ = i.safely("OnDeadLetter", func() error { i.process.options.OnDeadLetter(l); return nil }) // the letter is kept all the same
 	i.log.Error("dead letter kept", "letter", l.ID, "handler", l.Handler, "event", strings.Trim(l.Source+"."+l.Event, "."), "id", l.Message.ID,
 		"failure", l.Kind, "attempts", l.Attempts, "revived", l.Revived, "reason", l.Reason)
 }
@@ -388,22 +416,30 @@ func (i *instance) scope() *Scope {
 	}
 }
 
-func (i *instance) decode(m *broker.Message, v any) error {
+func (i *instance) decode(m *broker.Message, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+			logPanic(context.Background(), i.log, "decoding of a "+reflect.TypeOf(v).String(), err)
+		}
+	}()
 	body, _, err := i.forms.read(m)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("payload is not as declared: %s", jsonMistake(err))
+		return fmt.Errorf("payload is not as declared: %w", jsonMistake(err))
 	}
 	return nil
 }
+
+func (i *instance) safely(what string, fn func() error) error { return safely(i.log, what, fn) }
 
 // prepare has the extensions fill what handlers use.
 func (i *instance) prepare(ctx context.Context) error {
 	for _, x := range i.service.extensions {
 		if p, ok := x.(Preparer); ok {
-			if err := p.Prepare(ctx, i.scope()); err != nil {
+			if err := i.safely("extension", func() error { return p.Prepare(ctx, i.scope()) }); err != nil {
 				return err
 			}
 		}

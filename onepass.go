@@ -12,7 +12,12 @@ import (
 // know every case and say what is wrong.
 
 // arguments decodes the arguments of a request, into room where they fit.
-func (m *method) arguments(body []byte, form *Serializer, room []reflect.Value) ([]reflect.Value, *Error) {
+func (m *method) arguments(body []byte, form *Serializer, room []reflect.Value) (args []reflect.Value, refused *Error) {
+	defer func() {
+		if p := recover(); p != nil { // of an UnmarshalJSON
+			refused = panicError(p)
+		}
+	}()
 	if args, ok := m.readArguments(body, room); ok {
 		return args, nil
 	}
@@ -78,7 +83,8 @@ func (m *method) complete(args []reflect.Value) bool {
 
 // answer decodes a reply into the results of m, with room for an error after
 // them, or into its error.
-func (m *method) answer(body []byte, form *Serializer) ([]reflect.Value, error) {
+func (m *method) answer(body []byte, form *Serializer) (results []reflect.Value, err error) {
+	defer rescue(&err)
 	values := make([]reflect.Value, len(m.results), len(m.results)+1)
 	if readReply(body, func(s *quickjson.Scanner) bool { return m.readResults(s, values) }) {
 		return values, nil
@@ -144,7 +150,8 @@ func readReply(body []byte, result func(*quickjson.Scanner) bool) bool {
 }
 
 // unmarshal decodes a body into v, which must be settable and zero.
-func unmarshal(body []byte, form *Serializer, v reflect.Value) error {
+func unmarshal(body []byte, form *Serializer, v reflect.Value) (err error) {
+	defer rescue(&err)
 	if quickjson.Of(v.Type()).Read(body, v) {
 		return nil
 	}
@@ -153,7 +160,8 @@ func unmarshal(body []byte, form *Serializer, v reflect.Value) error {
 }
 
 // appendJSON appends v as json.Marshal writes it.
-func appendJSON(b []byte, codec *quickjson.Codec, v reflect.Value) ([]byte, error) {
+func appendJSON(b []byte, codec *quickjson.Codec, v reflect.Value) (out []byte, err error) {
+	defer rescue(&err)
 	if out, ok := codec.Append(b, v); ok {
 		return out, nil
 	}

@@ -1,6 +1,8 @@
 package enoki
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -79,6 +81,36 @@ type Options struct {
 
 	// OnReady is called once, when every service takes work.
 	OnReady func()
+}
+
+// check finds what is nil or empty and must not be.
+func (o *Options) check() error {
+	if o == nil {
+		return nil
+	}
+	mistakes := []error{checkMiddleware("Options.Middleware", o.Middleware), checkMiddleware("Options.CallMiddleware", o.CallMiddleware)}
+	if err := errorTypes(o.Errors).check(); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("Options.Errors: %w", err))
+	}
+	forms := o.Accept
+	if o.Serializer != nil {
+		forms = append([]Serializer{*o.Serializer}, forms...)
+	}
+	for _, s := range forms {
+		if s.ContentType == "" || s.Decode == nil || s.Encode == nil {
+			mistakes = append(mistakes, fmt.Errorf("serializer %q of Options has no content type, or no function to decode or to encode; give it all three", s.Name))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+func checkMiddleware(where string, list []Middleware) error {
+	for n, m := range list {
+		if m == nil {
+			return fmt.Errorf("%s: middleware %d of %d is nil; give a function or leave it out", where, n+1, len(list))
+		}
+	}
+	return nil
 }
 
 func (o *Options) withDefaults() Options {

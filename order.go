@@ -1,7 +1,6 @@
 package enoki
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 
@@ -41,16 +40,14 @@ func (i *instance) order(sub *subscription) func(m *broker.Message) string {
 		return nil
 	}
 	return func(m *broker.Message) (key string) {
-		defer func() {
-			if p := recover(); p != nil { // it would end the process: no handler runs yet
-				i.log.ErrorContext(context.Background(), "an event has no key, it gets the empty one",
-					"event", sub.source+"."+sub.event, "id", m.ID, "panic", p)
-			}
-		}()
 		payload, _, err := i.payload(sub, m)
 		if err != nil {
 			return ""
 		}
-		return sub.orderBy(payload)
+		err = i.safely("OrderBy", func() error { key = sub.orderBy(payload); return nil })
+		if err != nil {
+			i.log.Error("an event has no key, it gets the empty one", "event", sub.source+"."+sub.event, "id", m.ID, "error", err)
+		}
+		return key
 	}
 }

@@ -41,7 +41,7 @@ func (p *PerCall[T]) Get(ctx context.Context) (T, error) {
 }
 
 func (p *PerCall[T]) declare(s *Service) error {
-	if p.open == nil || p.end == nil {
+	if p == nil || p.open == nil || p.end == nil {
 		return fmt.Errorf("%T has no function; give NewPerCall one to open and one to end", p)
 	}
 	s.middleware = append(s.middleware, p.around)

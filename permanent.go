@@ -42,7 +42,7 @@ func kindOf(err error) string {
 	if code := CodeOf(err); code != Unknown {
 		return string(code)
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Type != "" {
+	if e := find(err); e != nil && e.Type != "" {
 		return e.Type
 	}
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -59,8 +59,12 @@ func isMark(err error) bool {
 	return mark
 }
 
-// unreadKind tells a body that is no JSON from one of another type.
+// unreadKind tells a body that is no JSON from one of another type, and from one
+// whose decoding panicked.
 func unreadKind(err error) string {
+	if errors.Is(err, errPanic) {
+		return broker.KindPanic
+	}
 	if _, broken := errors.AsType[*json.SyntaxError](err); broken {
 		return broker.KindUnreadable
 	}

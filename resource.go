@@ -31,7 +31,7 @@ func Resource(open, close func(ctx context.Context) error) Part {
 func (i *instance) openResources(ctx context.Context) error {
 	for n, r := range i.service.resources {
 		if r.open != nil {
-			if err := r.open(ctx); err != nil {
+			if err := i.safely("resource", func() error { return r.open(ctx) }); err != nil {
 				return fmt.Errorf("open resource %d of %d: %w", n+1, len(i.service.resources), err)
 			}
 		}
@@ -45,7 +45,7 @@ func (i *instance) closeResources(ctx context.Context) error {
 	var failures []error
 	for _, r := range slices.Backward(i.held) {
 		if r.close != nil {
-			failures = append(failures, r.close(ctx))
+			failures = append(failures, i.safely("resource", func() error { return r.close(ctx) }))
 		}
 	}
 	i.held = nil

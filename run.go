@@ -20,16 +20,23 @@ import (
 // The error is nil after a clean stop. It says what was wrong when a service
 // could not start; those started before it have been stopped then.
 func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service) error {
-	if err := checkServices(services); err != nil {
+	if err := errors.Join(checkBroker(b), o.check(), checkServices(services)); err != nil {
 		return err
 	}
 	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}, targets: newTargets()}
 	err := p.start(ctx, services)
 	if err == nil && ctx.Err() == nil {
-		p.options.OnReady()
+		_ = safely(p.options.Logger, "OnReady", func() error { p.options.OnReady(); return nil })
 		<-ctx.Done()
 	}
 	return errors.Join(err, p.stop(ctx))
+}
+
+func checkBroker(b broker.Broker) error {
+	if isNil(b) {
+		return errors.New("the broker is nil; give one, such as that of broker/memory, or host.Dial")
+	}
+	return nil
 }
 
 func checkServices(services []*Service) error {
@@ -38,7 +45,11 @@ func checkServices(services []*Service) error {
 	}
 	var mistakes []error
 	names := map[string]bool{}
-	for _, s := range services {
+	for n, s := range services {
+		if s == nil {
+			mistakes = append(mistakes, fmt.Errorf("service %d of %d is nil; make it with NewService", n+1, len(services)))
+			continue
+		}
 		if names[s.name] {
 			mistakes = append(mistakes, fmt.Errorf("service %q is given twice; run each name once in a process", s.name))
 		}
@@ -61,16 +72,19 @@ type process struct {
 
 func (p *process) start(ctx context.Context, services []*Service) error {
 	for _, s := range services {
-		i := newInstance(s, p)
-		p.started = append(p.started, i)
-		if err := i.start(ctx); err != nil {
+		err := safely(p.options.Logger, "start of service "+s.name, func() error {
+			i := newInstance(s, p)
+			p.started = append(p.started, i)
+			return i.start(ctx)
+		})
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil // stopped while starting is no failure
 			}
 			return fmt.Errorf("service %q could not start: %w", s.name, err)
 		}
 		p.mu.Lock()
-		p.running[s.name] = i
+		p.running[s.name] = p.started[len(p.started)-1]
 		p.mu.Unlock()
 	}
 	return nil

@@ -67,6 +67,7 @@ func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err er
 // open is read that may leave kombu's dialect in a body that s.plain then
 // makes JSON of.
 func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) {
+	defer rescue(&err)
 	if isCloudEvent(m) {
 		if m, err = unwrap(m); err != nil {
 			return nil, nil, err
@@ -92,11 +93,12 @@ func (s *Serializer) plain(body []byte) []byte {
 }
 
 // message returns a message with a JSON body in the form of s.
-func (s *Serializer) message(body []byte) (*broker.Message, error) {
+func (s *Serializer) message(body []byte) (m *broker.Message, err error) {
+	defer rescue(&err)
 	if s == nil {
 		return &broker.Message{ContentType: jsonType, Body: body}, nil
 	}
-	body, err := s.Encode(body)
+	body, err = s.Encode(body)
 	if err != nil {
 		return nil, fmt.Errorf("body can't be written as %s: %w", s.ContentType, err)
 	}

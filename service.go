@@ -43,11 +43,19 @@ func (f partFunc) declare(s *Service) error { return f(s) }
 func Parts(parts ...Part) Part {
 	return partFunc(func(s *Service) error {
 		var mistakes []error
-		for _, part := range parts {
-			mistakes = append(mistakes, part.declare(s))
+		for n, part := range parts {
+			mistakes = append(mistakes, s.add(part, n, len(parts)))
 		}
 		return errors.Join(mistakes...)
 	})
+}
+
+// add adds the n-th of so many parts.
+func (s *Service) add(part Part, n, of int) error {
+	if isNil(part) {
+		return fmt.Errorf("part %d of %d is nil; give one, or leave it out", n+1, of)
+	}
+	return declared(func() error { return part.declare(s) })
 }
 
 // NewService declares a service. The name is made of ASCII letters, digits,
@@ -58,8 +66,8 @@ func NewService(name string, parts ...Part) *Service {
 	if err := checkName("service", name); err != nil {
 		s.mistakes = append(s.mistakes, err)
 	}
-	for _, part := range parts {
-		if err := part.declare(s); err != nil {
+	for n, part := range parts {
+		if err := s.add(part, n, len(parts)); err != nil {
 			s.mistakes = append(s.mistakes, err)
 		}
 	}
@@ -129,19 +137,19 @@ func RPC(contract any) Part {
 		if err != nil {
 			return err
 		}
+		var mistakes []error
 		for _, f := range fields {
 			if f.reply != nil { // calls every instance: a caller's business
 				continue
 			}
 			fn := v.Field(f.index)
 			if fn.IsNil() {
-				return fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.index).Name, f.name)
+				mistakes = append(mistakes, fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.index).Name, f.name))
+				continue
 			}
-			if err := s.serve(f.method, fn); err != nil {
-				return err
-			}
+			mistakes = append(mistakes, s.serve(f.method, fn))
 		}
-		return nil
+		return errors.Join(mistakes...)
 	})
 }
 
@@ -191,13 +199,16 @@ func Needs(service string, contract any) Part {
 func Use(middleware ...Middleware) Part {
 	return partFunc(func(s *Service) error {
 		s.middleware = append(s.middleware, middleware...)
-		return nil
+		return checkMiddleware("Use", middleware)
 	})
 }
 
 // Extend declares an entrypoint of another package, such as package web.
 func Extend(x Extension) Part {
 	return partFunc(func(s *Service) error {
+		if isNil(x) {
+			return errors.New("extension is nil; give Extend one")
+		}
 		s.extensions = append(s.extensions, x)
 		return x.Check()
 	})
@@ -246,7 +257,9 @@ func (s *Service) Describe() []string {
 		}
 	}
 	for _, x := range s.extensions {
-		lines = append(lines, x.Describe()...)
+		if err := declared(func() error { lines = append(lines, x.Describe()...); return nil }); err != nil {
+			lines = append(lines, fmt.Sprintf("%T, which can't describe itself: %v", x, err))
+		}
 	}
 	return lines
 }

@@ -88,7 +88,7 @@ type streamHandle struct {
 func (s *streams) serve(ctx context.Context, operation string, req *broker.Message) *broker.Message {
 	body, form, err := s.instance.forms.open(req)
 	if err != nil {
-		return s.instance.refuse(ctx, operation, nil, Errorf(MalformedRequest, "%w", err))
+		return s.instance.refuse(ctx, operation, nil, malformed(err))
 	}
 	if method, ok := strings.CutPrefix(operation, openPrefix); ok {
 		return s.begin(ctx, method, req, body, form)
@@ -244,10 +244,13 @@ func (s *streams) produce(st *stream, seq reflect.Value) (err error) {
 	}()
 	for item, failed := range seq.Seq2() {
 		if !failed.IsNil() {
-			return failed.Interface().(error)
+			err := failed.Interface().(error)
+			s.instance.errors.probe(err)
+			return err
 		}
 		data, err := marshal(item.Interface())
 		if err != nil {
+			logPanic(st.ctx, s.instance.log, "item of a stream", err)
 			return unserializable(err)
 		}
 		if !st.put(data) {

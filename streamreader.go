@@ -272,17 +272,36 @@ func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Val
 		return
 	}
 	defer i.calls.leave()
+	end := func(err error) {
+		i.logFailure(ctx, c, err)
+		yield(reflect.Value{}, crossed(i.errors.failure(err)))
+	}
+	reading := false // a panic is the reader's own meanwhile
+	defer func() {
+		if reading {
+			return
+		}
+		if p := recover(); p != nil {
+			err := panicError(p)
+			logPanic(ctx, i.log, "stream of "+c.Method+"()", err)
+			reading = true
+			end(err)
+		}
+	}()
 	for item, failed := range c.out[0].Seq2() {
 		err := ctx.Err()
 		if !failed.IsNil() {
 			err = failed.Interface().(error)
+			i.errors.probe(err)
 		}
+		reading = true
 		if err != nil {
-			i.logFailure(ctx, c, err)
-			yield(reflect.Value{}, crossed(i.errors.failure(err)))
+			end(err)
 			return
 		}
-		if !yield(item, nil) {
+		more := yield(item, nil)
+		reading = false
+		if !more {
 			return
 		}
 	}

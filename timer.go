@@ -33,10 +33,11 @@ func Eager() TimerOption { return func(t *timer) { t.eager = true } }
 // error is logged and stops nothing.
 func Every(interval time.Duration, fn func(ctx context.Context) error, options ...TimerOption) Part {
 	t := &timer{name: functionName(fn), interval: interval, fn: fn}
-	for _, option := range options {
-		option(t)
-	}
+	mistake := t.apply(options)
 	return partFunc(func(s *Service) error {
+		if mistake != nil {
+			return fmt.Errorf("timer %s: %w", t.name, mistake)
+		}
 		if interval <= 0 {
 			return fmt.Errorf("timer %s has the interval %v; give it a positive one", t.name, interval)
 		}
@@ -49,6 +50,16 @@ func Every(interval time.Duration, fn func(ctx context.Context) error, options .
 		s.timers = append(s.timers, t)
 		return nil
 	})
+}
+
+func (t *timer) apply(options []TimerOption) error {
+	for n, option := range options {
+		if option == nil {
+			return fmt.Errorf("option %d of %d is nil; leave it out", n+1, len(options))
+		}
+		option(t)
+	}
+	return nil
 }
 
 // functionName returns the last word of a function's name in the program, for

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (p *process) run(ctx context.Context, build func() ([]*enoki.Service, error
 	for _, what := range p.config.foreign {
 		p.log.Warn(what + " names no setting of this program; --help lists them")
 	}
-	services, err := build()
+	services, err := p.build(build)
 	if err == nil {
 		err = p.serve(ctx, services)
 	}
@@ -67,6 +68,21 @@ func (p *process) run(ctx context.Context, build func() ([]*enoki.Service, error
 		p.log.Error("stopped by an error", "error", err)
 	}
 	return err
+}
+
+// build has the user's function make the services. A panic of it is an error,
+// like everything that keeps a process from starting.
+func (p *process) build(build func() ([]*enoki.Service, error)) (services []*enoki.Service, err error) {
+	if build == nil {
+		return nil, errors.New("there is no function that builds the services; give Main one")
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("building the services panicked", "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("building the services panicked: %v", v)
+		}
+	}()
+	return build()
 }
 
 func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
@@ -109,7 +125,11 @@ func checkServices(services []*enoki.Service) error {
 		return errors.New("no service to run; give Main at least one")
 	}
 	var mistakes []error
-	for _, s := range services {
+	for n, s := range services {
+		if s == nil {
+			mistakes = append(mistakes, fmt.Errorf("service %d of %d is nil; make it with enoki.NewService", n+1, len(services)))
+			continue
+		}
 		mistakes = append(mistakes, s.Check())
 	}
 	return errors.Join(mistakes...)

@@ -23,10 +23,15 @@ import (
 // what else the service accepts. Compressed bodies have been decompressed.
 func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, options ...ConsumeOption) enoki.Part {
 	s := settings{name: queue.Name}
-	for _, option := range options {
+	var mistake error
+	for n, option := range options {
+		if option == nil {
+			mistake = fmt.Errorf("option %d of %d is nil; leave it out", n+1, len(options))
+			continue
+		}
 		option(&s)
 	}
-	c := &consumer{queue: queue, settings: s}
+	c := &consumer{queue: queue, settings: s, mistake: mistake}
 	if fn != nil {
 		c.handler = func(scope *enoki.Scope, m *Message) (func(context.Context) error, error) {
 			payload, err := decode[T](scope, m)
@@ -42,6 +47,7 @@ type consumer struct {
 	settings
 	// handler returns what handles m, or why m can't be read.
 	handler func(scope *enoki.Scope, m *Message) (func(context.Context) error, error)
+	mistake error         // in the options
 	member  broker.Member // nil until started
 }
 
@@ -50,6 +56,9 @@ var _ enoki.Preparer = (*consumer)(nil)
 // Check implements [enoki.Extension].
 func (c *consumer) Check() error {
 	var mistakes []error
+	if c.mistake != nil {
+		mistakes = append(mistakes, fmt.Errorf("%s: %w", c, c.mistake))
+	}
 	if c.handler == nil {
 		mistakes = append(mistakes, fmt.Errorf("%s has no handler function", c))
 	}

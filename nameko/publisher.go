@@ -54,6 +54,11 @@ func (p *publisher[T]) Check() error {
 	if p.publish == nil {
 		return fmt.Errorf("%s: give a pointer to the Publisher that is to be filled", p)
 	}
+	for n, option := range p.options {
+		if option == nil {
+			return fmt.Errorf("%s: option %d of %d is nil; leave it out", p, n+1, len(p.options))
+		}
+	}
 	if err := p.outgoing().Check(); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}

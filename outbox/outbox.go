@@ -92,9 +92,12 @@ type Event[Tx any] struct {
 // can't be encoded or the broker could never take the event, which may be too
 // large, and otherwise with the error of the database. A test fills it with a function of its own.
 func Emits[Tx, T any](ev enoki.Event[T], emit *func(ctx context.Context, tx Tx, payload T) error) Event[Tx] {
-	var direct func(context.Context, T) error // nobody calls it: it declares the event
+	direct := new(func(context.Context, T) error) // nobody calls it: it declares the event
+	if emit == nil {
+		direct = nil // so that it is refused
+	}
 	return Event[Tx]{
-		part: enoki.Emits(ev, &direct),
+		part: enoki.Emits(ev, direct),
 		fill: func(c *enoki.Client, s Store[Tx]) {
 			*emit = func(ctx context.Context, tx Tx, payload T) error {
 				return put(ctx, c, s, tx, ev.Source, ev.Name, payload)

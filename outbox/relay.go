@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/enoki-go/enoki"
@@ -60,7 +61,7 @@ func (r *relay) run(ctx context.Context) {
 
 func (r *relay) look(ctx context.Context) {
 	r.refused, r.unsent = nil, nil
-	err := r.source.Relay(ctx, r.emit)
+	err := r.relay(ctx)
 	if err == nil || r.unsent != nil { // otherwise the store may have failed to keep them
 		for _, l := range r.refused {
 			r.buried(l)
@@ -74,6 +75,18 @@ func (r *relay) look(ctx context.Context) {
 		r.log.InfoContext(ctx, "the outbox is empty again")
 	}
 	r.failed = err != nil
+}
+
+// relay has the store hand over what waits in it. A panic of a store's is an
+// error: no other relay would go on for this one.
+func (r *relay) relay(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.ErrorContext(ctx, "the store of the outbox panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the store of the outbox panicked: %v", p)
+		}
+	}()
+	return r.source.Relay(ctx, r.emit)
 }
 
 // emit hands one record to the broker. After an unknown outcome it is emitted

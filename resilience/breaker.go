@@ -94,8 +94,9 @@ func (b *Breaker) Do(ctx context.Context, do func(ctx context.Context) error) er
 		}
 	}()
 	err := do(ctx)
+	failed := err != nil && b.failed(err, time.Since(begun))
 	ended = true
-	if err != nil && b.failed(err, time.Since(begun)) {
+	if failed {
 		b.circuit.RecordFailure()
 	} else {
 		b.circuit.RecordSuccess()

@@ -23,11 +23,11 @@ func (u unfit) Unwrap() error { return u.error }
 func (h *handler) exception(err error) *enoki.Error {
 	var binding unfit
 	var e *enoki.Error
-	if errors.As(err, &binding) && errors.As(err, &e) {
+	if errors.As(err, &binding) && errors.As(err, &e) && e != nil && e.Code.HTTPStatus() < http.StatusInternalServerError {
 		return e
 	}
 	var socket *websocket.Error
-	if errors.As(err, &socket) {
+	if errors.As(err, &socket) && socket != nil {
 		return &enoki.Error{Code: enoki.InvalidArgument, Type: socket.Type, Path: socket.Path, Args: anys(socket.Args), Message: socket.Value}
 	}
 	e = enoki.Answer(err, h.scope.Errors...)

@@ -65,7 +65,7 @@ func problemOf(err error) *Problem {
 		return p
 	}
 	var e *enoki.Error
-	if errors.As(err, &e) && e.Message != "" {
+	if errors.As(err, &e) && e != nil && e.Message != "" {
 		p.Detail = e.Message // and not err's, which has what others put around it
 	} else {
 		p.Detail = strings.ToLower(p.Title)

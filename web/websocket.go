@@ -104,7 +104,7 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*eno
 		e := h.exception(err)
 		if e.Code.HTTPStatus() >= http.StatusInternalServerError {
 			h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindWebSocket), "method", c.Method,
-				"socket", c.SocketID, "code", string(e.Code), "error", err)
+				"socket", c.SocketID, "code", string(e.Code), "error", err, "stack", enoki.PanicStack(err))
 		}
 		return nil, socketError(e)
 	})

@@ -16,6 +16,9 @@ type Error struct {
 
 // Error returns the class and the message.
 func (e *Error) Error() string {
+	if e == nil {
+		return "a nil *websocket.Error was returned as an error"
+	}
 	if e.Value == "" {
 		return e.Type
 	}
@@ -52,7 +55,7 @@ const stoppingText = "the service is stopping, the call was not started"
 // onWire returns err as a client sees it.
 func onWire(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e != nil {
 		return e
 	}
 	return &Error{Type: "Error", Path: "enoki.Error", Args: []string{err.Error()}, Value: err.Error()}
