@@ -3,6 +3,7 @@ package enoki
 import (
 	"context"
 	"errors"
+	"maps"
 )
 
 // Gauge is a number at one moment, for the operator: package host shows it in
@@ -10,7 +11,7 @@ import (
 type Gauge struct {
 	Name   string            // such as outbox_records: lower-case letters, digits and '_'
 	Help   string            // a sentence that says what is counted, and in which unit
-	Labels map[string]string // tell gauges of one name apart; keep their number small
+	Labels map[string]string // tell gauges of one name and service apart; keep their number small
 	Value  float64
 }
 
@@ -23,7 +24,8 @@ type Gauged interface {
 	Measure(ctx context.Context) ([]Gauge, error)
 }
 
-// Measure returns the gauges of the service's extensions.
+// Measure returns the gauges of the service's extensions, with the label
+// service.
 func (s *Service) Measure(ctx context.Context) ([]Gauge, error) {
 	var all []Gauge
 	var failures []error
@@ -32,6 +34,11 @@ func (s *Service) Measure(ctx context.Context) ([]Gauge, error) {
 			some, err := g.Measure(ctx)
 			all, failures = append(all, some...), append(failures, err)
 		}
+	}
+	for i := range all {
+		labels := map[string]string{"service": s.name}
+		maps.Copy(labels, all[i].Labels)
+		all[i].Labels = labels
 	}
 	return all, errors.Join(failures...)
 }

@@ -39,7 +39,7 @@ func TestBacklogIsShown(t *testing.T) {
 	<-begun
 	lines := []string{
 		`[=] enoki_backlog{event="posted",handler="on_posted",service="push",source="comments"} 2`,
-		`[=] enoki_outbox_records{store="a.db"} 3`,
+		`[=] enoki_outbox_records{service="push",store="a.db"} 3`,
 		"[?] b.db is locked",
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; { // what was measured may be some seconds old

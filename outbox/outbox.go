@@ -183,4 +183,20 @@ func (x *extension[Tx]) Stop(ctx context.Context) error {
 	}
 }
 
+// Measure implements enoki.Gauged.
+func (x *extension[Tx]) Measure(ctx context.Context) ([]enoki.Gauge, error) {
+	n, err := x.store.Count(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count what is in the outbox: %w", err)
+	}
+	gauges := []enoki.Gauge{
+		{Name: "outbox_waiting", Help: "Events in an outbox that the broker does not have yet.", Value: float64(n.Waiting)},
+		{Name: "outbox_dead", Help: "Events in an outbox that the broker has refused for good.", Value: float64(n.Dead)},
+	}
+	if !n.Oldest.IsZero() {
+		gauges = append(gauges, enoki.Gauge{Name: "outbox_oldest_seconds", Help: "Age of the oldest event that waits in an outbox.", Value: time.Since(n.Oldest).Seconds()})
+	}
+	return gauges, nil
+}
+
 func (x *extension[Tx]) Describe() []string { return nil } // the events describe themselves

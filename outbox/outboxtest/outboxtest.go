@@ -42,6 +42,7 @@ func Run[Tx any](t *testing.T, open func(t *testing.T) Database[Tx]) {
 		"a dead record is retried or discarded":             deadSettled[Tx],
 		"an event that no broker takes fails its call":      refusedInTime[Tx],
 		"a record that can't be read is told as dead":       unreadableTold[Tx],
+		"what waits is measured":                            measured[Tx],
 		"one relay runs at a time":                          oneRelay[Tx],
 		"what others left is found at the next start":       leftBehind[Tx],
 		"an event that comes twice has its effect once":     onceEach[Tx],
@@ -505,4 +506,17 @@ type emitted struct {
 func (r *recorder) Emit(_ context.Context, source, event string, m *broker.Message) error {
 	r.emitted <- emitted{source + "." + event, m}
 	return nil
+}
+
+// measured: what waits in the outbox is a gauge of its service.
+func measured[Tx any](t *testing.T, db Database[Tx]) {
+	put(t, db, outbox.Record{Source: "orders", Event: "placed", Message: []byte(`{"id":"x"}`)})
+	gauges, err := (&shop[Tx]{db: db}).service().Measure(t.Context())
+	got := map[string]float64{}
+	for _, g := range gauges {
+		got[g.Name+" of "+g.Labels["service"]] = g.Value
+	}
+	if err != nil || got["outbox_waiting of orders"] != 1 || got["outbox_dead of orders"] != 0 {
+		t.Errorf("gauges are %v, %v; want one record that waits", got, err)
+	}
 }
