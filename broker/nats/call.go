@@ -107,10 +107,7 @@ func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*na
 	if !errors.Is(err, errUnanswered) {
 		return reply, err
 	}
-	d.framing(service, false) // others may have taken its place
-	if denial := d.link.denial(msg.Subject); denial != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrNotDelivered, denial)
-	}
+	d.framing(service, false)                                             // others may have taken its place
 	_ = d.link.nc.Publish(cancelPrefix+token(service), []byte(msg.Reply)) // as far as it can be reached
 	if losses != d.link.losses.Load() || !d.link.nc.IsConnected() {
 		return nil, fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
@@ -129,7 +126,7 @@ var (
 // tells which request it was. If it waits once, it does so for apiTimeout at
 // most, and not beyond a loss of the link.
 func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, once bool) (*natsgo.Msg, error) {
-	w := d.replies.expect(once)
+	w := d.replies.expect(msg.Subject, once)
 	defer d.replies.forget(w)
 	msg.Reply = d.replies.subject(w)
 	if err := d.publish(ctx, msg); err != nil {

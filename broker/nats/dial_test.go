@@ -3,7 +3,6 @@ package nats_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -142,16 +141,33 @@ func TestJoinDenied(t *testing.T) {
 		cancel()
 		link.Close()
 	}
-	link := dial(t, nats.Config{URL: "nats://events:p@" + addr})
+}
+
+// TestDenied: what the server does not let pass fails when it says so, not at
+// the end of a context.
+func TestDenied(t *testing.T) {
+	everything := &natsserver.SubjectPermission{Allow: []string{">"}}
+	silent := &natsserver.SubjectPermission{Allow: []string{">"}, Deny: []string{"enoki.events.>", "enoki.due.>", "enoki.later.>", "enoki.rpc.>"}}
+	addr := startServer(t, &natsserver.Options{JetStream: true, Users: []*natsserver.User{
+		{Username: "silent", Password: "p", Permissions: &natsserver.Permissions{Publish: silent, Subscribe: everything}},
+	}})
+	link := dial(t, nats.Config{URL: "nats://silent:p@" + addr})
 	defer link.Close()
-	eventually(t, func() error { // the server's word may come after the deadline
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		if err := link.Emit(ctx, "s", "e", &broker.Message{}); !errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, natsgo.ErrPermissionViolation) {
-			return fmt.Errorf("Emit without the permission: got error %w, want ErrNotDelivered and the reason", err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for what, do := range map[string]func() error{
+		"Emit":         func() error { return link.Emit(ctx, "s", "e", &broker.Message{}) },
+		"Emit, later":  func() error { return link.Emit(ctx, "s", "e", &broker.Message{Due: time.Now().Add(time.Hour)}) },
+		"Call":         func() error { _, err := link.Call(ctx, "s", "m", &broker.Message{ID: "1"}); return err },
+		"one-way Call": func() error { _, err := link.Call(ctx, "s", "m", &broker.Message{ID: "2", OneWay: true}); return err },
+	} {
+		if err := do(); !errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, natsgo.ErrPermissionViolation) {
+			t.Errorf("%s: got error %v, want ErrNotDelivered and the reason", what, err)
 		}
-		return nil
-	})
+	}
+	if ctx.Err() != nil {
+		t.Error("the minute is over")
+	}
 }
 
 func TestStreamOfOthers(t *testing.T) {

@@ -87,42 +87,50 @@ func setMsgID(msg *natsgo.Msg) {
 // needs an id for the broker, because store may send it more than once. Errors
 // are those of Emit.
 func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
-	lost := false
+	sent := false // by an earlier try, which may have got there
 	for try := 1; ; try++ {
 		answer, err := d.request(ctx, msg, true)
 		switch {
-		case errors.Is(err, errBroken):
-			lost = true
-			continue
-		case errors.Is(err, errUnanswered) && ctx.Err() == nil:
-			continue // swallowed by a stream that was deleted or moved just then
-		case errors.Is(err, errUnanswered):
-			return d.unconfirmed(ctx, msg.Subject, lost)
-		case err != nil && lost && ctx.Err() != nil: // an earlier try may have got there
-			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
+		case errors.Is(err, errBroken), errors.Is(err, errUnanswered):
+			sent = true
+			if ctx.Err() == nil {
+				continue // lost with the link, or swallowed by a stream that was deleted or moved just then
+			}
+			return unconfirmed(ctx.Err())
+		case err != nil && sent && !errors.Is(err, broker.ErrClosed):
+			return unconfirmed(err)
 		case err != nil:
 			return err
 		case statusOf(answer) != noResponders:
 			return confirmation(answer)
 		}
-		if try == storeTries {
-			return fmt.Errorf("%w: the stream for %s does not answer: is JetStream well?", broker.ErrNotDelivered, msg.Subject)
-		}
 		d.link.repair()
-		if err := sleep(ctx, storePause); err != nil {
-			return fmt.Errorf("%w: the stream for %s does not answer: %w", broker.ErrNotDelivered, msg.Subject, err)
+		if err = sleep(ctx, storePause); err == nil && try == storeTries {
+			err = errors.New("is JetStream well?")
+		}
+		if err != nil {
+			return unanswered(msg.Subject, sent, err)
 		}
 	}
 }
 
-func (d *Driver) unconfirmed(ctx context.Context, subject string, lost bool) error {
-	if denial := d.link.denial(subject); denial != nil {
-		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, denial)
+// unanswered is the error of a message that nobody has taken at last.
+func unanswered(subject string, sent bool, why error) error {
+	err := fmt.Errorf("%w: the stream for %s does not answer: %w", broker.ErrNotDelivered, subject, why)
+	if sent {
+		return unconfirmed(err)
 	}
-	if lost || !d.link.nc.IsConnected() {
-		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
+	return err
+}
+
+// unconfirmed is the error of what was sent, and may be stored or not. Why
+// there is no more to tell, say an unreachable broker, must not read as if
+// nothing had been sent.
+func unconfirmed(why error) error {
+	if errors.Is(why, broker.ErrNotDelivered) {
+		return fmt.Errorf("%w: sent, but not confirmed by JetStream: %s", broker.ErrUnknownOutcome, why) //nolint:errorlint // see above
 	}
-	return fmt.Errorf("sent, but not confirmed by JetStream in time: %w", ctx.Err())
+	return fmt.Errorf("%w: sent, but not confirmed by JetStream in time: %w", broker.ErrUnknownOutcome, why)
 }
 
 // confirmation reads JetStream's answer to a publish.

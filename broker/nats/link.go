@@ -222,6 +222,9 @@ func (l *link) denied(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastDenial = err
+	if l.replies != nil {
+		l.replies.denied(err)
+	}
 	for cancel := range l.denialWatch {
 		(*cancel)(err)
 	}
@@ -250,6 +253,12 @@ func (l *link) denial(subject string) error {
 		return l.lastDenial
 	}
 	return nil
+}
+
+// isDenied tells whether the server says by err that nothing may be published
+// to subject.
+func isDenied(err error, subject string) bool {
+	return strings.Contains(err.Error(), ` Publish to "`+subject+`"`)
 }
 
 // await waits until the link is up, or ctx or closed ends.

@@ -1,11 +1,14 @@
 package nats
 
 import (
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/broker"
 )
 
 // replies hands each reply to the call that waits for it. One subscription
@@ -22,10 +25,11 @@ type replies struct {
 
 // waiter is a request that waits for its answer.
 type waiter struct {
-	number uint64
-	once   bool        // it ends when the link is lost
-	answer chan answer // has room for one
-	timer  *time.Timer // of one that waits once, kept for the next
+	number  uint64
+	subject string      // of the request
+	once    bool        // it ends when the link is lost
+	answer  chan answer // has room for one
+	timer   *time.Timer // of one that waits once, kept for the next
 }
 
 // late returns a channel that says when a waiter has waited long enough; nil
@@ -60,10 +64,11 @@ func newReplies(nc *natsgo.Conn) (*replies, error) {
 	return r, sub.SetPendingLimits(-1, -1)
 }
 
-// expect returns a waiter for a new request, to be forgotten after it.
-func (r *replies) expect(once bool) *waiter {
+// expect returns a waiter for a new request to subject, to be forgotten after
+// it.
+func (r *replies) expect(subject string, once bool) *waiter {
 	w := r.spare.Get().(*waiter)
-	w.once = once
+	w.subject, w.once = subject, once
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
@@ -123,6 +128,17 @@ func (r *replies) lost() {
 	for _, w := range r.waiting {
 		if w.once {
 			w.end(answer{err: errBroken})
+		}
+	}
+}
+
+// denied ends the requests that the server has not let pass.
+func (r *replies) denied(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.waiting {
+		if isDenied(err, w.subject) {
+			w.end(answer{err: fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)})
 		}
 	}
 }
