@@ -284,7 +284,11 @@ type Message struct {
 	// remaining time, user's values. Values are nil, bool, int64, float64,
 	// string, time.Time, []any and map[string]any; a driver gives back the
 	// same types (integers of any size arrive as int64), and leaves out nil
-	// values. Replies carry none.
+	// values. A time arrives in UTC and in whole seconds, and what is not UTF-8
+	// in a text as U+FFFD. ErrInvalid is a value of another type or beyond an
+	// int64, a key of more than 248 bytes, a list or map of more than 8192
+	// elements or within 32 others, and more than 96 KiB in all. Replies carry
+	// none.
 	Context map[string]any
 
 	// ContentType is the media type of Body; empty when none was given.

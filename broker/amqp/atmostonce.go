@@ -31,6 +31,10 @@ const (
 	onceBacklog = 1024
 
 	directReplies = "amq.rabbitmq.reply-to"
+
+	// onceBody is the largest body that goes past the confirms, in bytes: one
+	// that the broker refuses ends its channel, and nobody could tell which.
+	onceBody = maxFrame
 )
 
 // The types of messages that answer instead of a handler.
@@ -190,8 +194,11 @@ func (d *Driver) callAtMostOnce(ctx context.Context, service, method string, o *
 	defer t.forget(id)
 	o.key, o.mandatory = onceQueue(service).name, true
 	o.msg.Type, o.msg.ReplyTo, o.msg.DeliveryMode = method, directReplies, amqp091.Transient
-	if err := o.check(); err != nil {
+	if err := o.check(t.session.limits()); err != nil {
 		return nil, err
+	}
+	if len(o.msg.Body) > onceBody {
+		return nil, errNotStarted
 	}
 	if !t.session.takes() || !t.lane.publish(o) {
 		return nil, errNotStarted // who has to wait does so in the usual way
@@ -257,7 +264,7 @@ func (m *member) notStarted(d *delivery) {
 func (m *member) answerAtMostOnce(d *delivery, msg amqp091.Publishing) {
 	msg.CorrelationId, msg.DeliveryMode = d.CorrelationId, amqp091.Transient
 	o := &outgoing{key: d.ReplyTo, msg: msg}
-	if err := o.check(); err != nil {
+	if err := o.check(m.driver.publisher.limits()); err != nil {
 		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.Type, "error", err)
 		return
 	}

@@ -164,6 +164,10 @@ func (c *confirming) send(o *outgoing) bool {
 // try is send that never waits: it returns false, too, when there is too much
 // else to be written.
 func (c *confirming) try(o *outgoing) bool {
+	if err := o.fits(c.session.limits()); err != nil { // they may be lower than when it was checked
+		o.end(err)
+		return true
+	}
 	c.order.Lock()
 	defer c.order.Unlock()
 	c.mu.Lock()
@@ -219,7 +223,7 @@ func (c *confirming) finish() (again []*outgoing) {
 		switch {
 		case o == nil: // confirmed
 		case culprit >= 0 && i == culprit:
-			o.end(fmt.Errorf("%w: %w", broker.ErrNotDelivered, c.err))
+			o.end(c.refusal())
 		case culprit >= 0 && i > culprit:
 			o.state.Store(waiting) // the broker ignored what came after
 			again = append(again, o)
@@ -232,6 +236,17 @@ func (c *confirming) finish() (again []*outgoing) {
 		}
 	}
 	return again
+}
+
+// refusal is the error of the message that made the broker close the channel.
+// A size is refused again, and by this side from now on.
+func (c *confirming) refusal() error {
+	refused, _ := errors.AsType[*amqp091.Error](c.err)
+	if refused.Code == amqp091.NotFound || refused.Code == amqp091.AccessRefused {
+		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, c.err)
+	}
+	c.session.learn(refused)
+	return fmt.Errorf("%w: %w", broker.ErrInvalid, c.err)
 }
 
 // culprit returns which of the pending messages made the broker close the

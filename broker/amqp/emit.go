@@ -8,6 +8,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contextdata"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -56,7 +57,7 @@ func (d *Driver) CheckEvent(source, event string, m *broker.Message) error {
 	}
 	o := &outgoing{exchange: d.eventsOf(source).name, key: event, msg: publishing(m), headers: headers}
 	o.msg.MessageId = m.ID
-	return o.check()
+	return o.check(d.publisher.limits())
 }
 
 // publishing turns m into what all kinds of messages have in common on the
@@ -74,11 +75,13 @@ func publishing(m *broker.Message) amqp091.Publishing {
 // headersOf returns the context data of m as they are written.
 func headersOf(m *broker.Message) ([]byte, error) {
 	headers, err := appendContext(make([]byte, 0, 512), m.Context)
+	if err == nil {
+		if err = contextdata.CheckSize(len(headers)); err != nil {
+			err = fmt.Errorf("context data %w", err)
+		}
+	}
 	if err == nil && m.OneWay {
 		headers, err = appendField(appendShort(headers, headerOneWay), true, 0)
-	}
-	if err == nil {
-		err = checkSize(headers, maxContext)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", broker.ErrInvalid, err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
 // This file writes what is sent for each message: basic.publish with its
@@ -131,6 +133,14 @@ func appendProperties(b []byte, m *amqp091.Publishing, headers []byte) []byte {
 	return b
 }
 
+// propertiesSize returns how many bytes of a frame all but the headers takes,
+// or a few more.
+func propertiesSize(m *amqp091.Publishing) int {
+	const fixed = frameHead + 1 + 14 + 4 + 10 + 1 + 1 + 8 // class and size, the length of headers, a byte for each text, mode, priority, timestamp
+	return fixed + len(m.ContentType) + len(m.ContentEncoding) + len(m.CorrelationId) + len(m.ReplyTo) + len(m.Expiration) +
+		len(m.MessageId) + len(m.Type) + len(m.UserId) + len(m.AppId)
+}
+
 // appendSettle appends basic.ack, basic.nack or basic.reject.
 func appendSettle(b []byte, channel uint16, method byte, tag uint64, bits byte) []byte {
 	b, from := beginFrame(b, frameMethod, channel)
@@ -191,8 +201,14 @@ func appendField(b []byte, v any, depth int) ([]byte, error) {
 	case int64:
 		return appendInt(b, v), nil
 	case float64:
+		if err := checkFloat(v); err != nil {
+			return nil, err
+		}
 		return binary.BigEndian.AppendUint64(append(b, 'd'), math.Float64bits(v)), nil
 	case float32:
+		if err := checkFloat(float64(v)); err != nil {
+			return nil, err
+		}
 		return binary.BigEndian.AppendUint32(append(b, 'f'), math.Float32bits(v)), nil
 	case time.Time:
 		return binary.BigEndian.AppendUint64(append(b, 'T'), uint64(v.Unix())), nil
@@ -237,22 +253,89 @@ func appendInt(b []byte, n int64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 'l'), uint64(n))
 }
 
+// checkFloat refuses what RabbitMQ can't read: it would end the connection.
+func checkFloat(v float64) error {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return fmt.Errorf("%v can't travel in a header", v)
+	}
+	return nil
+}
+
 // appendContext appends context data as headers: each key gets Nameko's
 // prefix, a nil value is left out.
 func appendContext(b []byte, context map[string]any) ([]byte, error) {
+	if err := contextdata.CheckNesting(len(context), 0); err != nil {
+		return nil, fmt.Errorf("context data %w", err)
+	}
 	var err error
 	for k, v := range context {
 		if v == nil {
 			continue
 		}
-		name := len(contextPrefix) + len(k)
-		if name > maxShortString {
-			return nil, fmt.Errorf("the header %.40q... has a name of %d bytes, more than %d", contextPrefix+k, name, maxShortString)
+		k = contextdata.Text(k)
+		if err := contextdata.CheckKey(k); err != nil {
+			return nil, fmt.Errorf("context data: %w", err)
 		}
-		b = append(append(append(b, byte(name)), contextPrefix...), k...)
-		if b, err = appendField(b, v, 0); err != nil {
+		b = append(append(append(b, byte(len(contextPrefix)+len(k))), contextPrefix...), k...)
+		if b, err = appendContextValue(b, v, 0); err != nil {
 			return nil, fmt.Errorf("context data %q: %w", k, err)
 		}
 	}
 	return b, nil
+}
+
+// appendContextValue appends a value of context data, which is the same on all
+// brokers.
+func appendContextValue(b []byte, v any, depth int) ([]byte, error) {
+	switch v := v.(type) {
+	case []any:
+		return appendContextList(b, v, depth+1)
+	case map[string]any:
+		if !contextdata.IsAmbiguous(v) {
+			return appendContextMap(b, v, depth+1)
+		}
+		b = append(b, 'F', 0, 0, 0, 0)
+		from := len(b)
+		b, err := appendContextMap(appendShort(b, contextdata.MapKey), v, depth+2)
+		return withLength(b, from, err)
+	}
+	v, err := contextdata.Scalar(v)
+	if err != nil {
+		return nil, err
+	}
+	if special, ok := contextdata.Special(v); ok {
+		v = special
+	}
+	return appendField(b, v, depth)
+}
+
+func appendContextList(b []byte, list []any, depth int) ([]byte, error) {
+	err := contextdata.CheckNesting(len(list), depth)
+	b = append(b, 'A', 0, 0, 0, 0)
+	from := len(b)
+	for _, v := range list {
+		if err == nil {
+			b, err = appendContextValue(b, v, depth)
+		}
+	}
+	return withLength(b, from, err)
+}
+
+func appendContextMap(b []byte, m map[string]any, depth int) ([]byte, error) {
+	err := contextdata.CheckNesting(len(m), depth)
+	b = append(b, 'F', 0, 0, 0, 0)
+	from := len(b)
+	for k, v := range m {
+		if v == nil {
+			continue
+		}
+		k = contextdata.Text(k)
+		if err == nil {
+			err = contextdata.CheckKey(k)
+		}
+		if err == nil {
+			b, err = appendContextValue(appendShort(b, k), v, depth)
+		}
+	}
+	return withLength(b, from, err)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
 const (
@@ -24,7 +26,9 @@ func fieldOf(v any, depth int) (any, error) {
 		return nil, fmt.Errorf("more than %d lists and maps in each other can't travel", maxDepth)
 	}
 	switch v := v.(type) {
-	case nil, bool, float64, string, time.Time:
+	case float64:
+		return v, checkFloat(v)
+	case nil, bool, string, time.Time:
 		return v, nil
 	case []any:
 		list := make([]any, len(v))
@@ -115,11 +119,18 @@ func valueOf(field any) any {
 		}
 		return list
 	case amqp091.Table:
-		m := make(map[string]any, len(v))
-		for k, e := range v {
-			m[k] = valueOf(e)
+		if inner, ok := v[contextdata.MapKey].(amqp091.Table); ok && len(v) == 1 {
+			return mapOf(inner)
 		}
-		return m
+		return contextdata.Meant(mapOf(v))
 	}
 	return field // nil, bool, int64, float64, string
+}
+
+func mapOf(t amqp091.Table) map[string]any {
+	m := make(map[string]any, len(t))
+	for k, v := range t {
+		m[k] = valueOf(v)
+	}
+	return m
 }

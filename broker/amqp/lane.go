@@ -117,7 +117,7 @@ func (l *lane) publish(o *outgoing) bool {
 	if l.ended || s.err != nil || len(s.out) > writeBuffer {
 		return false
 	}
-	s.out = appendPublish(s.out, l.channel, o, maxFrame)
+	s.out = appendPublish(s.out, l.channel, o, s.frame)
 	s.joined++
 	s.signal()
 	return true

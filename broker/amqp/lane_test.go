@@ -32,7 +32,7 @@ func sample() *outgoing {
 // basic.deliver with the tag 9.
 func asDelivered(t *testing.T, o *outgoing, most int) []byte {
 	t.Helper()
-	if err := o.check(); err != nil {
+	if err := o.check(defaultLimits); err != nil {
 		t.Fatal(err)
 	}
 	sent := appendPublish(nil, 1, o, most)
@@ -247,7 +247,7 @@ func FuzzHeaders(f *testing.F) {
 
 func BenchmarkPublishFrames(b *testing.B) {
 	o := sample()
-	if err := o.check(); err != nil {
+	if err := o.check(defaultLimits); err != nil {
 		b.Fatal(err)
 	}
 	var buf []byte

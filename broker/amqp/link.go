@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -61,6 +64,8 @@ type session struct {
 	since  time.Time
 	ended  chan struct{} // closed when the connection is gone
 	err    error         // why; read it after ended
+
+	largest atomic.Int64 // body that the broker has said it takes; 0 while it has not
 
 	opening sync.Mutex // held while a channel is opened, so that openLane knows its number
 
@@ -319,6 +324,9 @@ func (l *link) explain(err error) error {
 func newSession(conn *amqp091.Connection, stream *stream) *session {
 	free := make(chan struct{})
 	close(free)
+	if frame := conn.Config.FrameSize; frame > 0 && frame < maxFrame {
+		stream.frame = frame
+	}
 	s := &session{conn: conn, stream: stream, since: time.Now(), ended: make(chan struct{}), known: map[string]bool{}, free: free}
 	closes := conn.NotifyClose(make(chan *amqp091.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp091.Blocking, 16))
@@ -333,6 +341,23 @@ func newSession(conn *amqp091.Connection, stream *stream) *session {
 		}
 	}()
 	return s
+}
+
+// limits returns what the broker takes.
+func (s *session) limits() limits {
+	return limits{frame: s.stream.frame, body: int(s.largest.Load())}
+}
+
+// tooLarge reads how large a message may be from the broker's refusal of one.
+var tooLarge = regexp.MustCompile(`message size \d+ is larger than .*max size (\d+)`)
+
+// learn notes how large a message may be, if the broker has said so.
+func (s *session) learn(refused *amqp091.Error) {
+	if found := tooLarge.FindStringSubmatch(refused.Reason); found != nil {
+		if n, err := strconv.ParseInt(found[1], 10, 64); err == nil {
+			s.largest.Store(n)
+		}
+	}
 }
 
 // open opens a channel for the library alone.

@@ -52,9 +52,36 @@ func (p *Publishing) Check() error {
 	if _, err := arguments(p.Headers); err != nil {
 		return fmt.Errorf("headers: %w", err)
 	}
+	if err := checkRoutes(p.Headers); err != nil {
+		return err
+	}
 	for _, one := range p.Declare {
 		if err := one.Check(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// routeHeaders name further routing keys of a message.
+var routeHeaders = []string{"CC", "BCC"}
+
+// checkRoutes refuses further routing keys that RabbitMQ can't read: it would
+// close the channel.
+func checkRoutes(headers map[string]any) error {
+	for _, name := range routeHeaders {
+		v, given := headers[name]
+		if !given {
+			continue
+		}
+		keys, isList := v.([]any)
+		for _, key := range keys {
+			if text, isText := key.(string); !isText || len(text) > maxShortString {
+				isList = false
+			}
+		}
+		if !isList {
+			return fmt.Errorf("header %s is %v; give a list ([]any) of routing keys of up to %d bytes", name, v, maxShortString)
 		}
 	}
 	return nil

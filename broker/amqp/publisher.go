@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,12 +22,16 @@ const (
 	maxMessage = 16 << 20 // bytes
 
 	maxShortString = 255 // bytes of a routing key or a property, by AMQP 0-9-1
-
-	// maxHeaders is the most that headers take, in bytes: they go in one
-	// frame, and one larger than maxFrame would end the connection. maxContext leaves room for what a dead letter adds.
-	maxHeaders = 120 << 10
-	maxContext = 96 << 10
 )
+
+// limits are what a broker takes, in bytes.
+type limits struct {
+	frame int // all properties and headers of a message go in one
+	body  int // 0: nothing is known but maxMessage
+}
+
+// defaultLimits are those of a broker that is not known yet.
+var defaultLimits = limits{frame: maxFrame}
 
 // outgoing is one message on its way to the broker.
 type outgoing struct {
@@ -43,6 +48,7 @@ type outgoing struct {
 	quiet bool
 
 	unawaited bool // nobody waits for the outcome
+	received  bool // its body came from this broker, which may take more than maxMessage
 
 	state    atomic.Int32
 	done     chan error
@@ -51,7 +57,7 @@ type outgoing struct {
 
 // copy returns the same message to be sent once more.
 func (o *outgoing) copy() *outgoing {
-	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, msg: o.msg, headers: o.headers}
+	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, received: o.received, msg: o.msg, headers: o.headers}
 }
 
 // The states of an outgoing message.
@@ -125,7 +131,7 @@ func (p *publisher) publish(ctx context.Context, o *outgoing) error {
 // submit hands o to the writer. Its outcome comes by o.done; who stops
 // waiting for it calls giveUp.
 func (p *publisher) submit(ctx context.Context, o *outgoing) error {
-	if err := o.check(); err != nil {
+	if err := o.check(p.limits()); err != nil {
 		return err
 	}
 	if o.ended == nil {
@@ -226,12 +232,17 @@ func (p *publisher) alarm() string {
 	}
 }
 
+// limits returns what the broker takes, as far as it is known.
+func (p *publisher) limits() limits {
+	if ch := p.channel.Load(); ch != nil {
+		return ch.session.limits()
+	}
+	return defaultLimits
+}
+
 // check refuses what would make the client library or the broker close the
 // connection, and so harm other messages.
-func (o *outgoing) check() error {
-	if n := len(o.msg.Body); n > maxMessage {
-		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrInvalid, n, maxMessage)
-	}
+func (o *outgoing) check(l limits) error {
 	for _, property := range [...]struct{ name, text string }{
 		{"exchange", o.exchange}, {"routing key", o.key}, {"correlation id", o.msg.CorrelationId},
 		{"reply_to", o.msg.ReplyTo}, {"message id", o.msg.MessageId}, {"content type", o.msg.ContentType},
@@ -244,21 +255,27 @@ func (o *outgoing) check() error {
 	}
 	var err error
 	if o.headers == nil && len(o.msg.Headers) > 0 {
-		o.headers, err = appendTable(nil, o.msg.Headers, 0)
+		if o.headers, err = appendTable(nil, o.msg.Headers, 0); err != nil {
+			return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
+		}
 	}
-	if err == nil {
-		err = checkSize(o.headers, maxHeaders)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
-	}
-	return nil
+	return o.fits(l)
 }
 
-// checkSize refuses headers that take more bytes than most.
-func checkSize(headers []byte, most int) error {
-	if len(headers) > most {
-		return fmt.Errorf("the headers have %d bytes, more than %d", len(headers), most)
+// fits refuses what is larger than the broker takes.
+func (o *outgoing) fits(l limits) error {
+	most := maxMessage
+	if o.received {
+		most = math.MaxInt
+	}
+	if l.body > 0 {
+		most = min(most, l.body)
+	}
+	if n := len(o.msg.Body); n > most {
+		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrInvalid, n, most)
+	}
+	if n, most := len(o.headers), l.frame-propertiesSize(&o.msg); n > most {
+		return fmt.Errorf("%w: the headers have %d bytes, more than %d", broker.ErrInvalid, n, most)
 	}
 	return nil
 }

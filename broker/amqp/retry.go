@@ -110,6 +110,9 @@ func copyOf(d *delivery) amqp091.Publishing {
 			headers[k] = v
 		}
 	}
+	for _, k := range routeHeaders {
+		delete(headers, k) // it goes to one queue alone
+	}
 	return amqp091.Publishing{
 		Headers:         headers,
 		ContentType:     d.ContentType,

@@ -34,7 +34,8 @@ const (
 // others such that the library can decode them.
 type stream struct {
 	net.Conn
-	log *slog.Logger
+	log   *slog.Logger
+	frame int // the largest that may be written, in bytes; set before there is a lane
 
 	in     *bufio.Reader // of the one goroutine that reads, as all to the next gap
 	pass   int           // bytes of the frame at hand to be handed on as they are
@@ -65,7 +66,7 @@ type stream struct {
 }
 
 func newStream(conn net.Conn, log *slog.Logger) *stream {
-	s := &stream{Conn: conn, log: log, in: bufio.NewReaderSize(conn, readBuffer), lanes: map[uint16]*lane{},
+	s := &stream{Conn: conn, log: log, frame: maxFrame, in: bufio.NewReaderSize(conn, readBuffer), lanes: map[uint16]*lane{},
 		wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	s.room = sync.NewCond(&s.mu)
 	return s

@@ -34,7 +34,7 @@ type Fixture struct {
 	CallsWait bool
 
 	// CallsStay: a call that an instance hands back is not given to another
-	// one; it is broker.ErrInvalid.
+	// one; it is broker.ErrNotDelivered.
 	CallsStay bool
 
 	// KeepsNoIDs: an event that is emitted again with its id, within two

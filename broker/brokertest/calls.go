@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +36,7 @@ func callCases() []testCase {
 		{"no deadlock", "handlers may call their own service, and events and calls do not wait for each other", noDeadlock},
 		{"call handed back", "a call with a nil reply goes to another instance", callHandedBack},
 		{"reply with a reject", "a reply that says Reject still reaches the caller who can be reached", replyWithReject},
+		{"context refused", "context data that can't travel is ErrInvalid at once, and the link lives on", contextRefused},
 		{"request too large", "a request over the limit is ErrInvalid, and the link lives on", requestTooLarge},
 	}
 }
@@ -103,9 +107,24 @@ func contextData() (sent, arrives map[string]any) {
 		"no items":      []any{},
 		"deep":          map[string]any{"list": []any{int64(1), 1.5, map[string]any{"at": at, "ok": true}}, "s": "t"},
 	}
+	for name, v := range map[string]any{
+		"NaN": math.NaN(), "infinity": math.Inf(1), "-infinity": math.Inf(-1), "-0": math.Copysign(0, -1), "smallest": math.SmallestNonzeroFloat64,
+		"no time": time.Time{}, "before 1970": at.AddDate(-100, 0, 0),
+		"not NaN":                map[string]any{"$float": "NaN"},
+		"not a map":              map[string]any{"$map": map[string]any{"$time": "x"}},
+		"\x00 in a key":          "\x00",
+		strings.Repeat("k", 248): "long",
+	} {
+		arrives[name] = v
+		arrives["list with "+name[:min(len(name), 20)]] = []any{v, map[string]any{"in a map": v}}
+	}
+	arrives["bytes\uFFFD\uFFFD"] = "a\uFFFDb\uFFFD\uFFFD"
 	sent = maps.Clone(arrives)
+	delete(sent, "bytes\uFFFD\uFFFD")
+	sent["bytes\xff\xfe"] = "a\xffb\xfe\xfe"
 	sent["int"] = int32(-7)
 	sent["uint8"] = uint8(200)
+	sent["time"] = at.Add(123456789 * time.Nanosecond).In(time.FixedZone("", 3600))
 	sent["nothing"] = nil
 	return sent, arrives
 }
@@ -167,7 +186,74 @@ func sameValue(a, b any) bool {
 		b, ok := b.(map[string]any)
 		return ok && maps.EqualFunc(a, b, sameValue)
 	}
+	if a, ok := a.(float64); ok && math.IsNaN(a) {
+		b, ok := b.(float64)
+		return ok && math.IsNaN(b)
+	}
 	return reflect.DeepEqual(a, b)
+}
+
+// unsendable are context data that no broker takes.
+func unsendable() map[string]map[string]any {
+	deep, self := any("bottom"), map[string]any{}
+	for range 33 {
+		deep = []any{deep}
+	}
+	self["self"] = self
+	bad := map[string]map[string]any{
+		"too many":        {},
+		"long key":        {strings.Repeat("k", 249): true},
+		"too large":       {"k": strings.Repeat("x", 200<<10)},
+		"large in pieces": {},
+		"holds itself":    self,
+	}
+	for i := range 8193 {
+		bad["too many"][strconv.Itoa(i)] = true
+	}
+	for i := range 200 {
+		bad["large in pieces"][strconv.Itoa(i)] = strings.Repeat("x", 1<<10)
+	}
+	for name, v := range map[string]any{
+		"huge": uint64(1 << 63), "bytes": []byte("x"), "struct": struct{ A int }{}, "complex": 1i, "channel": make(chan int), "function": func() {},
+		"pointer": new(int), "typed list": []string{"x"}, "typed map": map[string]string{}, "deep": deep, "year": time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		"long list": make([]any, 8193), "long key in a map": map[string]any{strings.Repeat("k", 249): 1},
+	} {
+		bad[name] = map[string]any{"k": v}
+		bad[name+", in a list"] = map[string]any{"k": []any{v}}
+		bad[name+", in a map"] = map[string]any{"k": map[string]any{"m": v}}
+	}
+	return bad
+}
+
+// contextRefused: what can't travel is refused at once, and what others have
+// under way on the same link does not suffer.
+func contextRefused(t *trial) {
+	name := t.name("svc")
+	free := make(chan struct{})
+	begun := make(chan struct{}, 1)
+	t.serve(t.dial(), name, func(context.Context, string, *broker.Message) *broker.Message {
+		begun <- struct{}{}
+		<-free
+		return text("innocent")
+	})
+	innocent := t.calling(t.ctx, t.link, name, "m", "")
+	wait(t, "the innocent call", begun)
+	for what, data := range unsendable() {
+		_, err := t.link.Call(t.ctx, name, "m", &broker.Message{ID: newID(), Context: data})
+		t.wantError("Call with context data that is "+what, err, broker.ErrInvalid)
+		err = t.link.Emit(t.ctx, name, "e", &broker.Message{ID: newID(), Context: data})
+		t.wantError("Emit with context data that is "+what, err, broker.ErrInvalid)
+		err = t.link.CheckEvent(name, "e", &broker.Message{ID: newID(), Context: data})
+		t.wantError("CheckEvent with context data that is "+what, err, broker.ErrInvalid)
+		if err := t.link.Ready(); err != nil {
+			t.Errorf("after context data that is %s: %v", what, err)
+		}
+	}
+	close(free)
+	t.wantReply("the call that was under way", wait(t, "its reply", innocent), "innocent")
+	if n := len(begun); n > 0 {
+		t.Errorf("%d calls with context data that can't travel were served", n)
+	}
 }
 
 func messagesNotShared(t *trial) {

@@ -3,11 +3,10 @@ package memory
 import (
 	"bytes"
 	"fmt"
-	"reflect"
 	"slices"
-	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
 // copyContent returns a message of its own with what of m reaches the other
@@ -27,52 +26,70 @@ func copyMessage(m *broker.Message) *broker.Message {
 }
 
 // travel returns context data as another process would get them: of the types
-// that broker.Message allows, without nil, sharing nothing.
+// that broker.Message allows, without nil, sharing nothing, and within the
+// limits of all brokers.
 func travel(data map[string]any) (map[string]any, error) {
 	if data == nil {
 		return nil, nil
+	}
+	var j journey
+	arrived, err := j.members(data, 0)
+	if err == nil {
+		err = contextdata.CheckSize(j.size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("context data %w", err)
+	}
+	return arrived, nil
+}
+
+// journey counts how many bytes context data would take, roughly.
+type journey struct{ size int }
+
+func (j *journey) members(data map[string]any, depth int) (map[string]any, error) {
+	if err := contextdata.CheckNesting(len(data), depth); err != nil {
+		return nil, err
 	}
 	arrived := make(map[string]any, len(data))
 	for k, v := range data {
 		if v == nil {
 			continue
 		}
-		a, err := travelValue(v)
+		k = contextdata.Text(k)
+		if err := contextdata.CheckKey(k); err != nil {
+			return nil, err
+		}
+		j.size += len(k)
+		a, err := j.value(v, depth)
 		if err != nil {
-			return nil, fmt.Errorf("context data %q: %w", k, err)
+			return nil, fmt.Errorf("%q: %w", k, err)
 		}
 		arrived[k] = a
 	}
 	return arrived, nil
 }
 
-func travelValue(v any) (any, error) {
+func (j *journey) value(v any, depth int) (any, error) {
 	switch v := v.(type) {
-	case nil, bool, int64, float64, string:
-		return v, nil
-	case time.Time:
-		return v.Round(0), nil // without the monotonic clock, which belongs to this process
 	case map[string]any:
-		return travel(v)
+		return j.members(v, depth+1)
 	case []any:
-		return travelList(v)
+		return j.list(v, depth+1)
 	}
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32:
-		return r.Int(), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return int64(r.Uint()), nil
-	case reflect.Float32:
-		return r.Float(), nil
-	default:
-		return nil, fmt.Errorf("a %T can't travel; use bool, int64, float64, string, time.Time, []any or map[string]any", v)
+	v, err := contextdata.Scalar(v)
+	if text, ok := v.(string); ok {
+		j.size += len(text)
 	}
+	return v, err
 }
 
-func travelList(list []any) (any, error) {
+func (j *journey) list(list []any, depth int) (any, error) {
+	if err := contextdata.CheckNesting(len(list), depth); err != nil {
+		return nil, err
+	}
 	arrived := make([]any, len(list))
 	for i, v := range list {
-		a, err := travelValue(v)
+		a, err := j.value(v, depth)
 		if err != nil {
 			return nil, err
 		}

@@ -18,17 +18,33 @@ import (
 const (
 	timeKey  = "$time"
 	floatKey = "$float"
-	mapKey   = "$map"
+	MapKey   = "$map"
 )
 
 // Append appends context data as JSON. Nil values are left out of maps. The
 // error names the key whose value can't be written.
 func Append(b []byte, m map[string]any) ([]byte, error) {
+	start := len(b)
+	b, err := appendMembers(b, m, 0)
+	if err == nil {
+		err = CheckSize(len(b) - start)
+	}
+	return b, err
+}
+
+func appendMembers(b []byte, m map[string]any, depth int) ([]byte, error) {
+	if err := CheckNesting(len(m), depth); err != nil {
+		return nil, err
+	}
 	b = append(b, '{')
 	first := true
 	for key, v := range m {
 		if v == nil {
 			continue
+		}
+		key = Text(key)
+		if err := CheckKey(key); err != nil {
+			return nil, err
 		}
 		if !first {
 			b = append(b, ',')
@@ -36,66 +52,37 @@ func Append(b []byte, m map[string]any) ([]byte, error) {
 		first = false
 		b = append(appendString(b, key), ':')
 		var err error
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendValue(b, v, depth); err != nil {
 			return nil, fmt.Errorf("%q: %w", key, err)
 		}
 	}
 	return append(b, '}'), nil
 }
 
-func appendValue(b []byte, v any) ([]byte, error) {
+func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
-	case nil:
-		return append(b, "null"...), nil
-	case bool:
-		return strconv.AppendBool(b, v), nil
 	case string:
 		return appendString(b, v), nil
-	case float64:
-		return appendFloat(b, v), nil
-	case float32:
-		return appendFloat(b, float64(v)), nil
-	case time.Time:
-		return appendTime(b, v), nil
 	case []any:
-		return appendList(b, v)
+		return appendList(b, v, depth+1)
 	case map[string]any:
-		return appendMap(b, v)
+		return appendMap(b, v, depth+1)
 	}
-	return appendInteger(b, v)
-}
-
-func appendInteger(b []byte, v any) ([]byte, error) {
+	v, err := Scalar(v)
+	if err != nil {
+		return nil, err
+	}
 	switch v := v.(type) {
-	case int:
-		return strconv.AppendInt(b, int64(v), 10), nil
-	case int8:
-		return strconv.AppendInt(b, int64(v), 10), nil
-	case int16:
-		return strconv.AppendInt(b, int64(v), 10), nil
-	case int32:
-		return strconv.AppendInt(b, int64(v), 10), nil
+	case bool:
+		return strconv.AppendBool(b, v), nil
 	case int64:
 		return strconv.AppendInt(b, v, 10), nil
-	case uint8:
-		return strconv.AppendUint(b, uint64(v), 10), nil
-	case uint16:
-		return strconv.AppendUint(b, uint64(v), 10), nil
-	case uint32:
-		return strconv.AppendUint(b, uint64(v), 10), nil
-	case uint:
-		return appendUnsigned(b, uint64(v))
-	case uint64:
-		return appendUnsigned(b, v)
+	case float64:
+		return appendFloat(b, v), nil
+	case time.Time:
+		return appendTime(b, v), nil
 	}
-	return nil, fmt.Errorf("context data can't hold a %T", v)
-}
-
-func appendUnsigned(b []byte, v uint64) ([]byte, error) {
-	if v > math.MaxInt64 {
-		return nil, fmt.Errorf("context data can't hold %d: it is more than an int64", v)
-	}
-	return strconv.AppendUint(b, v, 10), nil
+	return append(b, "null"...), nil
 }
 
 // appendFloat keeps a whole number recognisable as a float.
@@ -117,37 +104,29 @@ func appendTime(b []byte, v time.Time) []byte {
 	return append(b, `"}`...)
 }
 
-func appendList(b []byte, list []any) ([]byte, error) {
+func appendList(b []byte, list []any, depth int) ([]byte, error) {
+	if err := CheckNesting(len(list), depth); err != nil {
+		return nil, err
+	}
 	b = append(b, '[')
 	for i, v := range list {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		var err error
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendValue(b, v, depth); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, ']'), nil
 }
 
-func appendMap(b []byte, m map[string]any) ([]byte, error) {
-	if !meansSomethingElse(m) {
-		return Append(b, m)
+func appendMap(b []byte, m map[string]any, depth int) ([]byte, error) {
+	if !IsAmbiguous(m) {
+		return appendMembers(b, m, depth)
 	}
-	b, err := Append(append(b, `{"`+mapKey+`":`...), m)
+	b, err := appendMembers(append(b, `{"`+MapKey+`":`...), m, depth+1)
 	return append(b, '}'), err
-}
-
-// meansSomethingElse tells whether m, written as it is, would be read as one
-// of the values that JSON has no form for.
-func meansSomethingElse(m map[string]any) bool {
-	for _, key := range []string{timeKey, floatKey, mapKey} {
-		if _, ok := m[key]; ok {
-			return true
-		}
-	}
-	return false
 }
 
 // appendString appends s as a JSON string; most strings need no escaping.
@@ -229,18 +208,26 @@ func parseObject(m map[string]any) (any, error) {
 		for key, v := range m {
 			switch v := v.(type) {
 			case string:
-				if key == timeKey {
-					return time.Parse(time.RFC3339Nano, v)
-				}
-				if key == floatKey {
-					return strconv.ParseFloat(v, 64)
+				if special, err := parseSpecial(key, v); special != nil || err != nil {
+					return special, err
 				}
 			case map[string]any:
-				if key == mapKey {
+				if key == MapKey {
 					return parseMap(v)
 				}
 			}
 		}
 	}
 	return parseMap(m)
+}
+
+// parseSpecial returns nil for a key that stands for nothing else.
+func parseSpecial(key, text string) (any, error) {
+	switch key {
+	case timeKey:
+		return time.Parse(time.RFC3339Nano, text)
+	case floatKey:
+		return strconv.ParseFloat(text, 64)
+	}
+	return nil, nil
 }

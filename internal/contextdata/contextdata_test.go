@@ -22,7 +22,7 @@ func TestContextForms(t *testing.T) {
 		{1e300, `{"k":1e+300}`, 1e300},
 		{math.Copysign(0, -1), `{"k":-0.0}`, math.Copysign(0, -1)},
 		{math.Inf(-1), `{"k":{"$float":"-Inf"}}`, math.Inf(-1)},
-		{at, `{"k":{"$time":"2026-11-23T08:30:05.123456789+01:00"}}`, at},
+		{at, `{"k":{"$time":"2026-11-23T07:30:05Z"}}`, at.Truncate(time.Second)},
 		{[]any{nil, 1.0}, `{"k":[null,1.0]}`, []any{nil, 1.0}},
 		{map[string]any{"a": nil}, `{"k":{}}`, map[string]any{}},
 		{map[string]any{"$time": "x"}, `{"k":{"$map":{"$time":"x"}}}`, map[string]any{"$time": "x"}},
@@ -75,6 +75,9 @@ func FuzzContext(f *testing.F) {
 			return
 		}
 		written, err := Append(nil, first)
+		if err != nil && strings.Contains(err.Error(), "more than") {
+			return // over a limit, which the sender is held to
+		}
 		if err != nil {
 			t.Fatalf("%q was read as %#v, which can't be written: %v", text, first, err)
 		}
