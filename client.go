@@ -260,7 +260,7 @@ func (c *Client) through(send Handler) Handler {
 	}
 	if err != nil {
 		return func(context.Context, *Call) error {
-			return Errorf(FailedPrecondition, "the client can't work: %w", err)
+			return Errorf(Internal, "the client can't work: %w", err)
 		}
 	}
 	return func(ctx context.Context, call *Call) error { return c.safely(ctx, send, call) }
@@ -296,7 +296,9 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	}
 	body, err := marshal(map[string]any{"args": args, "kwargs": kwargs})
 	if err != nil {
-		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+		refused := Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
+		refused.unsent = true
+		return nil, refused
 	}
 	var raw json.RawMessage
 	send := c.through(func(ctx context.Context, _ *Call) error {

@@ -55,7 +55,9 @@ func (m *method) omits(i int, arg reflect.Value) bool {
 func (m *method) appendArg(b []byte, i int, arg reflect.Value) ([]byte, error) {
 	b, err := appendJSON(b, m.params[i].codec, arg)
 	if err != nil {
-		return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
+		refused := Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
+		refused.unsent = true
+		return nil, refused
 	}
 	return b, nil
 }
@@ -163,7 +165,7 @@ func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 		return target.Elem(), nil
 	}
 	if err := json.Unmarshal(raw, target.Interface()); err != nil {
-		return reflect.Value{}, Errorf(InvalidArgument, "argument %s: %w", p.name, jsonMistake(err))
+		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s: %w", p.name, jsonMistake(err))
 	}
 	return target.Elem(), nil
 }

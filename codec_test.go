@@ -60,7 +60,7 @@ func TestBind(t *testing.T) {
 		`{"args":["a",1,[],"n",5],"kwargs":{}}`:            "incorrect_signature: register() takes 4 positional arguments but 5 were given",
 		`{"args":["a",1],"kwargs":{"email":"b"}}`:          "incorrect_signature: register() got multiple values for argument 'email'",
 		`{"args":["a",1],"kwargs":{"zz":1,"b":1}}`:         "incorrect_signature: register() got an unexpected keyword argument 'b'",
-		`{"args":["a","one"],"kwargs":{}}`:                 "invalid_argument: argument age: want int, got string",
+		`{"args":["a","one"],"kwargs":{}}`:                 "incorrect_signature: argument age: want int, got string",
 		`{"args":["a"]}`:                                   `malformed_request: request must have both "args" and "kwargs"`,
 		`[]`:                                               "malformed_request: request is not an object",
 		`null`:                                             "malformed_request: request must have both",

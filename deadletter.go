@@ -63,7 +63,7 @@ type DeadLetter struct {
 func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
 		if c.mistake != nil {
-			yield(nil, Errorf(FailedPrecondition, "the client can't work: %w", c.mistake))
+			yield(nil, Errorf(Internal, "the client can't work: %w", c.mistake))
 			return
 		}
 		for held, err := range c.broker.DeadLetters(ctx, f.asked()) {

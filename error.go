@@ -47,7 +47,7 @@ type codeRow struct {
 	exit   int    // of a process
 	class  string // exc_type on the wire: the name of a Python class
 	path   string // exc_path on the wire: its module and name
-	hop    bool   // speaks of one hop only, so it is not handed on as it is
+	onward Code   // of a code that speaks of one hop only: what it is on the next
 }
 
 const statusClientClosedRequest = 499 // nginx's, the usual one for a caller who left
@@ -56,8 +56,8 @@ func row(status, exit int, class string) codeRow {
 	return codeRow{status: status, exit: exit, class: class, path: "enoki." + class}
 }
 
-func hopRow(status, exit int, class, module string) codeRow {
-	return codeRow{status: status, exit: exit, class: class, path: module + "." + class, hop: true}
+func hopRow(status, exit int, class, module string, onward Code) codeRow {
+	return codeRow{status: status, exit: exit, class: class, path: module + "." + class, onward: onward}
 }
 
 // codes is the one table of what a code means outside; read only.
@@ -74,13 +74,13 @@ var codes = map[Code]codeRow{
 	Unknown:            row(http.StatusInternalServerError, 1, "Error"),
 	Canceled:           row(statusClientClosedRequest, 130, "Canceled"),
 	DeadlineExceeded:   row(http.StatusGatewayTimeout, 124, "DeadlineExceeded"),
-	MalformedRequest:   hopRow(http.StatusBadRequest, 3, "MalformedRequest", "nameko.exceptions"),
-	IncorrectSignature: hopRow(http.StatusBadRequest, 3, "IncorrectSignature", "nameko.exceptions"),
-	MethodNotFound:     hopRow(http.StatusNotFound, 4, "MethodNotFound", "nameko.exceptions"),
-	UnknownService:     hopRow(http.StatusServiceUnavailable, 4, "UnknownService", "nameko.exceptions"),
-	NotDelivered:       hopRow(http.StatusBadGateway, 7, "NotDelivered", "enoki"),
-	UnknownOutcome:     hopRow(http.StatusBadGateway, 8, "UnknownOutcome", "enoki"),
-	Blocked:            hopRow(http.StatusServiceUnavailable, 7, "Blocked", "enoki"),
+	MalformedRequest:   hopRow(http.StatusBadRequest, 3, "MalformedRequest", "nameko.exceptions", Internal),
+	IncorrectSignature: hopRow(http.StatusBadRequest, 3, "IncorrectSignature", "nameko.exceptions", Internal),
+	MethodNotFound:     hopRow(http.StatusNotFound, 4, "MethodNotFound", "nameko.exceptions", Internal),
+	UnknownService:     hopRow(http.StatusServiceUnavailable, 4, "UnknownService", "nameko.exceptions", Unavailable),
+	NotDelivered:       hopRow(http.StatusBadGateway, 7, "NotDelivered", "enoki", Unavailable),
+	UnknownOutcome:     hopRow(http.StatusBadGateway, 8, "UnknownOutcome", "enoki", Unavailable),
+	Blocked:            hopRow(http.StatusServiceUnavailable, 7, "Blocked", "enoki", Unavailable),
 }
 
 // Error returns the code as text.
@@ -121,6 +121,7 @@ type Error struct {
 	Message string // Nameko's value
 
 	remote bool  // came from the other side of a call
+	unsent bool  // what was to be sent can't be encoded
 	cause  error // on this side of the wire only
 }
 
@@ -137,7 +138,7 @@ func (e *Error) Error() string {
 	switch {
 	case e == nil:
 		return nilError
-	case e.remote && e.Message == "":
+	case e.remote && (e.Message == "" || e.Message == string(e.Code)):
 		return e.Type
 	case e.remote && e.Type != "":
 		return e.Type + ": " + e.Message
@@ -186,6 +187,33 @@ func (e *Error) code() Code {
 func find(err error) *Error {
 	e, _ := errors.AsType[*Error](err)
 	return e
+}
+
+// RelayedCode returns the code under which a handler's error goes on to who
+// called the handler, or to the client of an HTTP route. It is that of the
+// error, unless it speaks of a call that the handler made itself, and would say
+// something false about the caller's own: MethodNotFound, IncorrectSignature,
+// MalformedRequest, and what can't be encoded, are a fault of the handler and so
+// Internal; UnknownService, NotDelivered, UnknownOutcome, Blocked, and Canceled
+// by the other side, are Unavailable.
+func RelayedCode(err error) (code Code) {
+	defer func() {
+		if recover() != nil {
+			code = Internal
+		}
+	}()
+	code = codeOf(err)
+	if onward := code.row().onward; onward != "" {
+		return onward
+	}
+	e := find(err)
+	switch {
+	case e != nil && e.unsent:
+		return Internal
+	case e != nil && e.remote && code == Canceled:
+		return Unavailable
+	}
+	return code
 }
 
 // CodeOf returns the code of err: "" for nil, and Unknown for an error

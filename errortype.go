@@ -96,16 +96,17 @@ func (t errorTypes) failure(err error) (e *Error) {
 			return e
 		}
 	}
-	if !e.Code.row().hop && !e.remote {
+	code := RelayedCode(err)
+	if code == e.Code && !e.remote {
 		return e
 	}
-	code := e.Code
-	if code.row().hop {
-		code = Unavailable
+	text := e.Type
+	if e.Message != "" && e.Message != string(e.Code) {
+		text += " " + e.Message
 	}
 	return &Error{
 		Code: code, Type: "RemoteError", Path: "nameko.exceptions.RemoteError",
-		Args: []any{e.Type, e.Message}, Message: e.Type + " " + e.Message, remote: true,
+		Args: []any{e.Type, e.Message}, Message: text, remote: true,
 	}
 }
 

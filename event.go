@@ -134,6 +134,7 @@ func (c *Client) EventMessage(ctx context.Context, source, event string, payload
 
 func (c *Client) eventMessage(ctx context.Context, source, event string, payload any) (*broker.Message, error) {
 	m, err := c.Message(ctx, payload)
+	unsent := err != nil
 	e := trailOf(ctx).ofEvents()
 	if err == nil {
 		err = e.stamp(m)
@@ -142,7 +143,9 @@ func (c *Client) eventMessage(ctx context.Context, source, event string, payload
 		err = envelop(m, source, event, e.subject)
 	}
 	if err != nil {
-		return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+		refused := Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+		refused.unsent = unsent
+		return nil, refused
 	}
 	return m, nil
 }

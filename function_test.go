@@ -47,7 +47,7 @@ func TestFunction(t *testing.T) {
 		{`["a",-1]`, `{}`, "<nil> -1 times?"},
 		{`["a"]`, `{"text":"b"}`, "<nil> IncorrectSignature: repeat() got multiple values for argument 'text'"},
 		{`[]`, `{"text":"b","size":1}`, "<nil> IncorrectSignature: repeat() got an unexpected keyword argument 'size'"},
-		{`[3]`, `{}`, "<nil> InvalidArgument: argument text: want string, got number"},
+		{`[3]`, `{}`, "<nil> IncorrectSignature: argument text: want string, got number"},
 	} {
 		result, err := bindJSON(t, f, test.args, test.kwargs)
 		if got := fmt.Sprint(result, " ", err); got != test.want {

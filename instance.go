@@ -176,7 +176,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 		return i.refuse(ctx, name, form, refused)
 	}
 	if m.item != nil {
-		return i.refuse(ctx, name, form, Errorf(FailedPrecondition, "%s() returns a stream of results; call it by a contract of Enoki", name))
+		return i.refuse(ctx, name, form, Errorf(IncorrectSignature, "%s() returns a stream of results; call it by a contract of Enoki", name))
 	}
 	if !i.acquireFor(ctx, req) {
 		if ctx.Err() == nil {
@@ -294,10 +294,10 @@ func (i *instance) cutOff(c *Call, err error) error {
 }
 
 // logFailure logs an error at the level it deserves: a caller's mistake is no
-// fault of the service.
+// fault of the service, what a call of its own ended with is.
 func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
 	level := slog.LevelInfo
-	if code := CodeOf(err); code.HTTPStatus() >= 500 {
+	if RelayedCode(err).HTTPStatus() >= 500 {
 		level = slog.LevelError
 	}
 	i.log.Log(ctx, level, "handler failed", "kind", string(c.Kind), "method", c.Method, "code", string(CodeOf(err)), "error", err)

@@ -30,12 +30,12 @@ func NewPerCall[T any](open func(ctx context.Context) (T, error), end func(ctx c
 
 // Get returns the value of the work in hand, the same one each time. The error
 // is that of open, which is not tried again for the same work, or
-// FailedPrecondition when ctx is not that of a handler, or its work is over.
+// Internal when ctx is not that of a handler, or its work is over.
 func (p *PerCall[T]) Get(ctx context.Context) (T, error) {
 	v, _ := ctx.Value(p).(*perCallValue[T])
 	if v == nil {
 		var none T
-		return none, Errorf(FailedPrecondition, "%T is asked for outside a handler: give Get the handler's context, and declare it with the service", p)
+		return none, Errorf(Internal, "%T is asked for outside a handler: give Get the handler's context, and declare it with the service", p)
 	}
 	return v.get(p.open)
 }
@@ -74,7 +74,7 @@ func (v *perCallValue[T]) get(open func(context.Context) (T, error)) (T, error) 
 	defer v.mu.Unlock()
 	if v.closed {
 		var none T
-		return none, Errorf(FailedPrecondition, "%T is asked for after its work was over", none)
+		return none, Errorf(Internal, "%T is asked for after its work was over", none)
 	}
 	if !v.opened {
 		v.opened = true

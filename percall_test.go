@@ -100,11 +100,11 @@ func TestPerCall(t *testing.T) {
 			t.Errorf("%q: the call returns %v", how, err)
 		}
 	}
-	if _, err := tx.Get(kept); !errors.Is(err, enoki.FailedPrecondition) {
-		t.Errorf("after the work: %v, want %v", err, enoki.FailedPrecondition)
+	if _, err := tx.Get(kept); !errors.Is(err, enoki.Internal) {
+		t.Errorf("after the work: %v, want %v", err, enoki.Internal)
 	}
-	if _, err := tx.Get(t.Context()); !errors.Is(err, enoki.FailedPrecondition) {
-		t.Errorf("outside a handler: %v, want %v", err, enoki.FailedPrecondition)
+	if _, err := tx.Get(t.Context()); !errors.Is(err, enoki.Internal) {
+		t.Errorf("outside a handler: %v, want %v", err, enoki.Internal)
 	}
 
 	l.refusing = enoki.Errorf(enoki.Unavailable, "the disk is full")

@@ -307,7 +307,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"greeter", "hello", nil, nil, enoki.IncorrectSignature},
 		{"greeter", "hello", []any{"a", "b", "c"}, nil, enoki.IncorrectSignature},
 		{"greeter", "hello", nil, map[string]any{"nam": "x"}, enoki.IncorrectSignature},
-		{"greeter", "hello", []any{7}, nil, enoki.InvalidArgument},
+		{"greeter", "hello", []any{7}, nil, enoki.IncorrectSignature},
 		{"nobody", "hello", nil, nil, enoki.UnknownService},
 		{"no body", "hello", nil, nil, enoki.InvalidArgument},
 		{"no.body", "hello", nil, nil, enoki.UnknownService},

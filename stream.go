@@ -106,7 +106,7 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 	in := receive(req, KindRPC, i.service.name, name)
 	m, refused := i.read(in, body, form)
 	if refused == nil && m.item == nil {
-		refused = Errorf(FailedPrecondition, "%s() does not return a stream of results here; bring both sides to the same contract", name)
+		refused = Errorf(IncorrectSignature, "%s() does not return a stream of results here; bring both sides to the same contract", name)
 	}
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)

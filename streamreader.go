@@ -77,7 +77,7 @@ func seqOf(m *method, each func(yield func(item reflect.Value, err error) bool))
 			return args[0].Call([]reflect.Value{item, errorValue(err)})[0].Bool()
 		}
 		if begun.Swap(true) {
-			yield(none, Errorf(FailedPrecondition, "the stream of %s() has been read; call it again for another one", m.name))
+			yield(none, Errorf(Internal, "the stream of %s() has been read; call it again for another one", m.name))
 			return nil
 		}
 		each(yield)

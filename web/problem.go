@@ -55,6 +55,9 @@ func newProblem(status int, detail string) *Problem {
 // client can't do anything with it, so it stays in the log.
 func problemOf(err error) *Problem {
 	code := enoki.CodeOf(err)
+	if code.HTTPStatus() < http.StatusInternalServerError {
+		code = enoki.RelayedCode(err) // a mistake of the handler's in a call is none of the client's
+	}
 	p := newProblem(code.HTTPStatus(), "")
 	p.Code = code
 	if p.Status >= http.StatusInternalServerError {
@@ -65,7 +68,7 @@ func problemOf(err error) *Problem {
 		return p
 	}
 	var e *enoki.Error
-	if errors.As(err, &e) && e != nil && e.Message != "" {
+	if errors.As(err, &e) && e != nil && e.Message != "" && e.Message != string(e.Code) {
 		p.Detail = e.Message // and not err's, which has what others put around it
 	} else {
 		p.Detail = strings.ToLower(p.Title)

@@ -127,7 +127,7 @@ func TestSocketSession(t *testing.T) {
 		`> {"method": "add", "data": {"a": 5}}`,
 		`< ` + exception("IncorrectSignature", "nameko.exceptions.IncorrectSignature", "add() missing 1 required positional argument: 'b'"),
 		`> {"method": "add", "data": {"a": 5, "b": "x"}}`,
-		`< ` + exception("InvalidArgument", "enoki.InvalidArgument", "argument b: want int, got string"),
+		`< ` + exception("IncorrectSignature", "nameko.exceptions.IncorrectSignature", "argument b: want int, got string"),
 		`> {"method": "add", "data": {"a": 5, "b": 3, "socket_id": "another"}}`,
 		`< ` + exception("IncorrectSignature", "nameko.exceptions.IncorrectSignature", "add() got multiple values for argument 'socket_id'"),
 		`> {"method": "nothing"}`,
@@ -135,7 +135,7 @@ func TestSocketSession(t *testing.T) {
 		`> {"method": "secret"}`, `< ` + exception("Error", "enoki.Error", "internal error"),
 		`> {"method": "panic"}`, `< ` + exception("Panic", "enoki.Panic", "internal error"),
 		`> {"method": "lost"}`, `< ` + exception("ConnectionNotFound", "nameko.exceptions.ConnectionNotFound", "nobody"),
-		`> {"method": "remote"}`, `< ` + exception("RemoteError", "nameko.exceptions.RemoteError", "the service is not available at the moment, try again"),
+		`> {"method": "remote"}`, `< ` + exception("RemoteError", "nameko.exceptions.RemoteError", "internal error"),
 	} {
 		if frame, ok := strings.CutPrefix(step, "> "); ok {
 			send(t, conn, frame)

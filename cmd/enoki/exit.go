@@ -44,20 +44,38 @@ func (c *cli) report(err error) int {
 }
 
 func (c *cli) complain(code string, err error) {
+	text := textBeside(code, err)
 	if !c.json {
-		fmt.Fprintf(c.stderr, "enoki: %s: %s\n", code, strings.TrimSpace(err.Error()))
+		fmt.Fprintf(c.stderr, "enoki: %s\n", strings.TrimSuffix(code+": "+text, ": "))
 		return
 	}
-	failure := jsonError{Code: code, Message: err.Error()}
-	var remote *enoki.Error
-	if errors.As(err, &remote) {
+	failure := jsonError{Code: code, Message: text}
+	if remote, ok := errors.AsType[*enoki.Error](err); ok && remote != nil {
 		failure.Type, failure.Args = remote.Type, remote.Args
 	}
 	line, encodeErr := json.Marshal(map[string]jsonError{"error": failure})
 	if encodeErr != nil { // an argument of the error that JSON can't hold
-		line, _ = json.Marshal(map[string]jsonError{"error": {Code: code, Message: err.Error()}})
+		line, _ = json.Marshal(map[string]jsonError{"error": {Code: code, Message: text}})
 	}
 	fmt.Fprintf(c.stderr, "%s\n", line)
+}
+
+// textBeside returns the text of an error that stands beside its code, without
+// the code, and without a class that says no more than the code.
+func textBeside(code string, err error) string {
+	class := strings.ReplaceAll(code, "_", "")
+	if code == string(enoki.Unknown) {
+		class = "Error"
+	}
+	text := strings.TrimSpace(err.Error())
+	for _, word := range []string{class, code} {
+		if n := len(word); len(text) >= n && strings.EqualFold(text[:n], word) {
+			if rest := text[n:]; rest == "" || strings.HasPrefix(rest, ": ") {
+				text = strings.TrimPrefix(rest, ": ")
+			}
+		}
+	}
+	return text
 }
 
 // jsonError is an error as --json writes it to stderr.
