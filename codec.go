@@ -18,8 +18,9 @@ import (
 // without a gap, the rest by name. An optional argument that is zero is left
 // out, so that the default of the other side applies.
 func (m *method) request(args []reflect.Value) ([]byte, error) {
+	rest := m.rest(args)
 	gap := 0
-	for gap < m.byPlace && !m.omits(gap, args[gap]) {
+	for gap < m.byPlace && (len(rest) > 0 || !m.omits(gap, args[gap])) {
 		gap++
 	}
 	b := append(make([]byte, 0, usualSize), `{"args":[`...)
@@ -32,10 +33,13 @@ func (m *method) request(args []reflect.Value) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if b, err = m.appendRest(b, rest, gap > 0); err != nil {
+		return nil, err
+	}
 	b = append(b, `],"kwargs":{`...)
 	separator := ""
 	for i := gap; i < len(args); i++ {
-		if m.omits(i, args[i]) {
+		if m.omits(i, args[i]) || m.params[i].kind != ordinary {
 			continue
 		}
 		b = append(b, separator...)
@@ -44,6 +48,9 @@ func (m *method) request(args []reflect.Value) ([]byte, error) {
 			return nil, err
 		}
 		separator = ","
+	}
+	if b, err = m.appendNamed(b, args, separator); err != nil {
+		return nil, err
 	}
 	return append(b, `}}`...), nil
 }
@@ -83,21 +90,25 @@ func parseRequest(body []byte) (*call, *Error) {
 // position, by name or both.
 func (m *method) bind(c *call) ([]reflect.Value, *Error) {
 	positional, named := *c.Args, *c.Kwargs
-	if len(positional) > m.byPlace {
+	if len(positional) > m.byPlace && !m.has(restByList) {
 		return nil, m.misfit("takes %s but %d were given", count(m.byPlace, "positional argument"), len(positional))
 	}
 	args := make([]reflect.Value, len(m.params))
+	placed := min(len(positional), m.byPlace)
 	used := 0
 	var missing []string
 	for i, p := range m.params {
+		if p.kind != ordinary {
+			continue
+		}
 		raw, byName := named[p.name]
 		if byName {
 			used++
 		}
 		switch {
-		case i < len(positional) && byName:
+		case i < placed && byName:
 			return nil, m.misfit("got multiple values for argument '%s'", p.name)
-		case i < len(positional):
+		case i < placed:
 			raw = positional[i]
 		case !byName && !p.optional:
 			missing = append(missing, "'"+p.name+"'")
@@ -108,11 +119,14 @@ func (m *method) bind(c *call) ([]reflect.Value, *Error) {
 		}
 		args[i] = value
 	}
-	if used < len(named) {
+	if used < len(named) && !m.has(restByName) {
 		return nil, m.misfit("got an unexpected keyword argument '%s'", m.unexpected(named))
 	}
 	if len(missing) > 0 {
 		return nil, m.misfit("missing %s: %s", count(len(missing), "required positional argument"), enumerate(missing))
+	}
+	if refused := m.bindRest(args, positional, named); refused != nil {
+		return nil, refused
 	}
 	return args, nil
 }
@@ -149,7 +163,7 @@ func (m *method) unexpected(named map[string]json.RawMessage) string {
 	for name := range named {
 		known := false
 		for _, p := range m.params {
-			known = known || p.name == name
+			known = known || p.kind == ordinary && p.name == name
 		}
 		if !known && (first == "" || name < first) {
 			first = name

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,7 +24,8 @@ type method struct {
 	timeout time.Duration // of a call; 0 is the client's own
 	fn      reflect.Type
 	params  []param
-	byPlace int            // how many of params may go by position, the rest by name only
+	byPlace int            // how many of params may go by position, one each; the others by name only
+	open    bool           // the last of params take any number of arguments
 	results []reflect.Type // without the error, as they travel
 
 	oneway     bool         // the caller waits for no result
@@ -37,10 +37,20 @@ type method struct {
 
 type param struct {
 	name     string
-	optional bool
+	kind     paramKind
+	optional bool // all but ordinary ones are
 	typ      reflect.Type
 	codec    *quickjson.Codec
 }
+
+// paramKind is how a parameter takes arguments.
+type paramKind string
+
+const (
+	ordinary   paramKind = ""   // one argument, by its name or place
+	restByList paramKind = "*"  // a slice of those by position that no other takes
+	restByName paramKind = "**" // a map of those by name that no other takes
+)
 
 // contractField is a method and where its function stands in the contract.
 type contractField struct {
@@ -147,7 +157,10 @@ func newMethod(name string, fn reflect.Type, args []string) (*method, error) {
 	if err := checkShape(fn); err != nil {
 		return nil, err
 	}
-	args, byPlace := cutStar(args)
+	args, byPlace, err := cutStar(args)
+	if err != nil {
+		return nil, err
+	}
 	if got, want := len(args), fn.NumIn()-1; got != want {
 		return nil, fmt.Errorf("%s has %d arguments after the context and %d names; name each in order, as in args:\"a,b\" (\"b?\" may be left out)", fn, want, got)
 	}
@@ -184,20 +197,57 @@ func (m *method) findResults() error {
 	return nil
 }
 
-// cutStar takes the first "*" from the names and returns how many stand before
-// it, or all when there is none.
-func cutStar(args []string) (names []string, before int) {
-	star := slices.IndexFunc(args, func(arg string) bool { return strings.TrimSpace(arg) == "*" })
-	if star < 0 {
-		return args, len(args)
+// cutStar returns the names without a lone "*", and how many arguments may go
+// by position, one for each name: those before the first star of any kind.
+func cutStar(args []string) (names []string, byPlace int, err error) {
+	byPlace = -1
+	for i, arg := range args {
+		arg = strings.TrimSpace(arg)
+		switch {
+		case strings.HasPrefix(arg, string(restByName)):
+			if i != len(args)-1 {
+				return nil, 0, fmt.Errorf("argument %q takes all that is left by name; put it last", arg)
+			}
+		case strings.HasPrefix(arg, string(restByList)):
+			if byPlace >= 0 {
+				return nil, 0, fmt.Errorf("argument %q: only one argument may begin with a star", arg)
+			}
+			byPlace = i
+		}
+		if arg != "*" {
+			names = append(names, arg)
+		}
 	}
-	return slices.Concat(args[:star], args[star+1:]), star
+	if byPlace < 0 {
+		byPlace = len(names)
+		if last := len(names) - 1; last >= 0 && strings.HasPrefix(names[last], string(restByName)) {
+			byPlace = last
+		}
+	}
+	return names, byPlace, nil
+}
+
+// readName reads a name as the args tag has it: b, b?, *b or **b.
+func (p *param) readName(arg string) error {
+	name := strings.TrimLeft(arg, "*")
+	p.kind = paramKind(arg[:len(arg)-len(name)])
+	p.name, p.optional = strings.CutSuffix(name, "?")
+	switch {
+	case p.kind == ordinary:
+	case p.optional:
+		return fmt.Errorf("argument %q may be left out anyway; drop the \"?\"", arg)
+	case p.kind == restByList && p.typ.Kind() != reflect.Slice:
+		return fmt.Errorf("argument %q takes any number of arguments and is a %s; make it a slice, such as []any", arg, p.typ)
+	case p.kind == restByName && (p.typ.Kind() != reflect.Map || p.typ.Key().Kind() != reflect.String):
+		return fmt.Errorf("argument %q takes any arguments by name and is a %s; make it a map, such as map[string]any", arg, p.typ)
+	}
+	p.optional = p.optional || p.kind != ordinary
+	return checkName("argument", p.name)
 }
 
 func (m *method) addParam(arg string, t reflect.Type) error {
 	p := param{typ: t, codec: quickjson.Of(t)}
-	p.name, p.optional = strings.CutSuffix(strings.TrimSpace(arg), "?")
-	if err := checkName("argument", p.name); err != nil {
+	if err := p.readName(arg); err != nil {
 		return err
 	}
 	for _, before := range m.params {
@@ -212,6 +262,7 @@ func (m *method) addParam(arg string, t reflect.Type) error {
 		return fmt.Errorf("argument %q: %w", p.name, err)
 	}
 	m.params = append(m.params, p)
+	m.open = m.open || p.kind != ordinary
 	return nil
 }
 
@@ -274,8 +325,8 @@ func snakeCase(name string) string {
 func (m *method) argNames() []string {
 	names := make([]string, len(m.params))
 	for i, p := range m.params {
-		names[i] = p.name
-		if p.optional {
+		names[i] = string(p.kind) + p.name
+		if p.optional && p.kind == ordinary {
 			names[i] += "?"
 		}
 	}

@@ -18,8 +18,10 @@ func (m *method) arguments(body []byte, form *Serializer, room []reflect.Value) 
 			refused = panicError(p)
 		}
 	}()
-	if args, ok := m.readArguments(body, room); ok {
-		return args, nil
+	if !m.open {
+		if args, ok := m.readArguments(body, room); ok {
+			return args, nil
+		}
 	}
 	request, refused := parseRequest(form.plain(body))
 	if refused != nil {

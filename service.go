@@ -123,7 +123,9 @@ type served struct {
 // answers, see Answer. A field is served under
 // the name in its rpc tag, or else its own in snake case; the args tag names
 // its arguments in order, and "?" after a name allows a caller to leave it
-// out.
+// out. "*" before the name of a slice has it take any further arguments by
+// position, and "**" before that of a map any others by name; after a "*" alone
+// arguments go by name only.
 func RPC(contract any) Part {
 	return partFunc(func(s *Service) error {
 		v := reflect.ValueOf(contract)

@@ -171,7 +171,9 @@ type Instance struct {
 }
 
 // Method is one RPC method as shown to others: its name, the names of its
-// arguments in order (an optional one ends in "?"), and their types and those
+// arguments in order (an optional one ends in "?", and as in Python, "*" stands
+// before one that takes any further ones by position, and "**" before one that
+// takes any others by name), and their types and those
 // of its results in Go's notation.
 type Method struct {
 	Name    string   `json:"name"`

@@ -75,6 +75,9 @@ func argumentNames(instances []broker.Instance, words []string) []string {
 func freeArguments(m broker.Method, given []string) []string {
 	var names []string
 	for n, name := range m.Args {
+		if strings.HasPrefix(name, "*") { // it has no name of its own
+			continue
+		}
 		name = strings.TrimSuffix(name, "?")
 		taken := slices.ContainsFunc(given, func(word string) bool {
 			return strings.HasPrefix(word, name+"=") || strings.HasPrefix(word, name+":=")

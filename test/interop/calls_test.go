@@ -13,6 +13,7 @@ func callBehaviours() []*behaviour {
 		{id: "C01", title: "the queue of a service: name, flags, binding, one consumer", run: serviceQueue},
 		{id: "C02", title: "two instances share the queue and the calls", run: sharedQueue},
 		{id: "C03", title: "arguments by position and by name arrive as given", run: arguments},
+		{id: "N29", title: "any number of arguments, by position and by name", run: anyNumber},
 		{id: "C04", title: "any JSON value comes back equal", run: values},
 		{id: "C06", title: "an asynchronous call: one request, its result as often as wanted", run: asynchronous},
 		{id: "C13", title: "a service without a queue is unknown at once", run: unknown},
@@ -101,6 +102,23 @@ func arguments(x *trial) {
 	}
 	x.returns(x.standalone().call(x.echo, "nothing"), nil)
 	x.returns(x.standalone().call(x.echo, "several"), []any{"one", 2})
+}
+
+// anyNumber is Python's *args and **kwargs.
+func anyNumber(x *trial) {
+	for _, c := range []struct {
+		args   []any
+		kwargs map[string]any
+		want   map[string]any
+	}{
+		{args: []any{1}, want: map[string]any{"a": 1, "rest": []any{}, "flag": false, "more": map[string]any{}}},
+		{args: []any{1, "b", []any{2}}, kwargs: map[string]any{"flag": true, "x": nil, "rest": 3},
+			want: map[string]any{"a": 1, "rest": []any{"b", []any{2}}, "flag": true, "more": map[string]any{"x": nil, "rest": 3}}},
+	} {
+		for _, client := range x.clients() {
+			x.returns(client.do(callSpec{Service: x.echo, Method: "gather", Args: c.args, Kwargs: c.kwargs}), c.want)
+		}
+	}
 }
 
 func values(x *trial) {

@@ -328,6 +328,7 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 	parts := []enoki.Part{
 		enoki.Method("echo", func(_ context.Context, v json.RawMessage) (json.RawMessage, error) { return v, nil }, "value"),
 		enoki.Method("spread", u.spread, "a", "b", "c?"),
+		enoki.Method("gather", gather, "a", "*rest", "flag?", "**more"),
 		enoki.Method("nothing", func(context.Context) error { return nil }),
 		enoki.Method("several", func(context.Context) (string, int, error) { return "one", 2, nil }),
 		enoki.Method("whoami", func(context.Context) (string, error) { return u.instance, nil }),
@@ -361,6 +362,10 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 
 func (u *underTest) spread(_ context.Context, a, b, c json.RawMessage) (map[string]json.RawMessage, error) {
 	return map[string]json.RawMessage{"a": a, "b": b, "c": c}, nil
+}
+
+func gather(_ context.Context, a any, rest []any, flag bool, more map[string]any) (map[string]any, error) {
+	return map[string]any{"a": a, "rest": rest, "flag": flag, "more": more}, nil
 }
 
 func (u *underTest) inspect(ctx context.Context) (map[string]any, error) {

@@ -16,12 +16,11 @@ type method struct {
 	params   []param
 	defaults []string // "limit=10"
 	notes    []string
-	variable []string // *args and **kwargs
 }
 
 type param struct {
 	name, typ  string // Go
-	python     string
+	python     string // with its stars
 	optional   bool
 	byNameOnly bool
 }
@@ -39,10 +38,6 @@ func (w *writer) method(s *Service, f *pysource.Function, fields names) (string,
 	}
 	m.requiredFirst()
 	results := w.results(&m, f)
-	if len(m.variable) > 0 {
-		m.notes = append(m.notes, fmt.Sprintf("Python takes %s as well, which are left out here; client.Call(ctx, %q, %q, []any{…}, map[string]any{…}) passes them.",
-			strings.Join(m.variable, " and "), s.Name, f.Name))
-	}
 	if len(m.defaults) > 0 {
 		m.notes = slices.Insert(m.notes, 0, "Defaults: "+strings.Join(m.defaults, ", ")+".")
 	}
@@ -68,14 +63,6 @@ func withoutSelf(f *pysource.Function) []pysource.Param {
 func isArgument(s string) bool { return isName(s) && !strings.ContainsAny(s, "-.") }
 
 func (w *writer) param(m *method, i int, p pysource.Param) error {
-	switch p.Kind {
-	case pysource.VarPositional:
-		m.variable = append(m.variable, "*"+p.Name)
-		return nil
-	case pysource.VarKeyword:
-		m.variable = append(m.variable, "**"+p.Name)
-		return nil
-	}
 	place := fmt.Sprintf("arg%d", i+1)
 	if p.Name == "" { // Python 2's tuple, which goes by position
 		p.Name = place
@@ -91,6 +78,12 @@ func (w *writer) param(m *method, i int, p pysource.Param) error {
 		m.notes = append(m.notes, p.Name+" is "+t.note+".")
 	}
 	c := param{name: cmp.Or(parameter(p.Name), place), typ: t.text, python: p.Name, byNameOnly: p.Kind == pysource.KeywordOnly}
+	switch p.Kind { // the annotation is that of one item
+	case pysource.VarPositional:
+		c.typ, c.python = "[]"+t.text, "*"+p.Name
+	case pysource.VarKeyword:
+		c.typ, c.python = "map[string]"+t.text, "**"+p.Name
+	}
 	c.name = m.names.take(c.name, "_")
 	if p.Default != nil {
 		m.giveDefault(&c, p, t)
@@ -143,6 +136,9 @@ func (m *method) requiredFirst() {
 		return
 	}
 	byName := m.params[star:]
+	if last := len(byName) - 1; strings.HasPrefix(byName[last].python, "**") {
+		byName = byName[:last]
+	}
 	required := slices.DeleteFunc(slices.Clone(byName), func(p param) bool { return p.optional })
 	optional := slices.DeleteFunc(slices.Clone(byName), func(p param) bool { return !p.optional })
 	copy(byName, append(required, optional...))
@@ -166,6 +162,7 @@ func (m *method) args() string {
 	var list []string
 	star := false
 	for _, p := range m.params {
+		star = star || strings.HasPrefix(p.python, "*")
 		if p.byNameOnly && !star {
 			star = true
 			list = append(list, "*")

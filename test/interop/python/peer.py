@@ -148,6 +148,10 @@ def new_service(peer, spec, instance):
             return {"a": a, "b": b, "c": c}
 
         @rpc
+        def gather(self, a, *rest, flag=False, **more):
+            return {"a": a, "rest": list(rest), "flag": flag, "more": more}
+
+        @rpc
         def nothing(self):
             return None
 
