@@ -69,6 +69,7 @@ var onlyImporters = map[string][]string{
 	"github.com/nats-io/nats.go":         {"broker/nats"},
 	"github.com/nats-io/nats-server/v2":  {"broker/nats/embedded"},
 	"github.com/danielgtaylor/huma/v2":   {"web"},
+	"github.com/go-json-experiment/json": {"web"},
 	"github.com/failsafe-go/failsafe-go": {"resilience"},
 	"github.com/coder/websocket":         {"websocket", "web", "test/..."}, // in web, its tests are clients
 	"github.com/tinylib/msgp":            {"serializer"},

@@ -6,61 +6,61 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
-// fieldError says which part of the request an error of huma is about.
-// Malformed is true when the body is no JSON at all.
-func (e *exchange) fieldError(detail *huma.ErrorDetail) (field FieldError, malformed bool) {
-	field = FieldError{Location: detail.Location, Message: detail.Message}
-	if name, ok := missingField(detail.Message); ok {
-		field.Location += "." + name
-		return field, false
-	}
-	// Huma reports what package json refused with the whole body as value and
-	// the error as text, which names Go types. Decoding it once more gives the
-	// error itself.
-	body, isText := detail.Value.(string)
-	if detail.Location != "body" || !isText || e.route.bodyType == nil {
-		return field, false
-	}
-	return decodeError([]byte(body), e.route.bodyType, field)
-}
-
-// missingField finds the name in huma's message of a required field.
-func missingField(message string) (string, bool) {
-	name, ok := strings.CutPrefix(message, "expected required property ")
-	if !ok {
-		return "", false
-	}
-	return strings.CutSuffix(name, " to be present")
-}
-
-// decodeError explains why body can't be decoded as a t, or returns field as
-// it is when it can.
-func decodeError(body []byte, t reflect.Type, field FieldError) (FieldError, bool) {
-	err := json.Unmarshal(body, reflect.New(t).Interface())
+// syntaxFault says where a body stops being JSON, or returns "".
+func syntaxFault(body []byte) string {
+	err := json.Unmarshal(body, new(json.RawMessage))
 	var syntax *json.SyntaxError
-	var unfit *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		line, column := position(body, syntax.Offset)
-		field.Message = fmt.Sprintf("not JSON at line %d, column %d: %v", line, column, syntax)
-		return field, true
-	case errors.As(err, &unfit):
-		if unfit.Field != "" {
-			field.Location = "body." + unfit.Field
-		}
-		field.Message = fmt.Sprintf("expected %s, which %s is not", kindText(unfit.Type), unfit.Value)
+	if !errors.As(err, &syntax) {
+		return ""
 	}
-	return field, false
+	line, column := position(body, syntax.Offset)
+	return fmt.Sprintf("not JSON at line %d, column %d: %v", line, column, syntax)
 }
 
 // position returns the line and column of the byte before offset, from 1.
 func position(body []byte, offset int64) (line, column int) {
 	before := string(body[:min(max(offset-1, 0), int64(len(body)))])
 	return strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')
+}
+
+// maxDepth is how deep lists and objects may lie in each other; package
+// quickjson reads no deeper.
+const maxDepth = 100
+
+// depthOf returns how deep lists and objects lie in each other in JSON.
+func depthOf(body []byte) (deepest int) {
+	depth, inString := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+// decodeFault says why a body that fits can't be decoded as a t: a number is
+// too large for its type, or a type of the service's own refused its value.
+func decodeFault(body []byte, t reflect.Type) FieldError {
+	fault := FieldError{Location: "body", Message: "a value can't be read"}
+	var unfit *json.UnmarshalTypeError
+	if errors.As(json.Unmarshal(body, reflect.New(t).Interface()), &unfit) {
+		if unfit.Field != "" {
+			fault.Location = "body." + unfit.Field
+		}
+		fault.Message = fmt.Sprintf("expected %s, which %s is not", kindText(unfit.Type), unfit.Value)
+	}
+	return fault
 }
 
 // kindText names a Go type to somebody who writes JSON.

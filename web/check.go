@@ -2,8 +2,12 @@ package web
 
 import (
 	"bytes"
-	"io"
-	"net/http"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,161 +19,231 @@ import (
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// check reads a JSON value and reports whether it is sure that the value is
-// valid. Huma checks a body by decoding it into maps, which costs more than
-// all else of a request; what a check is sure of is spared that, and whatever
-// it is not sure of goes to huma, which finds the words for what is wrong.
-type check func(*quickjson.Scanner) bool
+// shape is a schema made ready to check JSON by. It reads the text itself,
+// front to end, so that nothing is lost on the way to the check: a key that
+// comes twice is refused, and a key in another case is another key. It may be
+// used concurrently.
+type shape struct {
+	schema  *Schema // for huma's words
+	typ     string  // "" takes every type
+	null    bool
+	beside  *shape // when it is that or null; nothing else is set then
+	pattern *regexp.Regexp
+	enum    []any // as encoding/json decodes them
 
-// checkOf returns the check of a schema, or nil when the schema says what a
-// check can't look at.
-func checkOf(r huma.Registry, s *Schema) check {
-	c := checks{registry: r, made: map[*Schema]*check{}}
-	f := c.of(s)
-	if c.unknown {
-		return nil
-	}
-	return f
+	members    []shapeMember
+	at         map[string]int // of members
+	open       bool           // other keys may come
+	others     *shape         // that they have
+	dependents map[string][]string
+
+	items *shape
+
+	all, any, one []*shape
+	not           *shape
 }
 
-// checks are those that are being made; types may be recursive.
-type checks struct {
+// shapeMember is a property of an object.
+type shapeMember struct {
+	name     string
+	shape    *shape
+	required bool
+	standard []byte // JSON of the default, or nil
+}
+
+// anything takes every value. Keys that come twice are refused even so.
+var anything = &shape{null: true, open: true}
+
+// shapes are those that are being made; types may be recursive.
+type shapes struct {
 	registry huma.Registry
-	made     map[*Schema]*check
-	unknown  bool // something that checks know nothing of
+	made     map[*Schema]*shape
 }
 
-func (c *checks) of(s *Schema) check {
-	if s = c.schema(s); s == nil || !isOrdinary(s) {
-		c.unknown = true
-		return nil
-	}
-	if f, ok := c.made[s]; ok {
-		return func(scan *quickjson.Scanner) bool { return (*f)(scan) }
-	}
-	f := new(check)
-	c.made[s] = f
-	*f = c.ofType(s)
-	return *f
-}
+func newShapes(r huma.Registry) *shapes { return &shapes{registry: r, made: map[*Schema]*shape{}} }
 
-// schema returns the schema that s refers to, or s.
-func (c *checks) schema(s *Schema) *Schema {
+// of returns the shape of a schema.
+func (b *shapes) of(s *Schema) *shape {
 	for s != nil && s.Ref != "" {
-		s = c.registry.SchemaFromRef(s.Ref)
+		s = b.registry.SchemaFromRef(s.Ref)
 	}
-	return s
+	if s == nil {
+		return anything // additional properties without a schema, a foreign reference
+	}
+	if made := b.made[s]; made != nil {
+		return made
+	}
+	out := new(shape)
+	b.made[s] = out
+	b.fill(out, s)
+	return out
 }
 
-// isOrdinary reports whether the schema has only what checks look at.
-func isOrdinary(s *Schema) bool {
-	return s.AnyOf == nil && s.AllOf == nil && s.Not == nil && s.Discriminator == nil &&
-		s.MultipleOf == nil && s.ContentEncoding == "" && !s.UniqueItems &&
-		s.MinProperties == nil && s.MaxProperties == nil && len(s.DependentRequired) == 0 && !s.ReadOnly && !s.WriteOnly &&
-		(s.OneOf == nil || s.Type == "") && (s.Type == huma.TypeString || len(s.Enum) == 0) &&
-		(s.Type != huma.TypeString || s.Format == "")
+func (b *shapes) fill(out *shape, s *Schema) {
+	if real := maybe(s); real != nil {
+		out.beside = b.of(real)
+		return
+	}
+	isFree := s.Type == "" && s.OneOf == nil && s.AnyOf == nil && s.AllOf == nil && s.Not == nil
+	*out = shape{schema: s, typ: s.Type, null: s.Nullable || s.Type == typeNull || isFree}
+	if s.Pattern != "" {
+		out.pattern = regexp.MustCompile(s.Pattern)
+	}
+	for _, value := range s.Enum {
+		out.enum = append(out.enum, plain(value))
+	}
+	out.all, out.any, out.one = b.each(s.AllOf), b.each(s.AnyOf), b.each(s.OneOf)
+	if s.Not != nil {
+		out.not = b.of(s.Not)
+	}
+	out.items = b.of(s.Items)
+	b.fillObject(out, s)
 }
 
-func (c *checks) ofType(s *Schema) check {
-	switch s.Type {
-	case "":
-		return c.choiceCheck(s.OneOf)
-	case huma.TypeBoolean:
-		return isBool
-	case huma.TypeNumber, huma.TypeInteger:
-		return numberCheck(s)
-	case huma.TypeString:
-		return c.stringCheck(s)
-	case huma.TypeArray:
-		return c.listCheck(s)
-	case huma.TypeObject:
-		return c.objectCheck(s)
+func (b *shapes) fillObject(out *shape, s *Schema) {
+	out.dependents, out.at = s.DependentRequired, map[string]int{}
+	for name, p := range s.Properties {
+		required := slices.Contains(s.Required, name) && !p.ReadOnly
+		out.members = append(out.members, shapeMember{name, b.of(p), required, defaultOf(p)})
 	}
-	c.unknown = true
+	slices.SortFunc(out.members, func(x, y shapeMember) int { return strings.Compare(x.name, y.name) })
+	for i, m := range out.members {
+		out.at[m.name] = i
+	}
+	switch others := s.AdditionalProperties.(type) {
+	case nil:
+		out.open, out.others = true, anything
+	case bool:
+		out.open, out.others = others, anything
+	case *Schema:
+		out.open, out.others = true, b.of(others)
+	}
+}
+
+func (b *shapes) each(list []*Schema) []*shape {
+	var out []*shape
+	for _, s := range list {
+		out = append(out, b.of(s))
+	}
+	return out
+}
+
+// maybe returns what s is beside null, when it is one of the two.
+func maybe(s *Schema) *Schema {
+	if s.Type == "" && len(s.AnyOf) == 2 && s.AnyOf[1].Type == typeNull && s.OneOf == nil && s.AllOf == nil && s.Not == nil && s.Enum == nil {
+		return s.AnyOf[0]
+	}
 	return nil
 }
 
-func isBool(scan *quickjson.Scanner) bool {
-	text, ok := scan.Skip()
-	return ok && (text[0] == 't' || text[0] == 'f')
-}
-
-// exactDigits is how many digits an integer may have to be exact as a float64,
-// as which huma compares it.
-const exactDigits = 15
-
-func numberCheck(s *Schema) check {
-	return func(scan *quickjson.Scanner) bool {
-		text, ok := scan.Skip()
-		if !ok || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
-			return false
-		}
-		if s.Type == huma.TypeInteger && (len(text) > exactDigits || bytes.ContainsAny(text, ".eE")) {
-			return false
-		}
-		n, err := strconv.ParseFloat(string(text), 64)
-		return err == nil &&
-			(s.Minimum == nil || n >= *s.Minimum) && (s.ExclusiveMinimum == nil || n > *s.ExclusiveMinimum) &&
-			(s.Maximum == nil || n <= *s.Maximum) && (s.ExclusiveMaximum == nil || n < *s.ExclusiveMaximum)
+// plain returns a value as encoding/json decodes it.
+func plain(value any) any {
+	text, err := json.Marshal(value)
+	if err != nil || json.Unmarshal(text, &value) != nil {
+		return value
 	}
+	return value
 }
 
-func (c *checks) stringCheck(s *Schema) check {
-	pattern, err := regexp.Compile(s.Pattern)
-	c.unknown = c.unknown || err != nil
-	return func(scan *quickjson.Scanner) bool {
-		text, ok := scan.Skip()
-		if !ok || text[0] != '"' || bytes.IndexByte(text, '\\') >= 0 || !utf8.Valid(text) {
-			return false
-		}
-		text = text[1 : len(text)-1]
-		return (s.MinLength == nil && s.MaxLength == nil || within(utf8.RuneCount(text), s.MinLength, s.MaxLength)) &&
-			(s.Pattern == "" || pattern.Match(text)) &&
-			(len(s.Enum) == 0 || slices.Contains(s.Enum, any(string(text))))
+func defaultOf(s *Schema) []byte {
+	if s.Default == nil {
+		return nil
 	}
-}
-
-func within(n int, least, most *int) bool {
-	return (least == nil || n >= *least) && (most == nil || n <= *most)
-}
-
-func (c *checks) listCheck(s *Schema) check {
-	item := c.of(s.Items)
-	return func(scan *quickjson.Scanner) bool {
-		n := 0
-		ok := scan.List(func(int) bool {
-			n++
-			return item(scan)
-		})
-		return ok && within(n, s.MinItems, s.MaxItems)
+	text, err := json.Marshal(s.Default)
+	if err != nil {
+		return nil // declarations are checked before
 	}
+	return text
 }
 
-// choiceCheck is that of a schema which is one of several, all of different
-// types, so that a value can fit one only: its first byte says which.
-func (c *checks) choiceCheck(choices []*Schema) check {
-	byType := map[string]check{}
-	for _, s := range choices {
-		f := c.of(s)
-		if c.unknown {
-			return nil
-		}
-		name := c.schema(s).Type
-		if name == huma.TypeInteger {
-			name = huma.TypeNumber
-		}
-		c.unknown = name == "" || byType[name] != nil
-		byType[name] = f
-	}
-	c.unknown = c.unknown || len(choices) == 0
-	return func(scan *quickjson.Scanner) bool {
-		f := byType[typeOf(scan.Peek())]
-		return f != nil && f(scan)
-	}
+// visit is the check of one text. Without faults it ends at the first fault.
+type visit struct {
+	*quickjson.Scanner
+	path   []byte
+	faults *[]FieldError
 }
 
-// typeOf returns the type of a value that begins so, or "".
-func typeOf(first byte) string {
+// maxFaults is how many faults of a request are told: an answer must not be
+// much larger than what it answers.
+const maxFaults = 20
+
+// passes reports whether text is JSON that fits.
+func (s *shape) passes(text []byte) bool {
+	return quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool {
+		v := visit{Scanner: scan}
+		return s.visit(&v)
+	})
+}
+
+// faults says what is wrong with text, which is JSON and lies at the location;
+// known is false when more can't be said than that it is not taken.
+func (s *shape) faults(text []byte, location string) []FieldError {
+	var faults []FieldError
+	quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool {
+		v := visit{Scanner: scan, path: []byte(location), faults: &faults}
+		return s.visit(&v)
+	})
+	return faults
+}
+
+// fault notes what is wrong where v is, and reports whether to go on.
+func (v *visit) fault(format string, a ...any) bool {
+	if v.faults == nil || len(*v.faults) == maxFaults {
+		return false
+	}
+	if len(a) > 0 {
+		format = fmt.Sprintf(format, a...)
+	}
+	*v.faults = append(*v.faults, FieldError{Location: string(v.path), Message: format})
+	return true
+}
+
+// skipFault is fault for a value that was not read yet.
+func (v *visit) skipFault(format string, a ...any) bool { return v.fault(format, a...) && v.skip() }
+
+func (v *visit) skip() bool {
+	_, ok := v.Skip()
+	return ok
+}
+
+// visit reads a value.
+func (s *shape) visit(v *visit) bool {
+	if s.beside != nil {
+		return v.Null() || s.beside.visit(v)
+	}
+	if s.all != nil || s.any != nil || s.one != nil || s.not != nil || len(s.enum) > 0 && s.typ != huma.TypeString {
+		return s.visitChoice(v)
+	}
+	return s.visitType(v)
+}
+
+func (s *shape) visitType(v *visit) bool {
+	kind := kindOf(v.Peek())
+	switch {
+	case kind == typeNull && s.null:
+		return v.Null()
+	case kind == "":
+		return false // no JSON
+	case s.typ == "":
+	case s.typ == huma.TypeInteger && kind == huma.TypeNumber:
+	case s.typ != kind:
+		return v.skipFault("expected %s", s.typ)
+	}
+	switch kind {
+	case huma.TypeNumber:
+		return s.visitNumber(v)
+	case huma.TypeString:
+		return s.visitString(v)
+	case huma.TypeArray:
+		return s.visitList(v)
+	case huma.TypeObject:
+		return s.visitObject(v)
+	}
+	return v.skip()
+}
+
+// kindOf returns the type of a value that begins so, or "".
+func kindOf(first byte) string {
 	switch {
 	case first == '"':
 		return huma.TypeString
@@ -179,113 +253,372 @@ func typeOf(first byte) string {
 		return huma.TypeArray
 	case first == 't', first == 'f':
 		return huma.TypeBoolean
+	case first == 'n':
+		return typeNull
 	case first == '-', '0' <= first && first <= '9':
 		return huma.TypeNumber
 	}
 	return ""
 }
 
-// property is one that an object may have.
-type property struct {
-	name  string
-	check check
+// exactDigits is how long a number may be to be exact as a float64.
+const exactDigits = 15
+
+// longestExact bounds what exact arithmetic is done with, in bytes.
+const longestExact = 40
+
+func (s *shape) visitNumber(v *visit) bool {
+	text, ok := v.Skip()
+	if !ok {
+		return false
+	}
+	n, err := strconv.ParseFloat(string(text), 64)
+	switch {
+	case err != nil:
+		return v.fault("expected number of 64 bits")
+	case s.schema == nil:
+		return true
+	case s.typ == huma.TypeInteger && n != math.Trunc(n):
+		return v.fault("expected integer")
+	}
+	limits := s.schema
+	compare := func(limit *float64) int { return compareNumber(text, n, *limit) }
+	switch {
+	case limits.Minimum != nil && compare(limits.Minimum) < 0:
+		return v.fault("expected number >= %v", *limits.Minimum)
+	case limits.Maximum != nil && compare(limits.Maximum) > 0:
+		return v.fault("expected number <= %v", *limits.Maximum)
+	case limits.ExclusiveMinimum != nil && compare(limits.ExclusiveMinimum) <= 0:
+		return v.fault("expected number > %v", *limits.ExclusiveMinimum)
+	case limits.ExclusiveMaximum != nil && compare(limits.ExclusiveMaximum) >= 0:
+		return v.fault("expected number < %v", *limits.ExclusiveMaximum)
+	case limits.MultipleOf != nil && !isMultiple(text, n, *limits.MultipleOf):
+		return v.fault("expected number to be a multiple of %v", *limits.MultipleOf)
+	}
+	return true
 }
 
-// maxProperties is how many bits there are to tell which have been seen.
-const maxProperties = 64
-
-func (c *checks) objectCheck(s *Schema) check {
-	closed, isBool := s.AdditionalProperties.(bool)
-	if s.AdditionalProperties != nil && !isBool || len(s.Properties) > maxProperties {
-		c.unknown = true
-		return nil
-	}
-	var properties []property
-	var required uint64
-	at := map[string]int{}
-	for name, p := range s.Properties {
-		at[name] = len(properties)
-		properties = append(properties, property{name, c.of(p)})
-	}
-	for _, name := range s.Required {
-		i, known := at[name]
-		if !known {
-			c.unknown = true
-			return nil
+// compareNumber compares the number text, which n is about, with a limit.
+func compareNumber(text []byte, n, limit float64) int {
+	if len(text) > exactDigits && len(text) <= longestExact && n != 0 {
+		if exact, ok := new(big.Rat).SetString(string(text)); ok {
+			return exact.Cmp(new(big.Rat).SetFloat64(limit))
 		}
-		required |= 1 << i
 	}
-	open := !isBool || closed
-	return func(scan *quickjson.Scanner) bool {
-		var seen uint64
-		ok := scan.Object(func(key []byte) bool {
-			i, known := at[string(key)]
-			if !known {
-				return open && other(properties, key) && skip(scan)
-			}
-			if seen&(1<<i) != 0 {
-				return false // the last one counts
-			}
-			seen |= 1 << i
-			return properties[i].check(scan)
-		})
-		return ok && seen&required == required
+	switch {
+	case n < limit:
+		return -1
+	case n > limit:
+		return 1
 	}
+	return 0
 }
 
-// other reports whether the key is none of the properties in another case,
-// which huma and encoding/json take for them.
-func other(properties []property, key []byte) bool {
-	for _, p := range properties {
-		if strings.EqualFold(p.name, string(key)) {
+// isMultiple calculates with decimal fractions as people do: 0.3 is a multiple
+// of 0.1.
+func isMultiple(text []byte, n, of float64) bool {
+	if n == 0 {
+		return true
+	}
+	unit, ok := new(big.Rat).SetString(strconv.FormatFloat(of, 'g', -1, 64))
+	if !ok || unit.Sign() == 0 || len(text) > longestExact {
+		return math.Mod(n, of) == 0
+	}
+	exact, ok := new(big.Rat).SetString(string(text))
+	return ok && exact.Quo(exact, unit).IsInt()
+}
+
+func (s *shape) visitString(v *visit) bool {
+	text, ok := v.Skip()
+	if !ok {
+		return false
+	}
+	limits := s.schema
+	if limits == nil || limits.MinLength == nil && limits.MaxLength == nil && s.pattern == nil && limits.Format == "" &&
+		limits.ContentEncoding == "" && len(s.enum) == 0 {
+		return true
+	}
+	if bytes.IndexByte(text, '\\') >= 0 {
+		var plain string
+		if json.Unmarshal(text, &plain) != nil {
 			return false
+		}
+		text = []byte(plain)
+	} else {
+		text = text[1 : len(text)-1]
+	}
+	switch {
+	case limits.MinLength != nil && utf8.RuneCount(text) < *limits.MinLength:
+		return v.fault("expected length >= %d", *limits.MinLength)
+	case limits.MaxLength != nil && utf8.RuneCount(text) > *limits.MaxLength:
+		return v.fault("expected length <= %d", *limits.MaxLength)
+	case s.pattern != nil && !s.pattern.Match(text):
+		if limits.PatternDescription != "" {
+			return v.fault("expected string to be %s", limits.PatternDescription)
+		}
+		return v.fault("expected string to match pattern %s", limits.Pattern)
+	case len(s.enum) > 0 && !slices.ContainsFunc(s.enum, func(one any) bool { known, _ := one.(string); return one != nil && known == string(text) }):
+		return v.fault("%s", s.choices())
+	case limits.Format != "" || limits.ContentEncoding != "":
+		return s.visitFormat(v, string(text))
+	}
+	return true
+}
+
+func (s *shape) choices() string {
+	words := make([]string, 0, len(s.enum))
+	for _, one := range s.enum {
+		if one != nil {
+			words = append(words, fmt.Sprint(one))
+		}
+	}
+	return fmt.Sprintf("expected value to be one of \"%s\"", strings.Join(words, ", "))
+}
+
+// visitFormat has huma look at the format of a string.
+func (s *shape) visitFormat(v *visit, text string) bool {
+	if s.schema.ContentEncoding == "base64" {
+		if _, err := base64.StdEncoding.DecodeString(text); err != nil {
+			return v.fault("expected string to be base64 encoded")
+		}
+	}
+	var result huma.ValidateResult
+	format := Schema{Type: huma.TypeString, Format: s.schema.Format}
+	huma.Validate(nil, &format, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, text, &result)
+	if len(result.Errors) == 0 {
+		return true
+	}
+	var detail *huma.ErrorDetail
+	detail, _ = result.Errors[0].(*huma.ErrorDetail)
+	message, _, _ := strings.Cut(detail.Message, ": ") // what follows repeats the value
+	return v.fault("%s", message)
+}
+
+func (s *shape) visitList(v *visit) bool {
+	items := s.items
+	if items == nil {
+		items = anything
+	}
+	before, n := len(v.path), 0
+	unique := map[string]bool(nil)
+	if s.schema != nil && s.schema.UniqueItems {
+		unique = map[string]bool{}
+	}
+	repeated := false
+	ok := v.List(func(i int) bool {
+		n++
+		if v.faults != nil {
+			v.path = append(strconv.AppendInt(append(v.path[:before], '['), int64(i), 10), ']')
+		}
+		if unique == nil {
+			return items.visit(v)
+		}
+		return items.visitText(v, func(text []byte) {
+			key := canonical(text)
+			repeated = repeated || unique[key]
+			unique[key] = true
+		})
+	})
+	v.path = v.path[:before]
+	switch {
+	case !ok:
+		return false
+	case s.schema == nil:
+		return true
+	case s.schema.MinItems != nil && n < *s.schema.MinItems:
+		return v.fault("expected array length >= %d", *s.schema.MinItems)
+	case s.schema.MaxItems != nil && n > *s.schema.MaxItems:
+		return v.fault("expected array length <= %d", *s.schema.MaxItems)
+	case repeated:
+		return v.fault("expected array items to be unique")
+	}
+	return true
+}
+
+// visitText reads a value and gives its text to see.
+func (s *shape) visitText(v *visit, see func(text []byte)) bool {
+	text, ok := v.Skip()
+	if !ok {
+		return false
+	}
+	see(text)
+	return s.visitAgain(v, text)
+}
+
+// visitAgain visits a text that was read.
+func (s *shape) visitAgain(v *visit, text []byte) bool {
+	return quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool {
+		return s.visit(&visit{Scanner: scan, path: v.path, faults: v.faults})
+	})
+}
+
+// canonical is the same for equal values.
+func canonical(text []byte) string {
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return string(text)
+	}
+	same, _ := json.Marshal(value) // was JSON
+	return string(same)
+}
+
+// visitChoice reads a value that has to fit other schemas too, or is one of
+// several values.
+func (s *shape) visitChoice(v *visit) bool {
+	text, ok := v.Skip()
+	if !ok {
+		return false
+	}
+	if s.null && string(text) == "null" {
+		return true
+	}
+	for _, each := range s.all {
+		if !each.visitAgain(v, text) {
+			return false
+		}
+	}
+	fit := func(list []*shape) (n int) {
+		for _, each := range list {
+			if each.passes(text) {
+				n++
+			}
+		}
+		return n
+	}
+	matches := fit(s.one)
+	switch {
+	case s.one != nil && matches == 0:
+		return v.fault("expected value to match exactly one schema but matched none")
+	case matches > 1:
+		return v.fault("expected value to match exactly one schema but matched multiple")
+	case s.any != nil && fit(s.any) == 0:
+		return v.fault("expected value to match at least one schema but matched none")
+	case s.not != nil && s.not.passes(text):
+		return v.fault("expected value to not match schema")
+	case len(s.enum) > 0 && !s.isOneOf(text):
+		return v.fault("%s", s.choices())
+	}
+	own := *s
+	own.all, own.any, own.one, own.not, own.enum = nil, nil, nil, nil, nil
+	return own.visitAgain(v, text)
+}
+
+func (s *shape) isOneOf(text []byte) bool {
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return false
+	}
+	return slices.ContainsFunc(s.enum, func(one any) bool { return reflect.DeepEqual(one, value) })
+}
+
+// keys are those of an object that have come: bits for those of its members,
+// names for others.
+type keys struct {
+	few    uint64
+	more   []bool // of members beyond the first 64
+	others map[string]bool
+}
+
+// add notes a member and reports whether it is new.
+func (k *keys) add(i, of int) bool {
+	if i < 64 {
+		seen := k.few&(1<<i) != 0
+		k.few |= 1 << i
+		return !seen
+	}
+	if k.more == nil {
+		k.more = make([]bool, of-64)
+	}
+	seen := k.more[i-64]
+	k.more[i-64] = true
+	return !seen
+}
+
+func (k *keys) has(i int) bool {
+	if i < 64 {
+		return k.few&(1<<i) != 0
+	}
+	return k.more != nil && k.more[i-64]
+}
+
+func (k *keys) addOther(key string) bool {
+	if k.others == nil {
+		k.others = map[string]bool{}
+	}
+	seen := k.others[key]
+	k.others[key] = true
+	return !seen
+}
+
+func (s *shape) visitObject(v *visit) bool {
+	var seen keys
+	before, n := len(v.path), 0
+	ok := v.Object(func(key []byte) bool {
+		n++
+		if v.faults != nil {
+			v.path = append(append(v.path[:before], '.'), key[:min(len(key), longestKey)]...)
+		}
+		i, known := s.at[string(key)]
+		switch {
+		case known && !seen.add(i, len(s.members)), !known && s.open && !seen.addOther(string(key)):
+			return v.skipFault("is there twice")
+		case known:
+			return s.members[i].shape.visit(v)
+		case s.open && s.others != nil:
+			return s.others.visit(v)
+		case s.open:
+			return anything.visit(v)
+		}
+		return v.skipFault("%s", s.unexpected(string(key)))
+	})
+	v.path = v.path[:before]
+	return ok && s.isWhole(v, &seen) && s.isRight(v, n)
+}
+
+// longestKey is how much of a foreign key is told back, in bytes.
+const longestKey = 100
+
+// unexpected says so of a key, and names the one that was perhaps meant.
+func (s *shape) unexpected(key string) string {
+	for _, m := range s.members {
+		if strings.EqualFold(m.name, key) {
+			return "unexpected property; it is written " + m.name
+		}
+	}
+	return "unexpected property"
+}
+
+// isWhole looks for members that have not come.
+func (s *shape) isWhole(v *visit, seen *keys) bool {
+	for i, m := range s.members {
+		if m.required && !seen.has(i) && !v.faultAt(m.name, "expected required property %s to be present", m.name) {
+			return false
+		}
+		for _, other := range s.dependents[m.name] {
+			if j, known := s.at[other]; known && seen.has(i) && !seen.has(j) &&
+				!v.faultAt(other, "expected property %s to be present when %s is present", other, m.name) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-func skip(scan *quickjson.Scanner) bool {
-	_, ok := scan.Skip()
-	return ok
+// faultAt is fault for a member of the object where v is.
+func (v *visit) faultAt(name, format string, a ...any) bool {
+	before := len(v.path)
+	defer func() { v.path = v.path[:before] }()
+	v.path = append(append(v.path, '.'), name...)
+	return v.fault(format, a...)
 }
 
-// largestChecked is how many bytes of a body are read before huma reads it.
-const largestChecked = 64 << 10
-
-// passes reads the body of a request and reports whether the check is sure of
-// it. Huma can read it again.
-func (c check) passes(req *http.Request) bool {
-	if c == nil || req.ContentLength <= 0 || req.ContentLength > largestChecked || !isPlainJSON(req) {
-		return false
+func (s *shape) isRight(v *visit, n int) bool {
+	switch {
+	case s.schema == nil:
+	case s.schema.MinProperties != nil && n < *s.schema.MinProperties:
+		return v.fault("expected object with at least %d properties", *s.schema.MinProperties)
+	case s.schema.MaxProperties != nil && n > *s.schema.MaxProperties:
+		return v.fault("expected object with at most %d properties", *s.schema.MaxProperties)
 	}
-	body := make([]byte, req.ContentLength)
-	n, err := io.ReadFull(req.Body, body)
-	if err == nil {
-		err = io.EOF
-	}
-	seen := &seenBody{rest: req.Body, err: err}
-	seen.text.Reset(body[:n])
-	req.Body = seen
-	return err == io.EOF && quickjson.Scan(body, c)
+	return true
 }
-
-func isPlainJSON(req *http.Request) bool {
-	types := req.Header["Content-Type"]
-	return len(types) == 1 && types[0] == jsonType
-}
-
-// seenBody is a body that was read: its text, and then how reading ended.
-type seenBody struct {
-	text bytes.Reader
-	err  error
-	rest io.Closer
-}
-
-func (b *seenBody) Read(p []byte) (int, error) {
-	if b.text.Len() > 0 {
-		return b.text.Read(p)
-	}
-	return 0, b.err
-}
-
-func (b *seenBody) Close() error { return b.rest.Close() }

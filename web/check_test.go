@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
-	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/enoki-go/enoki/internal/quickjson"
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 type checkedBody struct {
@@ -35,46 +32,38 @@ func (oneOf) Schema(r Registry) *Schema {
 	return &Schema{OneOf: []*Schema{{Type: "integer", Minimum: &least}, {Type: "string"}, r.Schema(reflect.TypeFor[openBody](), true, "")}}
 }
 
-// twoTexts is one of what a text can both be.
-type twoTexts struct{}
-
-func (twoTexts) Schema(Registry) *Schema {
-	return &Schema{OneOf: []*Schema{{Type: "string"}, {Type: "string"}}}
-}
-
-type anyOf struct{}
-
-func (anyOf) Schema(Registry) *Schema { return &Schema{AnyOf: []*Schema{{Type: "string"}}} }
-
 type openBody struct {
 	_    struct{}  `json:"-" additionalProperties:"true"`
 	Text string    `json:"text,omitempty" maxLength:"2"`
 	Next *openBody `json:"next,omitempty"`
 }
 
-// A check may be unsure of what is valid, never sure of what is not.
-func FuzzCheckIsSureOfValidBodiesOnly(f *testing.F) {
+// What passes the check is what is decoded, and what does not is explained.
+func FuzzCheckAndDecodeAgree(f *testing.F) {
 	for _, text := range checkedTexts {
 		f.Add([]byte(text))
 	}
-	registry := huma.NewMapRegistry("#/components/schemas/", schemaNames())
-	schema := registry.Schema(reflect.TypeFor[checkedBody](), true, "")
-	sure := checkOf(registry, schema)
-	if sure == nil {
-		f.Fatal("there is no check of a body that has nothing special")
+	registry := newSchemas()
+	in := &input{
+		body: []int{0}, bodyType: reflect.TypeFor[checkedBody](),
+		shape: newShapes(registry).of(registry.Schema(reflect.TypeFor[checkedBody](), true, "")),
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if !quickjson.Scan(text, sure) {
+		var got struct{ Body checkedBody }
+		var faults []FieldError
+		problem := in.readBody(text, reflect.ValueOf(&got).Elem(), &faults)
+		if problem != nil || len(faults) > 0 {
 			return
 		}
-		var v any
-		if err := json.Unmarshal(text, &v); err != nil {
-			t.Fatalf("sure of %q: %v", text, err)
+		if len(text) == 0 || !json.Valid(text) {
+			t.Fatalf("%q is taken", text)
 		}
-		var result huma.ValidateResult
-		huma.Validate(registry, schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, v, &result)
-		if len(result.Errors) > 0 {
-			t.Errorf("sure of %q: %v", text, result.Errors)
+		again, err := jsonv2.Marshal(got.Body, dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !in.shape.passes(again) {
+			t.Errorf("%q is taken as %s, which is not valid: %v", text, again, in.shape.faults(again, "body"))
 		}
 	})
 }
@@ -91,42 +80,76 @@ var checkedTexts = []string{
 }
 
 func TestChecks(t *testing.T) {
-	registry := huma.NewMapRegistry("#/components/schemas/", schemaNames())
-	sure := checkOf(registry, registry.Schema(reflect.TypeFor[checkedBody](), true, ""))
+	registry := newSchemas()
+	s := newShapes(registry).of(registry.Schema(reflect.TypeFor[checkedBody](), true, ""))
 	for _, text := range []string{
 		`{"text":"abc","n":7,"whole":12,"f":0.5,"ok":false,"tags":["a","b"],"maybe":1,"open":{"more":[1],"text":"é"},"many":[{},{"next":{"text":"a"}}]}`,
-		` { "text" : "äöü" } `,
+		` { "text" : "äöü" } `, `{"text":"a","open":{"Text":"abc","TEXT":1}}`,
 		`{"text":"a","kind":"ä","like":"abz","one":1}`, `{"text":"a","kind":"a","one":"1"}`, `{"text":"a","one":{"text":"a"}}`,
+		`{"text":"a","maybe":null,"n":null,"tags":null,"open":null,"kind":null}`,
 	} {
-		if !quickjson.Scan([]byte(text), sure) {
-			t.Errorf("not sure of %s", text)
+		if faults := s.faults([]byte(text), "body"); !s.passes([]byte(text)) || len(faults) > 0 {
+			t.Errorf("%s: %v", text, faults)
 		}
 	}
-	for name, of := range map[string]reflect.Type{
-		"format": reflect.TypeFor[struct{ A time.Time }](),
-		"enum of numbers": reflect.TypeFor[struct {
-			A int `enum:"1,2"`
-		}](),
-		"two choices of one type": reflect.TypeFor[struct{ A twoTexts }](),
-		"any of several":          reflect.TypeFor[struct{ A anyOf }](),
-		"unique items": reflect.TypeFor[struct {
-			A []int `uniqueItems:"true"`
-		}](),
-		"multiple": reflect.TypeFor[struct {
-			A int `multipleOf:"2"`
-		}](),
-		"values of map": reflect.TypeFor[map[string]int](),
-		"anything":      reflect.TypeFor[struct{ A any }](),
-		"read only": reflect.TypeFor[struct {
-			A int `readOnly:"true"`
-		}](),
-		"dependent": reflect.TypeFor[struct {
-			A int `json:"a,omitempty" dependentRequired:"b"`
-			B int `json:"b,omitempty"`
-		}](),
+	for text, want := range map[string]string{
+		`{"text":"abcd"}`:                           "body.text: expected length <= 3",
+		`{"text":null}`:                             "body.text: expected string",
+		`{"text":"\u0061\u0062\u0063\u0064"}`:       "body.text: expected length <= 3",
+		`{"text":"a","TEXT":"b"}`:                   "body.TEXT: unexpected property; it is written text",
+		`{"text":"a","text":"b"}`:                   "body.text: is there twice",
+		`{"text":"a","te\u0078t":"b"}`:              "body.text: is there twice",
+		`{"text":"a","tagſ":["b"]}`:                 "body.tagſ: unexpected property; it is written tags",
+		`{"text":"a","many":[{"x":{"a":1,"a":1}}]}`: "body.many[0].x.a: is there twice",
+		`{"text":"a","many":[{"x":1,"x":1}]}`:       "body.many[0].x: is there twice",
+		`{"text":"a","many":[{"text":"abc"}]}`:      "body.many[0].text: expected length <= 2",
+		`{"text":"a","n":8}`:                        "body.n: expected number <= 7",
+		`{"text":"a","n":1.5}`:                      "body.n: expected integer",
+		`{"text":"a","f":1e400}`:                    "body.f: expected number of 64 bits",
+		`{"text":"a","kind":"b"}`:                   `body.kind: expected value to be one of "a, ä"`,
+		`{"text":"a","one":{"text":"abc"}}`:         "body.one: expected value to match exactly one schema but matched none",
+		`[]`:                                        "body: expected object",
 	} {
-		if checkOf(registry, registry.Schema(of, false, "T"+name)) != nil {
-			t.Errorf("there is a check of a schema that has %s", name)
+		var told []string
+		for _, fault := range s.faults([]byte(text), "body") {
+			told = append(told, fault.Location+": "+fault.Message)
+		}
+		if s.passes([]byte(text)) || len(told) != 1 || told[0] != want {
+			t.Errorf("%s: %q, want %q", text, told, want)
+		}
+	}
+}
+
+// Words of JSON Schema that types can't say, but their Schema methods can.
+func TestChecksOfOwnSchemas(t *testing.T) {
+	one, two, few := 1.0, 0.1, 2
+	for text, test := range map[string]struct {
+		schema *Schema
+		fits   bool
+	}{
+		`0.3`:                   {&Schema{Type: "number", MultipleOf: &two}, true},
+		`0.35`:                  {&Schema{Type: "number", MultipleOf: &two}, false},
+		`1`:                     {&Schema{Type: "number", ExclusiveMinimum: &one}, false},
+		`1.0000000000000000001`: {&Schema{Type: "number", ExclusiveMinimum: &one}, true},
+		`[1,2,1.0]`:             {&Schema{Type: "array", UniqueItems: true}, false},
+		`[1,2]`:                 {&Schema{Type: "array", UniqueItems: true}, true},
+		`{"a":1,"b":2,"c":3}`:   {&Schema{Type: "object", MaxProperties: &few}, false},
+		`{"a":"x"}`:             {&Schema{Type: "object", AdditionalProperties: &Schema{Type: "integer"}}, false},
+		`{"a":1}`:               {&Schema{Type: "object", AdditionalProperties: &Schema{Type: "integer"}}, true},
+		`5`:                     {&Schema{Enum: []any{1, 5}}, true},
+		`6`:                     {&Schema{Enum: []any{1, 5}}, false},
+		`"x"`:                   {&Schema{Not: &Schema{Type: "string"}}, false},
+		`7`:                     {&Schema{AllOf: []*Schema{{Type: "integer"}, {Type: "number", Maximum: &one}}}, false},
+		`true`:                  {&Schema{AnyOf: []*Schema{{Type: "integer"}, {Type: "boolean"}}}, true},
+		`"a"`:                   {&Schema{OneOf: []*Schema{{Type: "string"}, {Type: "string"}}}, false},
+		`"2026-01-02"`:          {&Schema{Type: "string", Format: "date"}, true},
+		`"2026-13-02"`:          {&Schema{Type: "string", Format: "date"}, false},
+		`"YQ=="`:                {&Schema{Type: "string", ContentEncoding: "base64"}, true},
+		`"Y"`:                   {&Schema{Type: "string", ContentEncoding: "base64"}, false},
+	} {
+		s := newShapes(newSchemas()).of(test.schema)
+		if got := s.passes([]byte(text)); got != test.fits || got != (len(s.faults([]byte(text), "body")) == 0) {
+			t.Errorf("%s: fits is %v, faults %v", text, got, s.faults([]byte(text), "body"))
 		}
 	}
 }

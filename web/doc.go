@@ -29,10 +29,11 @@
 // there is no Body, unless the route says otherwise.
 //
 // Parameters are optional unless tagged required:"true" (those of the path
-// always are there). Fields of the body are required unless tagged omitempty,
-// omitzero or required:"false"; a null for an optional field counts as left
-// out. Fields that the struct does not have are refused, which finds a client's
-// spelling mistakes; a struct with
+// always are there). Fields of the body are required unless they have a default
+// or are tagged omitempty, omitzero or required:"false"; a null for an optional
+// field counts as left out. A default never replaces what was sent. Names are
+// exact, and a key that comes twice is refused. Fields that the struct does not
+// have are refused, which finds a client's spelling mistakes; a struct with
 //
 //	_ struct{} `json:"-" additionalProperties:"true"`
 //
@@ -40,6 +41,9 @@
 // other tags are minimum, maximum, minLength, maxLength, pattern, format, enum,
 // minItems, maxItems, default, doc and example. A type that JSON Schema
 // can't be guessed for describes itself, see [Schema].
+//
+// What is checked is the text that is decoded, by the schema that the document
+// shows. A nil slice is answered as an empty list, a nil map as an empty object.
 //
 // # What a request goes through
 //

@@ -25,7 +25,8 @@ const requestIDHeader = "X-Request-Id"
 type handler struct {
 	options Options
 	mux     *http.ServeMux
-	api     huma.API
+	schemas *schemas
+	openAPI *huma.OpenAPI
 	scope   *enoki.Scope
 	routes  []string // names, in the order of declaration
 	sockets []*websocket.Handler
@@ -58,8 +59,8 @@ func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context
 }
 
 func newHandler(o *Options, routes []Route) (*handler, error) {
-	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), operations: map[string]bool{}}
-	h.api = newAPI(h)
+	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), schemas: newSchemas(), operations: map[string]bool{}}
+	h.openAPI = newDocument(&h.options, h.schemas)
 	var mistakes []error
 	for _, r := range routes {
 		mistakes = append(mistakes, h.add(r))
@@ -67,11 +68,18 @@ func newHandler(o *Options, routes []Route) (*handler, error) {
 	return h, errors.Join(mistakes...)
 }
 
-// add registers a route. Package http and huma panic for a mistake, which
-// becomes an error here: only then can a service report all of them.
+// add registers a route. Package http panics for a mistake, as our own code
+// does, which becomes an error here: only then can a service report all.
 func (h *handler) add(r Route) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if texts, several := p.(mistakes); several {
+			failures := make([]error, len(texts))
+			for i, text := range texts {
+				failures[i] = fmt.Errorf("web: route %s can't be served: %s", r.name(), text)
+			}
+			err = errors.Join(failures...)
+		} else if p != nil {
 			err = fmt.Errorf("web: route %s can't be served: %v", r.name(), p)
 		}
 	}()
@@ -116,7 +124,7 @@ func (h *handler) plain(r *Route, next http.Handler) {
 			req.Body = http.MaxBytesReader(w, req.Body, limit)
 		}
 		returned := false
-		err := h.call(newExchange(req.Context(), nil, r, a).Context(), func(ctx context.Context) error {
+		err := h.call(newExchange(req.Context(), r, a).Context(), func(ctx context.Context) error {
 			a.pass()
 			next.ServeHTTP(w, req.WithContext(ctx))
 			returned = true

@@ -4,41 +4,55 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/url"
 	"reflect"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// unmarshal is json.Unmarshal, which is left alone only with what is not
-// ordinary, errors among it. Huma reads a body twice, to check it and for the
-// handler, so that reading is most of what a request costs.
-func unmarshal(data []byte, v any) error {
-	target := reflect.ValueOf(v)
-	if target.Kind() != reflect.Pointer || target.IsNil() || !target.Elem().IsZero() {
-		return json.Unmarshal(data, v)
-	}
-	target = target.Elem()
-	if quickjson.Of(target.Type()).Read(data, target) {
+// dialect is how bodies are read and written: as encoding/json does, but that a
+// field has its exact name and comes once, that a slice or map that is nil is
+// an empty list or object, and that a url.URL is a text. It is read only.
+var dialect = jsonv2.JoinOptions(
+	jsonv1.DefaultOptionsV1(),
+	jsonv2.MatchCaseInsensitiveNames(false),
+	jsontext.AllowDuplicateNames(false),
+	jsonv2.FormatNilSliceAsNull(false),
+	jsonv2.FormatNilMapAsNull(false),
+	jsontext.EscapeForHTML(false),
+	jsonv2.WithMarshalers(jsonv2.MarshalFunc(func(u url.URL) ([]byte, error) { return jsonv2.Marshal(u.String()) })),
+	jsonv2.WithUnmarshalers(jsonv2.UnmarshalFunc(func(text []byte, u *url.URL) error {
+		var plain string
+		if err := jsonv2.Unmarshal(text, &plain); err != nil {
+			return err
+		}
+		return u.UnmarshalBinary([]byte(plain))
+	})),
+)
+
+// unmarshal reads data into v, which must be settable and zero.
+func unmarshal(data []byte, v reflect.Value) error {
+	if quickjson.Strict(v.Type()).ReadPlain(data, v) {
 		return nil
 	}
-	target.SetZero()
-	return json.Unmarshal(data, v)
+	v.SetZero()
+	return jsonv2.Unmarshal(data, v.Addr().Interface(), dialect)
 }
 
 // marshal writes v and a line's end. It writes nothing when v can't be encoded.
 func marshal(w io.Writer, v any) error {
 	text, ok := appendJSON(room(w), v)
-	if ok {
-		_, err := w.Write(append(text, '\n'))
-		return err
+	if !ok {
+		var err error
+		if text, err = jsonv2.Marshal(v, dialect); err != nil {
+			return err
+		}
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, err := w.Write(buf.Bytes())
+	_, err := w.Write(append(text, '\n'))
 	return err
 }
 
@@ -50,12 +64,18 @@ func room(w io.Writer) []byte {
 	return nil
 }
 
-// appendJSON appends v as an encoder does that does not escape HTML. It refuses
-// what is not ordinary, and what may hold HTML that was escaped all the same.
+// appendJSON appends v. It refuses what is not ordinary, and what may hold HTML
+// that was escaped.
 func appendJSON(b []byte, v any) ([]byte, bool) {
 	if v == nil {
 		return b, false
 	}
-	b, ok := quickjson.Of(reflect.TypeOf(v)).Append(b, reflect.ValueOf(v))
+	b, ok := quickjson.Strict(reflect.TypeOf(v)).Append(b, reflect.ValueOf(v))
 	return b, ok && !bytes.Contains(b, []byte(`\u00`))
+}
+
+// appendKey appends a key of an object.
+func appendKey(b, key []byte) []byte {
+	text, _ := json.Marshal(string(key)) // a string can always be written
+	return append(b, text...)
 }

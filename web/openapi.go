@@ -11,7 +11,7 @@ import (
 // document makes the OpenAPI document of the routes and serves it, with the
 // page that shows it.
 func (h *handler) document(service string) error {
-	document := h.api.OpenAPI()
+	document := h.openAPI
 	document.Info.Title = h.options.Title
 	if document.Info.Title == "" {
 		document.Info.Title = service

@@ -65,7 +65,7 @@ func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Requ
 		if limit := r.settings.maxBody; limit >= 0 {
 			req.Body = http.MaxBytesReader(w, req.Body, limit)
 		}
-		ctx := newExchange(req.Context(), nil, r, a).Context()
+		ctx := newExchange(req.Context(), r, a).Context()
 		a.text(h.callText(ctx, func(ctx context.Context) (*Text, error) { return fn(ctx, req.WithContext(ctx)) }))
 	}
 	for method := range strings.SplitSeq(r.method, ",") {

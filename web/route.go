@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"reflect"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete, Handle,
@@ -14,15 +12,9 @@ import (
 type Route struct {
 	method, path string // Handle has its whole pattern in path
 	settings     settings
-	bodyType     reflect.Type // of the input's field Body, or nil
-	lines        []string     // for people, beside its name
-	label        string       // its name, made once it is served
-
-	// Of a typed route, once it is served: what is sure of a valid body, and
-	// what answers when it was; nil when there is no such check.
-	check     check
-	unchecked func(huma.Context)
-	register  func(*handler, *Route)
+	lines        []string // for people, beside its name
+	label        string   // its name, made once it is served
+	register     func(*handler, *Route)
 }
 
 // name is how the route is called in logs, middleware and call ids.
@@ -118,26 +110,11 @@ func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out
 		if fn == nil {
 			panic("its function is nil") // add makes an error of it
 		}
-		answer := func(ctx context.Context, in *In) (*Out, error) {
-			var out *Out
-			err := site.call(ctx, func(ctx context.Context) (err error) {
-				out, err = fn(ctx, in)
-				return err
-			})
-			return out, err
-		}
-		op := site.operation(r)
-		huma.Register(site.api, op, answer)
-		if r.check != nil {
-			op.Hidden, op.SkipValidateBody = true, true
-			huma.Register(site.api, op, answer)
-		}
+		site.typed(r, &function{
+			in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+			call: func(ctx context.Context, in any) (any, error) { return fn(ctx, in.(*In)) },
+		})
 	}}
-	if in := reflect.TypeFor[In](); in.Kind() == reflect.Struct {
-		if body, ok := in.FieldByName("Body"); ok {
-			r.bodyType = body.Type
-		}
-	}
 	for _, opt := range opts {
 		opt(&r.settings)
 	}

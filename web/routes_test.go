@@ -157,7 +157,7 @@ func TestRefusalNamesField(t *testing.T) {
 		"in an array":           {"/articles/7/comments", `{"timestamp":5,"text":"hi","author":3,"tags":["a",2]}`, "body.tags[1]", "expected string", enoki.InvalidArgument},
 		"nested":                {"/articles/7/comments", `{"timestamp":5,"text":"hi","author":3,"nested":{"deep":1}}`, "body.nested.deep", "expected boolean", enoki.InvalidArgument},
 		"too large for Go":      {"/articles/7/comments", `{"timestamp":1e30,"text":"hi","author":3}`, "body.timestamp", "expected integer of 64 bits, which number 1e30 is not", enoki.InvalidArgument},
-		"too large for int8":    {"/articles/7/comments", `{"timestamp":5,"text":"hi","author":3,"small":128}`, "body.small", "expected integer of 8 bits, which number 128 is not", enoki.InvalidArgument},
+		"too large for int8":    {"/articles/7/comments", `{"timestamp":5,"text":"hi","author":3,"small":128}`, "body.small", "expected number <= 127", enoki.InvalidArgument},
 		"not an object":         {"/articles/7/comments", `[1]`, "body", "expected object", enoki.InvalidArgument},
 		"no body":               {"/articles/7/comments", ``, "body", "request body is required", enoki.InvalidArgument},
 		"not JSON":              {"/articles/7/comments", "{\n  \"text\": hi}", "body", "not JSON at line 2, column 11: invalid character 'h' looking for beginning of value", enoki.MalformedRequest},

@@ -11,6 +11,7 @@ package quickjson
 import (
 	"encoding"
 	"encoding/json"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync"
@@ -23,39 +24,71 @@ type Codec struct {
 	write writer
 }
 
-// codecs remembers what Of has found, which a type never changes.
-var codecs sync.Map // of *Codec by reflect.Type
+// codecs and strictCodecs remember what Of and Strict have found, which a type
+// never changes.
+var codecs, strictCodecs sync.Map // of *Codec by reflect.Type
 
 // Of returns the codec of a type.
-func Of(t reflect.Type) *Codec {
-	if c, ok := codecs.Load(t); ok {
+func Of(t reflect.Type) *Codec { return find(&codecs, t, false) }
+
+// Strict returns a codec of a type that differs from encoding/json in two
+// things: a field is known by its exact name only, and an empty list or object
+// is written for a slice or map that is nil. It refuses types for which only
+// encoding/json could go on, and url.URL, whose form is its user's choice.
+func Strict(t reflect.Type) *Codec { return find(&strictCodecs, t, true) }
+
+func find(known *sync.Map, t reflect.Type, strict bool) *Codec {
+	if c, ok := known.Load(t); ok {
 		return c.(*Codec)
 	}
-	b := builder{}
+	b := builder{made: map[reflect.Type]*Codec{}, strict: strict}
 	c := b.codec(t)
-	for t, c := range b {
-		codecs.Store(t, c)
+	for t, c := range b.made {
+		known.Store(t, c)
 	}
 	return c
 }
 
-// builder holds the codecs that are being made; types may be recursive.
-type builder map[reflect.Type]*Codec
+// builder makes codecs.
+type builder struct {
+	made   map[reflect.Type]*Codec // also those that are being made; types may be recursive
+	strict bool
+}
 
-func (b builder) codec(t reflect.Type) *Codec {
-	if c, ok := b[t]; ok {
+func (b *builder) codec(t reflect.Type) *Codec {
+	if c, ok := b.made[t]; ok {
 		return c
 	}
 	c := &Codec{own: true}
-	b[t] = c
-	if speaksForItself(t) || !b.fill(c, t) {
+	b.made[t] = c
+	switch {
+	case b.strict && t == reflect.TypeFor[url.URL]():
+		*c = Codec{read: refuseToRead, write: refuseToWrite}
+	case speaksForItself(t):
 		*c = Codec{read: readByStandard, write: writeByStandard}
+	case b.fill(c, t):
+	case !b.strict:
+		*c = Codec{read: readByStandard, write: writeByStandard}
+	case t.Kind() == reflect.Slice: // of bytes
+		*c = Codec{read: readByStandard, write: writeBytes}
+	case isFlat(t):
+		*c = Codec{read: readByStandard, write: writeByStandard}
+	default:
+		*c = Codec{read: refuseToRead, write: refuseToWrite}
 	}
 	return c
 }
 
+// isFlat reports whether t is an array without names and slices in it.
+func isFlat(t reflect.Type) bool {
+	for t.Kind() == reflect.Array {
+		t = t.Elem()
+	}
+	return t.Kind() <= reflect.Float64 || t.Kind() == reflect.String
+}
+
 // fill reports whether values of t are ordinary.
-func (b builder) fill(c *Codec, t reflect.Type) bool {
+func (b *builder) fill(c *Codec, t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Bool:
 		c.read, c.write = readBool, writeBool
@@ -68,22 +101,22 @@ func (b builder) fill(c *Codec, t reflect.Type) bool {
 	case reflect.String:
 		c.read, c.write = readString, writeString
 	case reflect.Interface:
-		c.read, c.write = readAny, writeAny
+		c.read, c.write = readAny, writeAny(b.strict)
 		return t.NumMethod() == 0
 	case reflect.Pointer:
 		element := b.codec(t.Elem())
 		c.read, c.write = readPointer(t.Elem(), element), writePointer(element)
 	case reflect.Slice:
 		element := b.codec(t.Elem())
-		c.read, c.write = readSlice(t, element), writeSlice(element)
+		c.read, c.write = readSlice(t, element), writeSlice(element, b.strict)
 		return t.Elem().Kind() != reflect.Uint8 // bytes are base64
 	case reflect.Map:
 		element := b.codec(t.Elem())
-		c.read, c.write = readMap(t, element), writeMap(element)
+		c.read, c.write = readMap(t, element), writeMap(element, b.strict)
 		return t.Key().Kind() == reflect.String && !speaksForItself(t.Key())
 	case reflect.Struct:
 		fields, ok := b.fields(t)
-		c.read, c.write = readStruct(fields), writeStruct(fields)
+		c.read, c.write = readStruct(fields, b.strict), writeStruct(fields)
 		return ok
 	default:
 		return false
@@ -121,7 +154,7 @@ const maxFields = 64
 
 // fields reports whether the fields of t are ordinary: none embedded, each
 // with a plain name of its own and no option but omitempty.
-func (b builder) fields(t reflect.Type) ([]field, bool) {
+func (b *builder) fields(t reflect.Type) ([]field, bool) {
 	var fields []field
 	names := map[string]bool{}
 	for i := range t.NumField() {

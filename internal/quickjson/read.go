@@ -24,7 +24,14 @@ func (s *Scanner) Value(c *Codec, v reflect.Value) bool {
 // readByStandard has encoding/json read the value.
 func readByStandard(s *Scanner, v reflect.Value) bool {
 	text, ok := s.Skip()
-	return ok && !bytes.Contains(text, []byte(tagKey)) && json.Unmarshal(text, v.Addr().Interface()) == nil
+	return ok && (s.plain || !bytes.Contains(text, []byte(tagKey))) && json.Unmarshal(text, v.Addr().Interface()) == nil
+}
+
+func refuseToRead(*Scanner, reflect.Value) bool { return false }
+
+// ReadPlain is Read for JSON that is never kombu's dialect.
+func (c *Codec) ReadPlain(data []byte, v reflect.Value) bool {
+	return ScanPlain(data, func(s *Scanner) bool { return s.Value(c, v) })
 }
 
 func readBool(s *Scanner, v reflect.Value) bool {
@@ -125,7 +132,7 @@ func readMap(t reflect.Type, element *Codec) func(*Scanner, reflect.Value) bool 
 	}
 }
 
-func readStruct(fields []field) func(*Scanner, reflect.Value) bool {
+func readStruct(fields []field, strict bool) func(*Scanner, reflect.Value) bool {
 	names := make(map[string]int, len(fields))
 	for i, f := range fields {
 		names[f.name] = i
@@ -147,18 +154,22 @@ func readStruct(fields []field) func(*Scanner, reflect.Value) bool {
 			}
 			n++
 		}
-		return s.members(readField(fields, names, n, s, v))
+		return s.members(readField(fields, names, n, s, v, strict))
 	}
 }
 
 // readField returns what reads further fields in any order, once n have come.
-func readField(fields []field, names map[string]int, n int, s *Scanner, v reflect.Value) func(key []byte) bool {
+func readField(fields []field, names map[string]int, n int, s *Scanner, v reflect.Value, strict bool) func(key []byte) bool {
 	read, expected := uint64(1)<<n-1, n
 	return func(key []byte) bool {
 		i := expected
 		if i >= len(fields) || fields[i].name != string(key) {
 			var ok bool
-			if i, ok = names[string(key)]; !ok {
+			if i, ok = names[string(key)]; !ok && strict {
+				_, ok = s.Skip()
+				return ok
+			}
+			if !ok {
 				return s.skipField(fields, key)
 			}
 		}

@@ -20,6 +20,7 @@ type Scanner struct {
 	at    int
 	depth int
 	copy  string // of a small text, made for its first string
+	plain bool   // tagKey has no meaning
 }
 
 // scanners are those that nobody uses; whoever puts one back clears it.
@@ -28,9 +29,14 @@ var scanners = sync.Pool{New: func() any { return new(Scanner) }}
 // Scan has read read the whole of data, which must not change meanwhile, and
 // reports whether it has. Nothing that is read shares memory with data but what
 // Skip returns. The Scanner is of no use once read has returned.
-func Scan(data []byte, read func(s *Scanner) bool) bool {
+func Scan(data []byte, read func(s *Scanner) bool) bool { return scan(data, false, read) }
+
+// ScanPlain is Scan for JSON that is never kombu's dialect.
+func ScanPlain(data []byte, read func(s *Scanner) bool) bool { return scan(data, true, read) }
+
+func scan(data []byte, plain bool, read func(s *Scanner) bool) bool {
 	s := scanners.Get().(*Scanner)
-	s.data = data
+	s.data, s.plain = data, plain
 	ok := read(s) && s.end()
 	*s = Scanner{}
 	scanners.Put(s)
@@ -38,7 +44,8 @@ func Scan(data []byte, read func(s *Scanner) bool) bool {
 }
 
 // tagKey marks a value of kombu's dialect, which is more than JSON: Python's
-// services write so what JSON has no form for. Such an object is refused.
+// services write so what JSON has no form for. Such an object is refused, but
+// in plain JSON.
 const tagKey = "__type__"
 
 // Object reads an object. It calls each for every key, in their order, to read
@@ -57,7 +64,7 @@ func (s *Scanner) Object(each func(key []byte) bool) bool {
 func (s *Scanner) members(each func(key []byte) bool) bool {
 	for {
 		key, ok := s.text()
-		if !ok || string(key) == tagKey || !s.next(':') || !each(key) {
+		if !ok || string(key) == tagKey && !s.plain || !s.next(':') || !each(key) {
 			return false
 		}
 		if !s.next(',') {

@@ -103,13 +103,29 @@ func escape(b []byte, s string) []byte {
 
 func writeNull(b []byte) ([]byte, bool) { return append(b, "null"...), true }
 
-func writeAny(b []byte, v reflect.Value, depth int) ([]byte, bool) {
-	if v.IsNil() {
-		return writeNull(b)
+func writeAny(strict bool) writer {
+	of := Of
+	if strict {
+		of = Strict
 	}
-	v = v.Elem()
-	return Of(v.Type()).write(b, v, depth)
+	return func(b []byte, v reflect.Value, depth int) ([]byte, bool) {
+		if v.IsNil() {
+			return writeNull(b)
+		}
+		v = v.Elem()
+		return of(v.Type()).write(b, v, depth)
+	}
 }
+
+// writeBytes writes base64, and an empty text for nil.
+func writeBytes(b []byte, v reflect.Value, depth int) ([]byte, bool) {
+	if v.IsNil() {
+		return append(b, `""`...), true
+	}
+	return writeByStandard(b, v, depth)
+}
+
+func refuseToWrite(b []byte, _ reflect.Value, _ int) ([]byte, bool) { return b, false }
 
 // writePointer bounds the depth: a value may contain itself.
 func writePointer(element *Codec) writer {
@@ -124,9 +140,9 @@ func writePointer(element *Codec) writer {
 	}
 }
 
-func writeSlice(element *Codec) writer {
+func writeSlice(element *Codec, strict bool) writer {
 	return func(b []byte, v reflect.Value, depth int) ([]byte, bool) {
-		if v.IsNil() {
+		if v.IsNil() && !strict {
 			return writeNull(b)
 		}
 		if depth == maxDepth {
@@ -151,9 +167,9 @@ type entry struct {
 	value reflect.Value
 }
 
-func writeMap(element *Codec) writer {
+func writeMap(element *Codec, strict bool) writer {
 	return func(b []byte, v reflect.Value, depth int) ([]byte, bool) {
-		if v.IsNil() {
+		if v.IsNil() && !strict {
 			return writeNull(b)
 		}
 		if depth == maxDepth {
