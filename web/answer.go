@@ -17,6 +17,7 @@ import (
 type answer struct {
 	http.ResponseWriter
 	head         bool // the request is a HEAD
+	last         bool // of its connection
 	writeTimeout time.Duration
 	requestID    string
 	status       int // 0 until it is known
@@ -32,10 +33,15 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // A buffer that had one huge answer is not kept for all the small ones.
 const largestKeptBuffer = 64 << 10
 
+// newAnswer returns the answer to r. A request in chunks is the last one of its
+// connection: package http does not tell whether it had a Content-Length too,
+// after which RFC 9112, 6.1, has the connection closed, since a proxy in front
+// may take what follows for another request than we do.
 func newAnswer(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) *answer {
 	return &answer{
 		ResponseWriter: w,
 		head:           r.Method == http.MethodHead,
+		last:           r.TransferEncoding != nil && r.ProtoMajor == 1,
 		writeTimeout:   writeTimeout,
 		held:           buffers.Get().(*bytes.Buffer),
 	}
@@ -120,7 +126,15 @@ func (a *answer) extendDeadline() {
 // pass ends the holding back.
 func (a *answer) pass() {
 	a.Header().Set(requestIDHeader, a.id())
+	a.close()
 	a.through = true
+}
+
+// close has the connection closed after the answer, if it is the last.
+func (a *answer) close() {
+	if a.last {
+		a.Header().Set("Connection", "close")
+	}
 }
 
 // discard forgets an answer that is held back, to write another one.
@@ -160,6 +174,7 @@ func (a *answer) finish() {
 	}
 	header := a.Header()
 	a.set(requestIDHeader, a.id())
+	a.close()
 	if header.Get("Content-Length") == "" && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 		a.set("Content-Length", strconv.Itoa(a.held.Len()))
 	}

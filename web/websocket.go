@@ -147,8 +147,15 @@ func (h *handler) callSocket(ctx context.Context, r *Route, f *enoki.Function, c
 // bindSocket gives the arguments of a call their types.
 func bindSocket(f *enoki.Function, c *websocket.Call) (func(context.Context) (any, error), error) {
 	var named map[string]json.RawMessage
-	if err := json.Unmarshal(c.Data, &named); err != nil {
-		text := f.Name() + "() takes its arguments by name: data must be an object"
+	mistake := ""
+	switch err := json.Unmarshal(c.Data, &named); {
+	case err != nil:
+		mistake = "data must be an object"
+	case !anything.passes(c.Data):
+		mistake = "data has a name twice in one object"
+	}
+	if mistake != "" {
+		text := f.Name() + "() takes its arguments by name: " + mistake
 		return nil, &enoki.Error{
 			Code: enoki.IncorrectSignature, Type: "IncorrectSignature", Path: "nameko.exceptions.IncorrectSignature",
 			Args: []any{text}, Message: text,

@@ -63,10 +63,12 @@ func onWire(err error) *Error {
 
 // Reasons for which a socket ends.
 var (
-	errSlow    = errors.New("the client does not read: its queue is full")
-	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
-	errSilent  = errors.New("the client did not answer a ping in time")
-	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
+	errSlow     = errors.New("the client does not read: its queue is full")
+	errStuck    = errors.New("the client does not take what is sent to it: a write timed out")
+	errNotUTF8  = errors.New("the client sent a text frame that is not UTF-8")
+	errUnmasked = errors.New("the client sent a frame that is not masked")
+	errSilent   = errors.New("the client did not answer a ping in time")
+	errStopped  = errors.New("websocket: the handler is shut down and accepts no more sockets")
 )
 
 func refusal(reason string, status int) error {

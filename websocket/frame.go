@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
 var null = json.RawMessage("null")
@@ -17,10 +19,19 @@ type request struct {
 }
 
 // parse reads a frame of a client. Names of fields are exact, as in Python and
-// unlike in encoding/json's structs.
+// unlike in encoding/json's structs, and come once: of two methods nobody could
+// tell which was meant.
 func parse(frame []byte) (*request, *Error) {
-	var fields map[string]json.RawMessage
-	if !utf8.Valid(frame) || json.Unmarshal(frame, &fields) != nil {
+	fields := map[string]json.RawMessage{}
+	if !utf8.Valid(frame) || !quickjson.ScanPlain(frame, func(scan *quickjson.Scanner) bool {
+		return scan.Object(func(key []byte) bool {
+			name := string(key)
+			_, twice := fields[name]
+			value, ok := scan.Skip()
+			fields[name] = value
+			return ok && !twice
+		})
+	}) {
 		return nil, malformed()
 	}
 	method, ok := fields["method"]

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	coder "github.com/coder/websocket"
 
@@ -80,6 +82,10 @@ func (s *socket) sayGoodbye() {
 		// The frame was sent when the limit was met. Closing the connection with
 		// the rest of the message unread resets it, and the frame may be lost.
 		_ = s.conn.Close(coder.StatusMessageTooBig, "")
+	case errors.Is(cause, errNotUTF8):
+		_ = s.conn.Close(coder.StatusInvalidFramePayloadData, "a text frame is UTF-8")
+	case errors.Is(cause, errUnmasked):
+		_ = s.conn.Close(coder.StatusProtocolError, "frames of a client are masked")
 	}
 }
 
@@ -108,7 +114,10 @@ func reason(cause error) error {
 func (s *socket) read() {
 	defer close(s.in)
 	for {
-		_, frame, err := s.conn.Read(s.over)
+		kind, frame, err := s.conn.Read(s.over)
+		if err == nil && kind == coder.MessageText && !utf8.Valid(frame) {
+			err = errNotUTF8
+		}
 		if err != nil {
 			s.hub.remove(s)
 			s.cut(blamed(err))
@@ -163,10 +172,14 @@ func (s *socket) transmit(frame []byte) {
 }
 
 // blamed names the timeout of a write, which closes the connection, so that
-// who reads or writes at that moment sees it closed.
+// who reads or writes at that moment sees it closed, and a frame for which the
+// library has text only.
 func blamed(err error) error {
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded):
 		return errStuck
+	case strings.Contains(err.Error(), "unmasked frame"):
+		return errUnmasked
 	}
 	return err
 }

@@ -1,10 +1,13 @@
 package websocket_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -189,7 +192,9 @@ func TestFrames(t *testing.T) {
 		{`not json`, []string{malformed}},
 		{`[1,2]`, []string{malformed}},
 		{``, []string{malformed}},
-		{"{\"method\":\"echo\",\"correlation_id\":\"\xff\"}", []string{malformed}},
+		{`{"method":"echo","method":"boom"}`, []string{malformed}},
+		{`{"method":"echo","m\u0065thod":"boom"}`, []string{malformed}},
+		{`{"method":"echo","data":{"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}}`, []string{malformed}},
 		{`{"method":"boom","correlation_id":3}`, []string{failed("ValueError", "builtins.ValueError", "wsoops", "3", "wsoops")}},
 		{`{"method":"plain"}`, []string{failed("Error", "enoki.Error", "oops", "null", "oops")}},
 		{`{"method":"stranger"}`, []string{failed("ConnectionNotFound", "nameko.exceptions.ConnectionNotFound", "nobody", "null", "nobody")}},
@@ -224,6 +229,52 @@ func TestUnencodableResult(t *testing.T) {
 	}
 	c.send(`{"method":"echo"}`)
 	c.expect(`{"type":"result","success":true,"data":{},"correlation_id":null}`)
+}
+
+// RFC 6455, 8.1 and 5.1.
+func TestBrokenFramesCloseTheSocket(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil, session)
+	c := s.open(t)
+	c.send("{\"method\":\"echo\",\"correlation_id\":\"\xff\"}")
+	if status := c.closes(); status != coder.StatusInvalidFramePayloadData {
+		t.Errorf("bad UTF-8: closed with %v", status)
+	}
+	if err := <-s.ended; err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("ended with %v", err)
+	}
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(res, err)
+	}
+	if _, err := conn.Write([]byte{0x81, 2, '{', '}'}); err != nil { // text, whole, without a mask
+		t.Fatal(err)
+	}
+	for {
+		head := make([]byte, 2)
+		if _, err := io.ReadFull(in, head); err != nil {
+			t.Fatal("closed without a close frame: ", err)
+		}
+		payload := make([]byte, head[1])
+		if _, err := io.ReadFull(in, payload); err != nil {
+			t.Fatal(err)
+		}
+		if head[0] == 0x88 { // close
+			if status := int(payload[0])<<8 | int(payload[1]); status != 1002 {
+				t.Errorf("closed with %d, want 1002", status)
+			}
+			break
+		}
+	}
+	conn.Close()
+	<-s.ended
 }
 
 func TestBinaryFrameIsRead(t *testing.T) {

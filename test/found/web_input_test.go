@@ -3,6 +3,8 @@ package found
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	coder "github.com/coder/websocket"
+
 	"github.com/enoki-go/enoki/web"
+	"github.com/enoki-go/enoki/websocket"
 )
 
 // askHTTP sends a request with JSON and returns the answer's status and body.
@@ -310,5 +315,59 @@ func TestDepthOfJSONIsBounded(t *testing.T) {
 		if code != want || want == 400 && !strings.Contains(got, "more than 100 deep") {
 			t.Errorf("%d deep: %d %.200s, want %d", depth, code, got, want)
 		}
+	}
+}
+
+// A request with both lengths ends its connection, so that what comes after it
+// is nobody's request.
+func TestSmuggledRequestIsNotAnswered(t *testing.T) {
+	server := httptest.NewServer(web.NewHandler(nil, takesJSON[any]("/x"), takesQuery[int]("/secret")))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"2\r\n{}\r\n0\r\n\r\nGET /secret HTTP/1.1\r\nHost: x\r\n\r\n")
+	all, err := io.ReadAll(conn)
+	if got := string(all); err != nil || strings.Count(got, "HTTP/1.1 ") != 1 || !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("%v, answered:\n%s\nwant one answer and the end", err, got)
+	}
+}
+
+func TestWebSocketArgumentsComeOnce(t *testing.T) {
+	route := web.WebSocket("", websocket.NewHub(nil), web.SocketMethod("double",
+		func(_ context.Context, _ string, of map[string]int) (int, error) { return 2 * of["n"], nil }, "of"))
+	server := httptest.NewServer(web.NewHandler(nil, route))
+	defer server.Close()
+	conn, _, err := coder.Dial(t.Context(), server.URL+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, _, err := conn.Read(ctx); err != nil { // that it is connected
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ call, want string }{
+		{`{"method":"double","data":{"of":{"n":1}}}`, `"data":2`},
+		{`{"method":"double","data":{"of":{"n":1},"of":{"n":2}}}`, "IncorrectSignature"},
+		{`{"method":"double","data":{"of":{"n":1,"n":2}}}`, "IncorrectSignature"},
+		{`{"method":"double","data":{"of":{"n":1}},"data":{"of":{"n":2}}}`, "MalformedRequest"},
+	} {
+		if err := conn.Write(ctx, coder.MessageText, []byte(c.call)); err != nil {
+			t.Fatal(err)
+		}
+		if _, answer, err := conn.Read(ctx); err != nil || !strings.Contains(string(answer), c.want) {
+			t.Errorf("%s: %s, %v, want %s", c.call, answer, err, c.want)
+		}
+	}
+	if err := conn.Write(ctx, coder.MessageText, []byte("{\"method\":\"\xff\"}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := conn.Read(ctx); coder.CloseStatus(err) != coder.StatusInvalidFramePayloadData {
+		t.Errorf("after bad UTF-8: %v, want the close code 1007", err)
 	}
 }
