@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+
+	"github.com/enoki-go/enoki/broker"
 )
 
 // Kind says how work arrived, or how it leaves.
@@ -35,6 +37,7 @@ type Call struct {
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
 	work    func(ctx context.Context) error // of a timer or an extension
+	exited  bool                            // the handler has ended its goroutine
 }
 
 // Args returns the arguments of an RPC call or the payload of an event,
@@ -76,20 +79,50 @@ func chain(h Handler, middleware ...[]Middleware) Handler {
 
 // recovered turns a panic of next, or of the error that it returns, into an
 // error with code Internal and logs it with its stack: one bad request must not
-// end the process.
+// end the process. A next that ends its goroutine can't be kept from that. It is
+// logged here; who has started the goroutine answers, see broker.Service.Fail
+// and apart.
 func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
+		returned := false
 		defer func() {
+			if returned {
+				return
+			}
 			if p := recover(); p != nil {
 				log.ErrorContext(ctx, "handler panicked", "kind", string(c.Kind), "method", c.Method,
 					"call", CallID(ctx), "panic", p, "stack", string(debug.Stack()))
 				err = panicError(p)
+				return
+			}
+			if !c.exited { // otherwise an inner net has seen it
+				c.exited = true
+				log.ErrorContext(ctx, broker.ErrExited.Error(), "kind", string(c.Kind), "method", c.Method,
+					"call", CallID(ctx), "stack", string(debug.Stack()))
 			}
 		}()
 		err = next(ctx, c)
 		known.probe(err)
+		returned = true
 		return err
 	}
+}
+
+// apart runs fn in a goroutine of its own and waits for it, so that its caller
+// goes on when fn ends the goroutine. fn must not panic.
+func apart(fn func() error) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := exitError()
+		defer func() { ended <- err }()
+		err = fn()
+	}()
+	return <-ended
+}
+
+// exitError is the error of a handler that has ended its goroutine.
+func exitError() error {
+	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: broker.ErrExited.Error(), cause: errPanic}
 }
 
 // invoke returns the handler that calls fn with the arguments of a Call.

@@ -106,7 +106,7 @@ func (i *instance) joining() broker.Service {
 	about.Host, _ = os.Hostname() // for people only
 	s := broker.Service{Instance: about, Workers: i.process.options.Workers, Buried: i.buried}
 	if len(i.methods) > 0 {
-		s.Serve, s.Drain = i.serve, i.streams.drain
+		s.Serve, s.Fail, s.Drain = i.serve, i.fail, i.streams.drain
 	}
 	for _, m := range i.methods {
 		s.AtMostOnce = s.AtMostOnce || m.atMostOnce
@@ -200,6 +200,21 @@ func malformed(err error) *Error {
 		return find(err)
 	}
 	return Errorf(MalformedRequest, "%w", err)
+}
+
+// fail answers a request whose handler has given no answer that can be sent.
+// It is a final error: another try would end the same way.
+func (i *instance) fail(method string, req *broker.Message, err error) *broker.Message {
+	e := Errorf(Internal, "%s.%s: %w", i.service.name, strings.TrimPrefix(method, streamPrefix+openPrefix), err)
+	if !errors.Is(err, broker.ErrExited) { // that one is logged, with its stack
+		i.log.Error("a request has no answer", "method", method, "id", req.ID, "error", err)
+	}
+	_, form, _ := i.forms.open(req) // a form that is not known is JSON
+	out := answer(form, encodeFailure(e))
+	if req.OneWay {
+		out.Reject, out.RejectKind = e.Message, broker.KindOf(err)
+	}
+	return out
 }
 
 // acquireFor is acquire for a request. One that no other instance would serve
@@ -366,6 +381,19 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	}
 }
 
+// lost says what becomes of the events of sub whose handler did not say so.
+func (i *instance) lost(sub *subscription) func(*broker.Message, error) broker.Settlement {
+	return func(m *broker.Message, err error) broker.Settlement {
+		event := sub.source + "." + sub.event
+		i.log.Error("an event has no outcome", "event", event, "id", m.ID, "method", sub.handler, "attempt", m.Attempt, "error", err)
+		outcome := sub.lost(m.Attempt, err)
+		if outcome.Verdict == broker.Done {
+			i.log.Error("event dropped after its handler failed", "event", event, "id", m.ID)
+		}
+		return outcome
+	}
+}
+
 // payload decodes the payload of an event. The kind says why it can't.
 func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
 	body, form, err := i.forms.open(m)
@@ -406,7 +434,11 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 	}
 	defer i.release()
 	ctx = trailOf(ctx).enter(ctx, i.service.name, name, i.process.options.CallsTracked)
-	return i.work(ctx, &Call{Kind: kind, Service: i.service.name, Method: name, work: fn})
+	c := &Call{Kind: kind, Service: i.service.name, Method: name, work: fn}
+	if kind == KindHTTP { // package web answers before its goroutine ends
+		return i.work(ctx, c)
+	}
+	return apart(func() error { return i.work(ctx, c) })
 }
 
 func (i *instance) scope() *Scope {

@@ -40,11 +40,15 @@ func (i *instance) order(sub *subscription) func(m *broker.Message) string {
 		return nil
 	}
 	return func(m *broker.Message) (key string) {
-		payload, _, err := i.payload(sub, m)
-		if err != nil {
-			return ""
-		}
-		err = i.safely("OrderBy", func() error { key = sub.orderBy(payload); return nil })
+		// In a goroutine of its own: what a key function does to that of its
+		// driver would reach all other messages.
+		err := apart(func() error {
+			payload, _, err := i.payload(sub, m)
+			if err != nil {
+				return nil // it has the empty key
+			}
+			return i.safely("OrderBy", func() error { key = sub.orderBy(payload); return nil })
+		})
 		if err != nil {
 			i.log.Error("an event has no key, it gets the empty one", "event", sub.source+"."+sub.event, "id", m.ID, "error", err)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,16 +133,22 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 func (s *streams) start(ctx context.Context, st *stream, handle Handler, in *incoming) error {
 	c := &in.call
 	stop := context.AfterFunc(ctx, st.cancel)
+	begun := false
+	defer func() {
+		if !begun { // also when the handler has ended its goroutine
+			s.count(st, true)
+			s.forget(st)
+		}
+	}()
 	err := handle(in.enter(st.ctx, s.instance.process.options.CallsTracked), c)
 	stop()
 	if err == nil && c.out[0].IsNil() {
 		err = Errorf(Internal, "%s() returned neither a stream nor an error", c.Method)
 	}
 	if err != nil {
-		s.count(st, true)
-		s.forget(st)
 		return err
 	}
+	begun = true
 	go s.run(st, c)
 	return nil
 }
@@ -226,7 +231,8 @@ func (s *streams) drain(ctx context.Context) {
 
 // run reads what a handler has returned into st until its end.
 func (s *streams) run(st *stream, c *Call) {
-	err := s.produce(st, c.out[0])
+	produce := recovered(s.instance.log, s.instance.errors, func(context.Context, *Call) error { return s.produce(st, c.out[0]) })
+	err := apart(func() error { return produce(st.ctx, c) })
 	if err != nil && st.ctx.Err() == nil {
 		s.instance.logFailure(st.ctx, c, err)
 	}
@@ -235,13 +241,7 @@ func (s *streams) run(st *stream, c *Call) {
 }
 
 // produce puts the items of a stream into st. The first error ends it.
-func (s *streams) produce(st *stream, seq reflect.Value) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.instance.log.Error("stream panicked", "panic", p, "stack", string(debug.Stack()))
-			err = panicError(p)
-		}
-	}()
+func (s *streams) produce(st *stream, seq reflect.Value) error {
 	for item, failed := range seq.Seq2() {
 		if !failed.IsNil() {
 			err := failed.Interface().(error)

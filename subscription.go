@@ -181,7 +181,8 @@ func isBroadcastID(id string) bool {
 func (i *instance) subscription(sub *subscription) broker.Subscription {
 	return broker.Subscription{
 		Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler,
-		Ephemeral: sub.ephemeral, BroadcastID: sub.broadcastID, OrderBy: i.order(sub), Handle: i.handler(sub),
+		Ephemeral: sub.ephemeral, BroadcastID: sub.broadcastID, OrderBy: i.order(sub),
+		Handle: i.handler(sub), Fail: i.lost(sub),
 	}
 }
 
@@ -208,6 +209,19 @@ func (sub *subscription) settle(ctx context.Context, attempt int, err error) bro
 		return broker.Settlement{Verdict: broker.Reject, Reason: textOf(err), Kind: kindOf(err)}
 	}
 	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
+}
+
+// lost says what becomes of an event whose handler did not return: one that
+// ended its goroutine is one that panicked; another try of one that ends its
+// process would end the next process.
+func (sub *subscription) lost(attempt int, err error) broker.Settlement {
+	switch {
+	case sub.onError == dropOnError:
+		return broker.Settlement{}
+	case errors.Is(err, broker.ErrNoOutcome):
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindNoOutcome}
+	}
+	return sub.settle(context.Background(), attempt, &Error{Code: Internal, Message: err.Error(), cause: errPanic})
 }
 
 // backoff returns the delay after an attempt, with full jitter, so that what

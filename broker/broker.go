@@ -137,6 +137,11 @@ type Service struct {
 	// and one-way calls, must get a reply: nobody else would serve them.
 	Serve func(ctx context.Context, method string, req *Message) *Message
 
+	// Fail makes the reply to a request for which Serve gave none that can be
+	// sent: err wraps ErrExited, ErrPanic, ErrTooLarge or ErrNoOutcome. With nil
+	// the reply is the text of err. It may be called concurrently.
+	Fail func(method string, req *Message, err error) *Message
+
 	// Drain, if not nil, is called once by Leave, when the instance takes no
 	// calls to its service and no events any more and the handlers of both
 	// have returned. Calls to this instance alone are served until Drain
@@ -235,6 +240,11 @@ type Subscription struct {
 	// goroutine of its own for each event. ctx ends when the member has to
 	// leave at once, and, with OrderBy, when the instance has lost the event.
 	Handle func(ctx context.Context, m *Message) Settlement
+
+	// Fail says what becomes of an event when Handle did not: err wraps
+	// ErrExited, ErrPanic or ErrNoOutcome. With nil it is Reject. It may be
+	// called concurrently.
+	Fail func(m *Message, err error) Settlement
 }
 
 // Window is how many events of a subscription that has an order its active

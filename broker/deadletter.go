@@ -31,6 +31,7 @@ const (
 	KindPanic      = "panic"      // the handler panicked
 	KindUnreadable = "unreadable" // the body can't be decoded
 	KindWrongType  = "wrong_type" // the body is not of the type that was declared
+	KindNoOutcome  = "no_outcome" // it was delivered several times, and no handler said what became of it
 )
 
 // HeldLetter is a dead letter in the hand of who loops over

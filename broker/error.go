@@ -38,6 +38,21 @@ var (
 	// ErrClosed: the Broker has been closed on this side.
 	ErrClosed = errors.New("broker is closed")
 
+	// ErrExited: a handler has ended its goroutine by runtime.Goexit, as FailNow
+	// of package testing does, instead of returning.
+	ErrExited = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
+
+	// ErrPanic: a handler has panicked, or what was to be read before it.
+	ErrPanic = errors.New("panic")
+
+	// ErrTooLarge: a reply is larger than the broker takes. Its handler has run.
+	// A message too large to be sent in the first place is ErrInvalid.
+	ErrTooLarge = errors.New("the reply is too large for the broker")
+
+	// ErrNoOutcome: a message was delivered several times without an outcome:
+	// each time its process ended, or lost the message before it was settled.
+	ErrNoOutcome = errors.New("no outcome")
+
 	// ErrGone: the dead letter is not there any more; somebody else has
 	// retried or discarded it.
 	ErrGone = errors.New("the dead letter is gone: somebody else has retried or discarded it")

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/websocket"
 )
 
@@ -191,27 +192,39 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve routes a request. Handlers' own panics end in call; what arrives here
-// is one of decoding or encoding, such as a MarshalJSON's.
+// is one of decoding or encoding, such as a MarshalJSON's, and whatever ends
+// the goroutine, with which the connection ends.
 func (h *handler) serve(a *answer, r *http.Request) {
+	returned := false
 	defer func() {
-		p := recover()
-		switch p {
-		case nil:
+		if returned {
 			return
-		case http.ErrAbortHandler: // logged by who wants the connection cut
+		}
+		p := recover()
+		if p == http.ErrAbortHandler { // logged by who wants the connection cut
 			panic(p)
 		}
 		h.scope.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern,
-			"request", a.id(), "panic", p, "stack", string(debug.Stack()))
-		if a.through {
+			"request", a.id(), "error", broker.Ended(p), "stack", string(debug.Stack()))
+		switch {
+		case a.through && p != nil:
 			panic(http.ErrAbortHandler) // the client must see that the answer is not whole
+		case a.through && a.status != 0:
+			return // it sees that by the end of the connection
 		}
+		a.through = false // nothing was sent yet
 		a.problem(newProblem(http.StatusInternalServerError, "internal error"))
+		if p == nil {
+			a.Header().Set("Connection", "close")
+			a.finish()
+			_ = http.NewResponseController(a.ResponseWriter).Flush() // nobody does it after us
+		}
 	}()
 	h.mux.ServeHTTP(a, r)
 	if r.Pattern == "" {
 		h.unrouted(a, r)
 	}
+	returned = true
 }
 
 // unrouted gives the answers of http.ServeMux itself their form: it says 404

@@ -242,7 +242,19 @@ func (m *member) serveAtMostOnce(d *delivery) {
 	if m.isGivenUp(ctx) {
 		return
 	}
-	reply := m.service.Serve(ctx, d.Type, message(&d.Delivery))
+	var req *broker.Message
+	returned := false
+	defer func() {
+		if !returned {
+			m.replyAtMostOnce(d, m.failedCall(d, d.Type, req, broker.Ended(recover())))
+		}
+	}()
+	req = message(&d.Delivery)
+	m.replyAtMostOnce(d, m.service.Serve(ctx, d.Type, req))
+	returned = true
+}
+
+func (m *member) replyAtMostOnce(d *delivery, reply *broker.Message) {
 	switch {
 	case m.hard.Err() != nil:
 		m.answerAtMostOnce(d, amqp091.Publishing{Type: typeInterrupted})

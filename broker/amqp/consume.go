@@ -76,7 +76,19 @@ func (m *member) consume(d *delivery, queueName string, handle func(context.Cont
 	ctx, cancel := context.WithCancel(m.hard)
 	defer cancel()
 	d.begun = time.Now()
-	s := handle(ctx, received(d))
+	returned := false
+	defer func() {
+		if !returned {
+			err := broker.Ended(recover())
+			m.logFailed(d, err)
+			m.settle(d, queueName, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: queueName})
+		}
+	}()
+	m.settleReceived(d, queueName, handle(ctx, received(d)))
+	returned = true
+}
+
+func (m *member) settleReceived(d *delivery, queueName string, s broker.Settlement) {
 	if s.Verdict == broker.HandBack && m.hard.Err() == nil {
 		_ = d.Reject(true) // on a closed channel it has gone back already
 		return

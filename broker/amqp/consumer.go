@@ -78,6 +78,13 @@ type delivery struct {
 	attachment *attachment
 	begun      time.Time // when its handler was started
 	later      bool      // its handler returns before it is settled, and then calls settled
+	ended      *ended    // of an event that has an order
+}
+
+// ended is how a handler has ended that did not return.
+type ended struct {
+	message *broker.Message // nil when it could not be read
+	err     error
 }
 
 // settled counts d as settled, in whatever way.
@@ -246,10 +253,12 @@ func (c *consumer) start(d *delivery) {
 	case c.taking.Err() != nil:
 		c.giveBack(d)
 	default:
+		defer func() { // the handler may end its goroutine
+			if !d.later {
+				d.settled()
+			}
+		}()
 		c.handle(d)
-		if !d.later {
-			d.settled()
-		}
 	}
 }
 

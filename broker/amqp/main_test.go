@@ -66,10 +66,11 @@ func TestBroker(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		CallsWait:    true,
-		BacklogIsOwn: true,
-		KeepsNoIDs:   true,
-		TooLarge:     maxMessage + 1,
+		CallsWait:         true,
+		BacklogIsOwn:      true,
+		KeepsNoIDs:        true,
+		TooLarge:          maxMessage + 1,
+		LosesLargeReplies: true,
 		// The goroutine that waits for the node that was started again.
 		IgnoreLeaks: []goleak.Option{goleak.IgnoreAnyFunction("github.com/enoki-go/enoki/internal/testserver.startProcess.func1")},
 	})

@@ -247,10 +247,33 @@ func (m *member) serveAs(d *delivery, instance string) {
 	}
 	d.begun = time.Now()
 	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
-	req := message(&d.Delivery)
+	var req *broker.Message
+	returned := false
+	defer func() {
+		if !returned {
+			m.answerCall(d, method, req, m.failedCall(d, method, req, broker.Ended(recover())))
+		}
+	}()
+	req = message(&d.Delivery)
 	req.Instance = instance
-	reply := m.service.Serve(ctx, method, req)
-	unread := req.OneWay || d.ReplyTo == ""
+	m.answerCall(d, method, req, m.service.Serve(ctx, method, req))
+	returned = true
+}
+
+// failedCall returns the reply to a request whose handler, or what reads the
+// request, has ended with err instead of returning; req is nil when it could
+// not be read.
+func (m *member) failedCall(d *delivery, method string, req *broker.Message, err error) *broker.Message {
+	m.logFailed(d, err)
+	if req == nil {
+		req = &broker.Message{ID: d.CorrelationId, ContentType: d.ContentType, Body: d.Body, OneWay: d.ReplyTo == ""}
+	}
+	return m.service.Failed(method, req, err)
+}
+
+// answerCall settles a request by its reply; req is nil when it could not be read.
+func (m *member) answerCall(d *delivery, method string, req, reply *broker.Message) {
+	unread := req != nil && req.OneWay || d.ReplyTo == ""
 	switch {
 	case m.hard.Err() != nil:
 		// The request is another instance's by now, and so is the reply.

@@ -44,7 +44,29 @@ func (h *handler) turn(d *delivery) (again time.Duration) {
 	if d.begun.IsZero() {
 		d.begun = time.Now()
 	}
-	s := h.Handle(ctx, message(&d.Delivery))
+	var m *broker.Message
+	returned := false
+	defer func() {
+		if !returned { // it has its turn once more, to be settled
+			d.ended, again = &ended{m, broker.Ended(recover())}, turnPause
+		}
+	}()
+	var s broker.Settlement
+	if d.ended != nil {
+		s = h.failed(d, d.ended.message, d.ended.err)
+		d.ended = nil
+	} else {
+		m = message(&d.Delivery)
+		s = h.Handle(ctx, m)
+	}
+	again = h.settleTurn(d, s)
+	returned = true
+	return again
+}
+
+// settleTurn does what s says, or returns how long it is until the event has
+// its turn again.
+func (h *handler) settleTurn(d *delivery, s broker.Settlement) time.Duration {
 	switch s.Verdict {
 	case broker.Retry:
 		if d.Headers == nil {
@@ -57,7 +79,7 @@ func (h *handler) turn(d *delivery) (again time.Duration) {
 		d.Redelivered = true
 		return turnPause
 	}
-	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
+	h.settle(d, s)
 	return turns.Done
 }
 

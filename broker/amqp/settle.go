@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -35,7 +36,37 @@ func (h *handler) handle(d *delivery) {
 	ctx, cancel := context.WithCancel(h.member.hard)
 	defer cancel()
 	d.begun = time.Now()
-	s := h.Handle(ctx, message(&d.Delivery))
+	var m *broker.Message
+	returned := false
+	defer func() {
+		if !returned {
+			h.settle(d, h.failed(d, m, broker.Ended(recover())))
+		}
+	}()
+	m = message(&d.Delivery)
+	h.settle(d, h.Handle(ctx, m))
+	returned = true
+}
+
+// failed says what becomes of an event whose handler, or what reads the event,
+// has ended with err instead of returning; m is nil when it could not be read.
+func (h *handler) failed(d *delivery, m *broker.Message, err error) broker.Settlement {
+	h.member.logFailed(d, err)
+	if m == nil {
+		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindUnreadable}
+	}
+	return h.Failed(m, err)
+}
+
+// logFailed logs why a message was not handled to its end. Of a handler that
+// ended its goroutine the service knows more.
+func (m *member) logFailed(d *delivery, err error) {
+	if !errors.Is(err, broker.ErrExited) {
+		m.log.Error("a message can't be handled", "routing key", d.RoutingKey, "error", err, "stack", string(debug.Stack()))
+	}
+}
+
+func (h *handler) settle(d *delivery, s broker.Settlement) {
 	h.member.settle(d, h.queue.name, s, broker.DeadLetter{Handler: h.Handler, Source: h.Source, Event: h.Event})
 }
 

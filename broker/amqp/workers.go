@@ -44,6 +44,11 @@ func (w *workers) work(d *delivery) {
 	self := &worker{next: make(chan *delivery, 1)}
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
+	defer func() {
+		if d != nil { // its handler has ended the goroutine
+			w.replace()
+		}
+	}()
 	for d != nil {
 		w.handle(d)
 		if d = w.waiting(self); d != nil {
@@ -56,6 +61,20 @@ func (w *workers) work(d *delivery) {
 			d = w.quit(self)
 		}
 	}
+}
+
+// replace has another worker go on in the place of one whose goroutine ends.
+func (w *workers) replace() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.backlog) == 0 {
+		w.running--
+		return
+	}
+	d := w.backlog[0]
+	w.backlog[0] = nil
+	w.backlog = w.backlog[1:]
+	go w.work(d)
 }
 
 // waiting returns a delivery from the backlog, or makes the worker idle.

@@ -49,6 +49,10 @@ type Fixture struct {
 	// that it refuses none for its size.
 	TooLarge int
 
+	// LosesLargeReplies: a reply of TooLarge is lost, and its caller waits
+	// until its context ends.
+	LosesLargeReplies bool
+
 	// IgnoreLeaks are goroutines that a library leaves running after Close.
 	IgnoreLeaks []goleak.Option
 }
@@ -73,7 +77,7 @@ func Run(t *testing.T, f Fixture) {
 				try(t, f, c, patience)
 			})
 		}
-		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), memberCases(), lockCases(), backlogCases()} {
+		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), exitCases(), memberCases(), lockCases(), backlogCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -237,7 +239,27 @@ func (c *consumer) running() *int {
 func (c *consumer) serve(ctx context.Context, w *work) {
 	defer c.release()
 	defer w.call.cancel()
-	reply := c.member.service.Serve(ctx, w.call.method, w.delivery())
+	returned := false
+	defer func() {
+		if !returned {
+			c.answered(w, c.member.service.Failed(w.call.method, w.delivery(), c.ended(recover())))
+		}
+	}()
+	c.answered(w, c.member.service.Serve(ctx, w.call.method, w.delivery()))
+	returned = true
+}
+
+// ended is the error of a handler that has not returned, see broker.Ended.
+func (c *consumer) ended(p any) error {
+	err := broker.Ended(p)
+	if p != nil { // of one that ended its goroutine the service knows more
+		slog.Error("a message can't be handled", "service", c.member.service.Name, "error", err, "stack", string(debug.Stack()))
+	}
+	return err
+}
+
+// answered answers a call, or does with it what a reply that nobody reads says.
+func (c *consumer) answered(w *work, reply *broker.Message) {
 	if reply != nil && !w.message.OneWay {
 		w.call.reply(c.answer(reply))
 		return
@@ -273,7 +295,18 @@ func (c *consumer) settleCall(w *work, reply *broker.Message) *broker.DeadLetter
 // handle runs the handler of an event and settles it.
 func (c *consumer) handle(w *work) {
 	defer c.release()
-	s := c.sub.Handle(c.member.ctx, w.delivery())
+	returned := false
+	defer func() {
+		if !returned {
+			c.handled(w, c.sub.Failed(w.delivery(), c.ended(recover())))
+		}
+	}()
+	c.handled(w, c.sub.Handle(c.member.ctx, w.delivery()))
+	returned = true
+}
+
+// handled settles an event and tells of the dead letter that it became.
+func (c *consumer) handled(w *work, s broker.Settlement) {
 	if l := c.settle(w, s); l != nil && c.member.service.Buried != nil {
 		c.member.service.Buried(*l)
 	}
@@ -304,7 +337,21 @@ func (c *consumer) turn(w *work) (again time.Duration) {
 	if !c.begin(w) {
 		return turns.Done // it is another instance's
 	}
-	s := c.sub.Handle(c.member.ctx, w.delivery())
+	returned := false
+	defer func() {
+		if !returned { // it has its turn once more, to be settled
+			w.ended, again = c.ended(recover()), 0
+			c.leave()
+		}
+	}()
+	var s broker.Settlement
+	if w.ended != nil {
+		s = c.sub.Failed(w.delivery(), w.ended)
+		w.ended = nil
+	} else {
+		s = c.sub.Handle(c.member.ctx, w.delivery())
+	}
+	returned = true
 	again, l := c.end(w, s)
 	if l != nil && c.member.service.Buried != nil {
 		c.member.service.Buried(*l)
@@ -324,6 +371,14 @@ func (c *consumer) begin(w *work) bool {
 	}
 	c.member.running++
 	return true
+}
+
+// leave is the opposite of begin.
+func (c *consumer) leave() {
+	c.queue.hub.mu.Lock()
+	defer c.queue.hub.mu.Unlock()
+	c.member.running--
+	c.member.finish()
 }
 
 // end does with w what s says, and returns how long until it has its turn

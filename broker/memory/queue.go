@@ -20,6 +20,7 @@ type work struct {
 	first       time.Time // when the first attempt of an event began
 	revived     int       // how often it was retried as a dead letter
 	call        *call     // nil for an event
+	ended       error     // of a handler that did not return, when it has its turn once more
 }
 
 // call is what a call has more than an event, guarded by hub.mu.

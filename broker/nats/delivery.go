@@ -3,7 +3,9 @@ package nats
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,13 @@ type delivery struct {
 	// Of an event that has an order.
 	active bool // a handler has it; guarded by consumer.mu
 	tried  int  // how often it was tried here, and before; 0 when it was not tried here
+	ended  *ended
+}
+
+// ended is how a handler has ended that did not return.
+type ended struct {
+	message *broker.Message // nil when it could not be read
+	err     error
 }
 
 // isDelivery tells whether JetStream waits for an acknowledgement of msg: a
@@ -55,6 +64,13 @@ func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
 // handle runs the handler of one event and settles it.
 func (c *consumer) handle(dv *delivery) {
 	defer c.release(dv)
+	var m *broker.Message
+	returned := false
+	defer func() {
+		if !returned {
+			dv.settle(dv.failed(m, broker.Ended(recover())))
+		}
+	}()
 	m, wait := c.open(dv)
 	switch {
 	case m == nil:
@@ -64,6 +80,22 @@ func (c *consumer) handle(dv *delivery) {
 	default:
 		dv.settle(m, c.sub.Handle(c.member.ctx, m))
 	}
+	returned = true
+}
+
+// failed says what becomes of an event whose handler, or what reads the event,
+// has ended with err instead of returning; m is nil when it could not be read.
+func (dv *delivery) failed(m *broker.Message, err error) (*broker.Message, broker.Settlement) {
+	c := dv.consumer
+	if errors.Is(err, broker.ErrPanic) { // of ErrExited the service knows more
+		c.member.driver.log.Error("an event can't be handled", "consumer", c.name, "sequence", dv.sequence, "error", err, "stack", string(debug.Stack()))
+	}
+	if m != nil {
+		return m, c.sub.Failed(m, err)
+	}
+	m = &broker.Message{ContentType: headerOf(dv.msg, typeHeader), Body: dv.msg.Data, Attempt: 1}
+	dv.first = cmp.Or(dv.first, time.Now())
+	return m, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindUnreadable}
 }
 
 // open returns the event for its handler, or nil when it is for another one and

@@ -2,7 +2,7 @@ package nats
 
 import (
 	"context"
-	"maps"
+	"fmt"
 	"strings"
 	"time"
 
@@ -82,15 +82,25 @@ func carrierConfig(ackWait time.Duration) jetstream.ConsumerConfig {
 // it would have had without a delay: one that is carried twice is dropped.
 func (c *consumer) carry(dv *delivery) {
 	defer c.release(dv)
+	defer func() {
+		if p := recover(); p != nil {
+			dv.settle(dv.failed(nil, broker.Ended(p)))
+		}
+	}()
 	if left := time.Until(dueOf(dv.msg)); left > 0 {
 		dv.nak(left)
 		return
 	}
 	d := c.member.driver
-	header := maps.Clone(dv.msg.Header)
-	maps.DeleteFunc(header, func(name string, _ []string) bool {
-		return name == dueHeader || strings.HasPrefix(name, waitHeaders)
-	})
+	header := make(natsgo.Header, len(dv.msg.Header)+1) // a foreign event may have none
+	for name, values := range dv.msg.Header {
+		if name != dueHeader && !strings.HasPrefix(name, waitHeaders) {
+			header[name] = values
+		}
+	}
+	if len(header[idHeader]) == 0 { // two of foreign senders must not be one to the broker
+		header[idHeader] = []string{fmt.Sprint(laterStream, "/", dv.sequence)}
+	}
 	subject := eventPrefix + strings.TrimPrefix(dv.msg.Subject, duePrefix)
 	msg := &natsgo.Msg{Subject: subject, Header: header, Data: dv.msg.Data}
 	setMsgID(msg)

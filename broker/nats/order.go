@@ -166,7 +166,15 @@ func (t *term) turn(dv *delivery) time.Duration {
 	if !c.begin(t, dv) {
 		return turns.Done
 	}
+	returned := false
+	defer func() {
+		if !returned && !c.pause(t, dv) { // the handler has ended its goroutine, and the term is over
+			dv.giveBack()
+			c.release(dv)
+		}
+	}()
 	again := t.try(dv)
+	returned = true
 	if again != turns.Done && c.pause(t, dv) {
 		return again
 	}
@@ -178,14 +186,37 @@ func (t *term) turn(dv *delivery) time.Duration {
 // try runs the handler. A retry takes place here, for the event must not lose
 // its place.
 func (t *term) try(dv *delivery) (again time.Duration) {
-	m, wait := t.consumer.open(dv)
-	switch {
-	case dv.settled.Load():
-		return turns.Done
-	case m == nil:
-		return wait
+	var m *broker.Message
+	returned := false
+	defer func() {
+		if !returned { // it has its turn once more, to be settled
+			dv.ended, again = &ended{m, broker.Ended(recover())}, bouncePause
+		}
+	}()
+	var s broker.Settlement
+	if dv.ended != nil {
+		m, s = dv.failed(dv.ended.message, dv.ended.err)
+		dv.ended = nil
+	} else {
+		var wait time.Duration
+		m, wait = t.consumer.open(dv)
+		if dv.settled.Load() {
+			wait = turns.Done
+		}
+		if m == nil || wait == turns.Done {
+			returned = true
+			return wait
+		}
+		s = t.consumer.sub.Handle(t.ctx, m)
 	}
-	s := t.consumer.sub.Handle(t.ctx, m)
+	again = t.settle(dv, m, s)
+	returned = true
+	return again
+}
+
+// settle does what s says, or returns how long it is until the event has its
+// turn again.
+func (t *term) settle(dv *delivery, m *broker.Message, s broker.Settlement) time.Duration {
 	switch s.Verdict {
 	case broker.Retry:
 		dv.count(m, s.Delay)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -127,8 +128,33 @@ func (c *calls) serve(r request) {
 	if ctx.Err() != nil { // nobody waits for it any more
 		return
 	}
-	method, d := methodOf(msg.Subject), c.member.driver
-	req := decodeCall(msg, d.log)
+	var req *broker.Message
+	returned := false
+	defer func() {
+		if !returned {
+			c.fail(msg, req, broker.Ended(recover()))
+		}
+	}()
+	req = decodeCall(msg, c.member.driver.log)
+	c.run(ctx, msg, req)
+	returned = true
+}
+
+// fail answers a request whose handler, or what reads the request, has ended
+// with err instead of returning; req is nil when it could not be read.
+func (c *calls) fail(msg *natsgo.Msg, req *broker.Message, err error) {
+	if errors.Is(err, broker.ErrPanic) { // of ErrExited the service knows more
+		c.member.driver.log.Error("a request can't be served", "subject", msg.Subject, "error", err, "stack", string(debug.Stack()))
+	}
+	if req == nil {
+		req = &broker.Message{ContentType: headerOf(msg, typeHeader), OneWay: msg.Reply == "", Body: msg.Data}
+	}
+	c.answer(msg, req, time.Now(), c.member.service.Failed(methodOf(msg.Subject), req, err))
+}
+
+// run runs the handler of one request.
+func (c *calls) run(ctx context.Context, msg *natsgo.Msg, req *broker.Message) {
+	method := methodOf(msg.Subject)
 	if c.direct {
 		req.Instance = c.member.service.ID
 	}
@@ -145,13 +171,19 @@ func (c *calls) serve(r request) {
 		return
 	}
 	c.stats.count(method, time.Since(start))
+	c.answer(msg, req, start, reply)
+}
+
+// answer sends the reply to a request, or keeps one that nobody reads as a dead
+// letter, if it says so.
+func (c *calls) answer(msg *natsgo.Msg, req *broker.Message, start time.Time, reply *broker.Message) {
 	revived := revivedAs(msg)
 	unread := msg.Reply == "" || req.OneWay && revived.ID == ""
 	if reply.Reject != "" && (unread || revived.ID != "") && !c.reject(msg, req, start, reply, revived) {
 		return
 	}
 	if !unread {
-		c.reply(msg, reply)
+		c.reply(msg, req, reply)
 	}
 }
 
@@ -219,15 +251,21 @@ func (c *calls) forget() {
 // accept tells the caller of a one-way call that it has been started.
 func (c *calls) accept(msg *natsgo.Msg) {
 	if msg.Reply != "" {
-		c.reply(msg, &broker.Message{})
+		c.reply(msg, &broker.Message{}, &broker.Message{})
 	}
 }
 
-// reply answers, waiting for a link that is lost at the moment. What can't be
-// sent is told to the caller instead.
-func (c *calls) reply(msg *natsgo.Msg, m *broker.Message) {
+// reply answers, waiting for a link that is lost at the moment. One that is too
+// large is replaced by the error that says so; what can't be sent for another
+// reason is told to the caller instead.
+func (c *calls) reply(msg *natsgo.Msg, req, m *broker.Message) {
 	d := c.member.driver
 	err := d.answer(msg, m)
+	if errors.Is(err, broker.ErrInvalid) {
+		failed := fmt.Errorf("%w: its body of %d bytes with headers is over the limit of %d: raise max_payload of the NATS server, or answer with less",
+			broker.ErrTooLarge, len(m.Body), d.link.nc.MaxPayload())
+		err = d.answer(msg, c.member.service.Failed(methodOf(msg.Subject), req, failed))
+	}
 	if err == nil || errors.Is(err, broker.ErrClosed) {
 		return
 	}

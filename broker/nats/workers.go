@@ -92,7 +92,12 @@ func (w *workers[T]) wakeOne() {
 
 // work is the life of a worker. It comes awake.
 func (w *workers[T]) work() {
-	self := &worker{wake: make(chan struct{}, 1)}
+	self, returned := &worker{wake: make(chan struct{}, 1)}, false
+	defer func() {
+		if !returned { // a job has ended the goroutine
+			w.replace()
+		}
+	}()
 	w.mu.Lock()
 	for {
 		w.waking = false
@@ -101,6 +106,7 @@ func (w *workers[T]) work() {
 		}
 		if w.ended {
 			w.mu.Unlock()
+			returned = true
 			return
 		}
 		w.idle = append(w.idle, self)
@@ -108,6 +114,19 @@ func (w *workers[T]) work() {
 		<-self.wake
 		w.mu.Lock()
 	}
+}
+
+// replace lets another worker be started for one whose goroutine ends in its
+// job.
+func (w *workers[T]) replace() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy--
+	w.started--
+	if w.jobs.len() > 0 {
+		w.wakeOne()
+	}
+	w.tellRoom()
 }
 
 // runNext takes a job and runs it. w.mu is held, but not meanwhile.

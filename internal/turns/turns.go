@@ -8,7 +8,8 @@ import (
 )
 
 // Job does a piece of work and returns Done, or how long it has to wait until
-// it runs again. Jobs behind it, of its key, wait as long.
+// it runs again. Jobs behind it, of its key, wait as long. One that ends its
+// goroutine (runtime.Goexit) runs again at once, in another one.
 type Job func() time.Duration
 
 // Done is what a job returns that is not to run again.
@@ -44,7 +45,7 @@ func (t *Turns) Do(key string, job Job) {
 		return
 	}
 	t.waiting[key] = nil
-	t.running.Go(func() { t.run(key, job) })
+	t.start(key, job)
 }
 
 // Stop drops the jobs that have not begun or wait to run again. It may be
@@ -66,12 +67,20 @@ func (t *Turns) Wait() {
 
 // run has the jobs of a key run until none waits.
 func (t *Turns) run(key string, job Job) {
-	for job != nil {
-		if !t.finish(job) {
-			return
+	exited := true
+	defer func() {
+		if exited {
+			t.start(key, job)
 		}
+	}()
+	for job != nil && t.finish(job) {
 		job = t.next(key)
 	}
+	exited = false
+}
+
+func (t *Turns) start(key string, job Job) {
+	t.running.Go(func() { t.run(key, job) })
 }
 
 // finish runs job until it is done; it returns false when Stop comes before.
@@ -80,10 +89,15 @@ func (t *Turns) finish(job Job) bool {
 		if !t.pause(wait) || !t.enter() {
 			return false
 		}
-		wait = job()
-		<-t.slots
+		wait = t.once(job)
 	}
 	return true
+}
+
+// once runs job and leaves its slot.
+func (t *Turns) once(job Job) time.Duration {
+	defer func() { <-t.slots }()
+	return job()
 }
 
 // enter takes a slot.

@@ -45,6 +45,22 @@ func onEveryBroker(t *testing.T, test func(t *testing.T, dial func() broker.Brok
 	})
 }
 
+// onMemory runs test on a broker in memory.
+func onMemory(t *testing.T, test func(dial func() broker.Broker)) {
+	hub := memory.New()
+	test(func() broker.Broker { return linked(t, hub.Link(), nil) })
+}
+
+// eventually looks until what is true, for what sends no signal.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
 func dialNATS(t *testing.T, url string) broker.Broker {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
