@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,14 @@ const (
 	headerReason   = ownPrefix + "reason"
 	headerDied     = ownPrefix + "died" // RFC 3339
 	headerAttempts = ownPrefix + "attempts"
-	headerQueue    = ownPrefix + "queue" // where it came from; a call has its exchange and routing key
+	headerQueue    = ownPrefix + "queue"  // where it came from; a call has its exchange and routing key
+	headerPacked   = ownPrefix + "packed" // how many bytes of the body are the headers of the message
+)
+
+// Kinds of dead letters that no handler made.
+const (
+	kindUnroutable = "unroutable" // it fell out of a queue of events that wait and says not where it goes
+	kindTooLarge   = "too_large"  // what a retry adds to its headers has no room
 )
 
 // headerRevived says how often a message was retried as a dead letter. It
@@ -39,7 +47,7 @@ const headerRevived = ownPrefix + "revived"
 // lettersOnly are the headers that a message loses when it is retried.
 var lettersOnly = []string{
 	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
-	headerAttempts, headerQueue, headerAttempt,
+	headerAttempts, headerQueue, headerAttempt, headerPacked,
 }
 
 const (
@@ -85,10 +93,77 @@ func (m *member) bury(d *delivery, queueName string, l broker.DeadLetter) {
 		msg.Headers[header] = value
 	}
 	keepRoute(msg.Headers, d)
-	buried := m.replace(d, dead, &outgoing{key: dead.name, mandatory: true, repeatable: true, msg: msg})
-	if buried && m.service.Buried != nil {
+	o := &outgoing{key: dead.name, mandatory: true, repeatable: true, received: true, msg: msg}
+	if errors.Is(o.check(m.driver.publisher.limits()), broker.ErrInvalid) {
+		o.msg, o.headers = packed(msg), nil
+	}
+	err := m.publishTo(d, dead, o)
+	if errors.Is(err, broker.ErrInvalid) { // the broker takes less than when it got the message
+		o.msg, o.headers = stripped(msg), nil
+		err = m.publishTo(d, dead, o)
+	}
+	if m.replaced(d, err) && m.service.Buried != nil {
 		m.service.Buried(l)
 	}
+}
+
+// isAboutLetter tells whether a header is of the letter and not of the message.
+func isAboutLetter(header string) bool {
+	return strings.HasPrefix(header, ownPrefix) || header == headerCompression
+}
+
+// packed returns a dead letter whose message has too large headers to have more
+// beside them: they go before the body.
+func packed(msg amqp091.Publishing) amqp091.Publishing {
+	own, others := amqp091.Table{}, amqp091.Table{}
+	for k, v := range msg.Headers {
+		if isAboutLetter(k) {
+			own[k] = v
+		} else {
+			others[k] = v
+		}
+	}
+	headers, err := appendTable(nil, others, 0)
+	if err != nil {
+		return msg // for check to say so
+	}
+	own[headerPacked] = int64(len(headers))
+	msg.Headers, msg.Body = own, slices.Concat(headers, msg.Body)
+	return msg
+}
+
+// unpack has d as it was before packed.
+func unpack(d *amqp091.Delivery) {
+	n, ok := valueOf(d.Headers[headerPacked]).(int64)
+	if !ok || n < 0 || n > int64(len(d.Body)) {
+		return
+	}
+	fields := decoder{b: d.Body[:n], names: &names{}}
+	headers := fields.table(0)
+	if fields.broken {
+		return
+	}
+	for k, v := range d.Headers {
+		if isAboutLetter(k) {
+			headers[k] = v
+		}
+	}
+	delete(headers, headerPacked)
+	d.Headers, d.Body = headers, d.Body[n:]
+}
+
+// stripped returns what can be kept of a dead letter that the broker does not
+// take as it is.
+func stripped(msg amqp091.Publishing) amqp091.Publishing {
+	own := amqp091.Table{}
+	for k, v := range msg.Headers {
+		if strings.HasPrefix(k, ownPrefix) {
+			own[k] = v
+		}
+	}
+	own[headerReason] = cut(fmt.Sprintf("its body of %d bytes and its headers could not be kept, the broker takes less; %v", len(msg.Body), own[headerReason]), maxReason)
+	msg.Headers, msg.Body = own, nil
+	return msg
 }
 
 // DeadLetters implements [broker.Broker]. While a loop runs, those of others
@@ -201,6 +276,7 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 		if err != nil || !ok {
 			return err
 		}
+		unpack(&got)
 		held := r.hold(&got)
 		if seen[held.ID] { // its confirm was lost, and so it was sent twice
 			if err := got.Ack(false); err != nil {
@@ -270,6 +346,10 @@ func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.D
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	o, err := revive(d, l)
+	if err == nil && o.check(r.driver.publisher.limits()) != nil {
+		o.headers = nil
+		maps.DeleteFunc(o.msg.Headers, func(k string, _ any) bool { return strings.HasPrefix(k, ownPrefix) }) // its own leave no room
+	}
 	if err == nil {
 		err = r.driver.publisher.publish(ctx, o)
 	}
@@ -289,8 +369,13 @@ func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.D
 // call by its exchange, for who serves it reads the method from the routing
 // key.
 func revive(d *amqp091.Delivery, l *broker.DeadLetter) (*outgoing, error) {
-	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, msg: copyOf(&delivery{Delivery: *d})}
-	if o.key == "" {
+	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, received: true, msg: copyOf(&delivery{Delivery: *d})}
+	if o.key == "" && isUnroutable(d) {
+		o.exchange, o.key = textOf(d, headerLater), d.RoutingKey
+		if o.exchange == "" {
+			return nil, fmt.Errorf("%w: it does not say which exchange it waited for", broker.ErrInvalid)
+		}
+	} else if o.key == "" {
 		o.exchange, o.key = textOf(d, headerExchange), textOf(d, headerRoutingKey)
 	}
 	if o.key == "" {
@@ -326,11 +411,21 @@ func deadLetter(d *amqp091.Delivery) broker.DeadLetter {
 	l.Attempts = int(attempts)
 	l.Died, _ = time.Parse(time.RFC3339Nano, textOf(d, headerDied))
 	l.First, _ = time.Parse(time.RFC3339Nano, textOf(d, headerFirst))
+	if isUnroutable(d) {
+		l.Kind, l.Attempts, l.Source = kindUnroutable, attemptOf(d.Headers), strings.TrimSuffix(textOf(d, headerLater), ".events")
+		l.Event, l.Reason = d.RoutingKey, fmt.Sprintf("exchange %q, where events wait that are due later, leads it nowhere", d.Exchange)
+	}
 	if l.ID == "" { // of a foreign sender
 		sum := sha256.Sum256(slices.Concat([]byte(d.MessageId), []byte(d.CorrelationId), d.Body))
 		l.ID = hex.EncodeToString(sum[:6])
 	}
 	return l
+}
+
+// isUnroutable tells whether a letter is what no exchange led on from a queue of
+// events that wait.
+func isUnroutable(d *amqp091.Delivery) bool {
+	return d.Headers[headerID] == nil && (strings.HasPrefix(d.Exchange, laterExchange) || strings.HasPrefix(d.Exchange, oldLaterExchange))
 }
 
 // revivedOf returns how often a message was retried as a dead letter.

@@ -23,8 +23,16 @@ import (
 const (
 	headerLater   = ownPrefix + "later"        // the service whose event it is
 	headerLevel   = ownPrefix + "later-level-" // and the number of a digit
-	laterExchange = "enoki.due"                // below the lowest level
+	laterExchange = "enoki.wait"               // below the lowest level
+
+	// oldLaterExchange is the foot of a ladder that has no way out for what
+	// can't be routed. It can't be declared anew, so there is this one beside it.
+	oldLaterExchange = "enoki.due"
 )
+
+// What nobody's exchange leads on would be held by the queue that it fell out
+// of, and a few such hold up all others. It becomes a dead letter.
+var unroutable = exchange{name: "enoki.unroutable", kind: amqp091.ExchangeFanout}
 
 // step is what the lowest level waits.
 const step = 100 * time.Millisecond
@@ -57,7 +65,7 @@ func (l ladder) String() string {
 
 // level returns the exchange of a level, and that at the foot for -1.
 func level(n int) exchange {
-	e := exchange{name: laterExchange, kind: amqp091.ExchangeHeaders}
+	e := exchange{name: laterExchange, kind: amqp091.ExchangeHeaders, args: amqp091.Table{"alternate-exchange": unroutable.name}}
 	if n >= 0 {
 		e.name = fmt.Sprint(laterExchange, ".", n)
 	}
@@ -98,23 +106,25 @@ func (l ladder) declare(ch *amqp091.Channel) error {
 	return nil
 }
 
-// declareFoot has what the exchange of l waits for go there, and everything to
-// nowhere, too: an event that no queue takes would stay in the last one.
+// declareFoot has what the exchange of l waits for go there, and to nowhere,
+// too: an event that no queue takes would stay in the last one.
 func (l ladder) declareFoot(ch *amqp091.Channel) error {
-	foot := level(-1)
-	nowhere := queue{
-		name:     laterExchange + ".nowhere",
-		args:     amqp091.Table{amqp091.QueueMessageTTLArg: int32(0)},
-		bindings: []binding{{exchange: foot, args: amqp091.Table{"x-match": "all"}}},
-	}
-	if err := nowhere.declare(ch); err != nil {
-		return err
-	}
-	if err := l.events.declare(ch); err != nil {
-		return err
-	}
+	letters := dead
+	letters.bindings = []binding{{exchange: unroutable}}
 	args := amqp091.Table{"x-match": "all", headerLater: l.events.name}
-	return explainDeclare(l.events, ch.ExchangeBind(l.events.name, "", foot.name, false, args))
+	led := nowhere()
+	led.bindings = []binding{{exchange: level(-1), args: args}}
+	for _, t := range []topology{letters, led, l.events} {
+		if err := t.declare(ch); err != nil {
+			return err
+		}
+	}
+	return explainDeclare(l.events, ch.ExchangeBind(l.events.name, "", laterExchange, false, args))
+}
+
+// nowhere is the queue that drops what it gets.
+func nowhere() queue {
+	return queue{name: laterExchange + ".nowhere", args: amqp091.Table{amqp091.QueueMessageTTLArg: int32(0)}}
 }
 
 // headers sets the digits of n and where the ladder ends.
@@ -162,7 +172,43 @@ func (d *Driver) makeLadder(ctx context.Context, t topology) error {
 		return ctx.Err()
 	}
 	defer func() { <-d.ladders }()
-	return d.declare(ctx, t)
+	if err := d.declare(ctx, t); err != nil {
+		return err
+	}
+	if err := d.declare(ctx, oldLadder{}); err != nil {
+		d.log.Debug("what can't be routed in the queues of an older Enoki may hold up what waits there", "error", err)
+	}
+	return nil
+}
+
+// oldLadder is what an older Enoki has declared, if it has. What falls out of
+// its queues and can't be routed gets a way out: by an exchange for each level
+// that drops copies of what can, and has the rest become dead letters.
+type oldLadder struct{}
+
+func (oldLadder) String() string { return fmt.Sprintf("the way out of exchange %q", oldLaterExchange) }
+
+func (oldLadder) declare(ch *amqp091.Channel) error {
+	for n := 0; ; n++ {
+		at := exchange{name: fmt.Sprint(oldLaterExchange, ".", n), kind: amqp091.ExchangeHeaders}
+		err := ch.ExchangeDeclarePassive(at.name, at.kind, true, false, false, false, nil)
+		if no, ok := errors.AsType[*amqp091.Error](err); ok && no.Code == amqp091.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rest := level(-1)
+		rest.name = at.name + ".rest"
+		led := nowhere()
+		led.bindings = []binding{{exchange: rest, args: digit(n, true)}, {exchange: rest, args: digit(n, false)}}
+		if err := led.declare(ch); err != nil {
+			return err
+		}
+		if err := ch.ExchangeBind(rest.name, "", at.name, false, amqp091.Table{"x-match": "all"}); err != nil {
+			return err
+		}
+	}
 }
 
 // waited tells whether RabbitMQ has added headers to a message because it

@@ -1,10 +1,13 @@
 package amqp
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/broker"
 )
 
 // Headers of an event that is retried. It comes back by an exchange of
@@ -64,23 +67,32 @@ func (w retryWay) declare(ch *amqp091.Channel) error {
 }
 
 // retry sends the event of d on a way round that ends at its queue after
-// delay, with the next attempt's number.
-func (m *member) retry(d *delivery, queueName string, delay time.Duration) {
+// delay, with the next attempt's number. One that leaves no room for that is a
+// dead letter.
+func (m *member) retry(d *delivery, queueName string, delay time.Duration, letter broker.DeadLetter) {
 	msg := copyOf(d)
 	msg.Headers[headerAttempt] = int32(attemptOf(d.Headers) + 1)
 	msg.Headers[headerFirst] = firstOf(d).UTC().Format(time.RFC3339Nano)
 	keepRoute(msg.Headers, d)
 	// Mandatory: a message that no queue takes would be lost.
-	o := &outgoing{key: queueName, mandatory: true, repeatable: true, msg: msg}
-	if delay <= 0 {
-		m.replace(d, nowhere{}, o)
+	o := &outgoing{key: queueName, mandatory: true, repeatable: true, received: true, msg: msg}
+	var way topology = straight{}
+	if delay > 0 {
+		n := retrySteps(delay)
+		back := retryWay{ladder: ladder{top: topOf(n), events: retryExchange()}, queue: queueName}
+		back.headers(msg.Headers, n)
+		o.exchange, way = level(back.top).name, back
+	}
+	err := o.check(m.driver.publisher.limits())
+	if err == nil {
+		err = m.publishTo(d, way, o)
+	}
+	if errors.Is(err, broker.ErrInvalid) {
+		letter.Kind, letter.Reason = kindTooLarge, fmt.Sprintf("it can't be retried: %v", err)
+		m.bury(d, queueName, letter)
 		return
 	}
-	n := retrySteps(delay)
-	way := retryWay{ladder: ladder{top: topOf(n), events: retryExchange()}, queue: queueName}
-	way.headers(msg.Headers, n)
-	o.exchange = level(way.top).name
-	m.replace(d, way, o)
+	m.replaced(d, err)
 }
 
 // keepRoute notes in headers where d was published.
@@ -91,12 +103,12 @@ func keepRoute(headers amqp091.Table, d *delivery) {
 	}
 }
 
-// nowhere is the topology of a message that goes straight to a queue that
+// straight is the topology of a message that goes straight to a queue that
 // exists.
-type nowhere struct{}
+type straight struct{}
 
-func (nowhere) declare(*amqp091.Channel) error { return nil }
-func (nowhere) String() string                 { return "" }
+func (straight) declare(*amqp091.Channel) error { return nil }
+func (straight) String() string                 { return "" }
 
 // copyOf returns the message of d to be published anew: all that its sender
 // said, without what RabbitMQ added on the way through a retry, and with an

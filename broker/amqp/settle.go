@@ -78,7 +78,7 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 	}
 	switch s.Verdict {
 	case broker.Retry:
-		m.retry(d, queueName, s.Delay)
+		m.retry(d, queueName, s.Delay, letter)
 	case broker.Reject:
 		letter.Kind, letter.Reason = s.Kind, s.Reason
 		m.bury(d, queueName, letter)
@@ -89,9 +89,9 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 	}
 }
 
-// replace acks d after o has taken its place, and tells whether it has.
-func (m *member) replace(d *delivery, t topology, o *outgoing) bool {
-	err := m.publishTo(d, t, o)
+// replaced acks d after something else has taken its place, and tells whether it
+// has: err is nil then.
+func (m *member) replaced(d *delivery, err error) bool {
 	switch {
 	case err == nil:
 		_ = d.Ack(false) // on a closed channel the event comes again, at worst twice
