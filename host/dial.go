@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,13 @@ type Dialer struct {
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
 
 	AutoDeleteEvents, EventsUndeclared bool // RabbitMQ: see amqp.Config. Default: false
+
+	// RootCAs is asked for the authorities at each connect. Default: those of TLS.
+	RootCAs func() (*x509.CertPool, error)
+
+	// OnUnreachable is told why an attempt to connect failed, during Dial and
+	// later. It must not block. Default: nobody is told.
+	OnUnreachable func(error)
 
 	local string        // host:port of the broker of no URL; default localAddress
 	race  time.Duration // see raceTimeout, the default
@@ -76,7 +84,7 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 	case "nats", "tls":
 		return asBroker(nats.Dial(ctx, d.nats(brokerURL)))
 	default: // amqp, amqps, pyamqp
-		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS,
+		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS, RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
 			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat, LoginMethod: d.LoginMethod,
 			AutoDeleteEvents: d.AutoDeleteEvents, EventsUndeclared: d.EventsUndeclared}))
 	}
@@ -138,7 +146,8 @@ func (d *Dialer) logger() *slog.Logger {
 }
 
 func (d *Dialer) nats(serverURL string) nats.Config {
-	return nats.Config{URL: serverURL, Name: d.Name, Logger: d.logger(), TLS: d.TLS, Credentials: d.Credentials}
+	return nats.Config{URL: serverURL, Name: d.Name, Logger: d.logger(), TLS: d.TLS, Credentials: d.Credentials,
+		RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable}
 }
 
 func (d *Dialer) dialEmbedded(ctx context.Context, brokerURL string) (broker.Broker, error) {

@@ -19,7 +19,7 @@ func (d *Dialer) startEmbedded(ctx context.Context, o embeddedOptions) (broker.B
 		return nil, err
 	}
 	config := d.nats(server.URL())
-	config.InProcess, config.TLS, config.Credentials = server, nil, ""
+	config.InProcess, config.TLS, config.RootCAs, config.Credentials = server, nil, nil, ""
 	driver, err := nats.Dial(ctx, config)
 	if err != nil {
 		server.Shutdown()

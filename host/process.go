@@ -136,7 +136,7 @@ func checkServices(services []*enoki.Service) error {
 }
 
 func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.Broker, error) {
-	tlsConfig, err := p.config.tlsConfig()
+	tlsConfig, roots, err := p.config.tlsConfig(p.log)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +144,7 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 		Logger: p.log, Name: services[0].Name(), StoreDir: p.config.storeDir, TLS: tlsConfig,
 		Credentials: p.config.natsCreds, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
 		LoginMethod: p.config.loginMethod, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents,
+		RootCAs: roots, OnUnreachable: p.ready.unreachable,
 		local: p.config.local,
 	}
 	waiting := time.AfterFunc(slowDial, func() {

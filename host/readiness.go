@@ -1,7 +1,9 @@
 package host
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -10,6 +12,7 @@ import (
 type readiness struct {
 	mu       sync.Mutex // guards all below
 	broker   func() error
+	dialing  error // why there is no broker yet
 	started  bool
 	draining bool
 }
@@ -32,6 +35,14 @@ func (r *readiness) connected(ready func() error) {
 	r.broker = ready
 }
 
+// unreachable takes why an attempt to connect failed. Once there is a link, it
+// speaks for itself.
+func (r *readiness) unreachable(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dialing = fmt.Errorf("%w: %w", errNotConnected, err)
+}
+
 func (r *readiness) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,8 +59,9 @@ func (r *readiness) drain() {
 func (r *readiness) checks() []check {
 	r.mu.Lock()
 	broker, started, draining := r.broker, r.started, r.draining
+	dialing := cmp.Or(r.dialing, errNotConnected)
 	r.mu.Unlock()
-	all := []check{{"broker", errNotConnected}, {"services", nil}, {"drain", nil}}
+	all := []check{{"broker", dialing}, {"services", nil}, {"drain", nil}}
 	if broker != nil {
 		all[0].err = broker()
 	}

@@ -4,31 +4,25 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
+	"log/slog"
+
+	"github.com/enoki-go/enoki/internal/tlsfiles"
 )
 
-// tlsConfig returns what the tls settings say, or nil when they say nothing.
-func (c *config) tlsConfig() (*tls.Config, error) {
+// tlsConfig returns what the tls settings say, or nil when they say nothing,
+// and where the authorities are asked for at each connection.
+func (c *config) tlsConfig(log *slog.Logger) (*tls.Config, func() (*x509.CertPool, error), error) {
 	if c.tlsCA == "" && c.tlsCert == "" && c.tlsName == "" {
-		return nil, nil //nolint:nilnil // nil is the standard library's word for the defaults
+		return nil, nil, nil
 	}
-	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.tlsName}
-	if c.tlsCA != "" {
-		pem, err := os.ReadFile(c.tlsCA)
-		if err != nil {
-			return nil, fmt.Errorf("tls-ca: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls-ca: no certificate (PEM) in %s", c.tlsCA)
-		}
+	files := &tlsfiles.Files{CA: c.tlsCA, Cert: c.tlsCert, Key: c.tlsKey, Log: log}
+	if _, err := files.Roots(); err != nil {
+		return nil, nil, fmt.Errorf("tls-ca: %w", err)
 	}
-	if c.tlsCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
-		if err != nil {
-			return nil, fmt.Errorf("tls-cert and tls-key: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
+	if _, err := files.Certificate(); err != nil {
+		return nil, nil, fmt.Errorf("tls-cert and tls-key: %w", err)
 	}
-	return out, nil
+	out := files.Client()
+	out.ServerName = c.tlsName
+	return out, files.Roots, nil
 }

@@ -1,54 +1,34 @@
 package host
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 func TestTLSConfig(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, dir := testserver.NewAuthority(t), t.TempDir()
+	pair := authority.Sign(dir, "client", nil)
+	c := config{tlsCA: authority.Write(filepath.Join(dir, "ca.pem")), tlsName: "mq.example.org", tlsCert: pair.Cert, tlsKey: pair.Key}
+	got, roots, err := c.tlsConfig(silent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyBytes, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	c := config{tlsCA: write("cert", "CERTIFICATE", cert), tlsName: "mq.example.org"}
-	c.tlsCert, c.tlsKey = c.tlsCA, write("key", "PRIVATE KEY", keyBytes)
-
-	got, err := c.tlsConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.RootCAs == nil || len(got.Certificates) != 1 || got.ServerName != "mq.example.org" || got.InsecureSkipVerify {
+	if got.ServerName != "mq.example.org" || got.InsecureSkipVerify {
 		t.Errorf("got %+v", got)
 	}
+	if shown, err := got.GetClientCertificate(nil); err != nil || len(shown.Certificate) != 1 {
+		t.Errorf("the certificate is %v, %v", shown, err)
+	}
+	if pool, err := roots(); err != nil || pool == nil {
+		t.Errorf("the authorities are %v, %v", pool, err)
+	}
 	c.tlsKey = c.tlsCert
-	if _, err := c.tlsConfig(); err == nil {
+	if _, _, err := c.tlsConfig(silent); err == nil {
 		t.Error("a certificate for a key is taken")
 	}
-	if none, err := (&config{}).tlsConfig(); none != nil || err != nil {
+	if none, roots, err := (&config{}).tlsConfig(silent); none != nil || roots != nil || err != nil {
 		t.Errorf("without settings: %v, %v", none, err)
 	}
 }

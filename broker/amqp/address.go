@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/internal/tlsfiles"
 )
 
 // address is where and as whom to connect.
@@ -27,6 +28,8 @@ type address struct {
 	heartbeat time.Duration // 0 when the URL does not say
 	channels  uint16        // the most on one connection; 0 is the broker's default
 	tls       *tls.Config   // nil without TLS
+
+	roots func() (*x509.CertPool, error) // of each connection; nil leaves them to tls
 }
 
 // address reads the URL and what belongs to it. The URL's query parameters are
@@ -60,7 +63,7 @@ func (c Config) address() (address, error) {
 		a.heartbeat = time.Duration(s) * time.Second
 	}
 	if u.Scheme == "amqps" {
-		a.tls, err = c.tlsFor(uri)
+		err = a.secure(c, uri)
 	}
 	if err == nil {
 		err = a.logIn(uri, c.LoginMethod)
@@ -100,43 +103,42 @@ func (a *address) logIn(uri amqp091.URI, method string) error {
 	return nil
 }
 
-// tlsFor returns the TLS settings: those given, or else those of the URL.
-func (c Config) tlsFor(uri amqp091.URI) (*tls.Config, error) {
-	config := c.TLS
-	if config == nil {
-		var err error
-		if config, err = tlsOf(uri); err != nil {
-			return nil, err
+// secure sets the TLS settings: those given, or else those of the URL.
+func (a *address) secure(c Config, uri amqp091.URI) error {
+	a.tls, a.roots = c.TLS, c.RootCAs
+	if c.TLS == nil && c.RootCAs == nil {
+		files := &tlsfiles.Files{CA: uri.CACertFile, Cert: uri.CertFile, Key: uri.KeyFile, Log: c.Logger}
+		if _, err := files.Roots(); err != nil {
+			return fmt.Errorf("cacertfile: %w", err)
 		}
+		if _, err := files.Certificate(); err != nil {
+			return fmt.Errorf("certfile and keyfile: %w", err)
+		}
+		a.tls, a.roots = files.Client(), files.Roots
+		a.tls.ServerName = uri.ServerName
 	}
-	config = config.Clone()
-	if config.ServerName == "" {
-		config.ServerName = uri.Host
+	if a.tls == nil {
+		a.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	return config, nil
+	a.tls = a.tls.Clone()
+	if a.tls.ServerName == "" {
+		a.tls.ServerName = uri.Host
+	}
+	return nil
 }
 
-// tlsOf returns the TLS settings of the URL.
-func tlsOf(uri amqp091.URI) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: uri.ServerName}
-	if uri.CACertFile != "" {
-		pem, err := os.ReadFile(uri.CACertFile)
-		if err != nil {
-			return nil, fmt.Errorf("cacertfile: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("cacertfile: no certificate in %s", uri.CACertFile)
-		}
+// tlsNow returns the TLS settings of a connection that is made now.
+func (a *address) tlsNow() (*tls.Config, error) {
+	if a.roots == nil {
+		return a.tls, nil
 	}
-	if uri.CertFile != "" || uri.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(uri.CertFile, uri.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("certfile and keyfile: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+	roots, err := a.roots()
+	if err != nil {
+		return nil, err
 	}
-	return c, nil
+	config := a.tls.Clone()
+	config.RootCAs = roots
+	return config, nil
 }
 
 // connect makes the TCP connection and its TLS handshake.
@@ -146,7 +148,12 @@ func (a *address) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	secure := tls.Client(conn, a.tls)
+	config, err := a.tlsNow()
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", a.host, err)

@@ -10,6 +10,7 @@ package amqp
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,14 @@ type Config struct {
 	// TLS is used with amqps; nil takes the system's authorities and the
 	// URL's query parameters.
 	TLS *tls.Config
+
+	// RootCAs is asked for the authorities at each connect; nil leaves them
+	// to TLS, or to the URL, whose files are read at each connect too.
+	RootCAs func() (*x509.CertPool, error)
+
+	// OnUnreachable is told why an attempt of Dial or of a later connect
+	// failed. It must not block. Nil tells nobody.
+	OnUnreachable func(error)
 
 	// LoginMethod is how to say who we are: PLAIN or AMQPLAIN with the URL's
 	// user and password, or EXTERNAL with the certificate that TLS shows:
@@ -135,6 +144,9 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.OnUnreachable == nil {
+		c.OnUnreachable = func(error) {}
 	}
 	if c.Owner == "" {
 		c.Owner = "enoki"

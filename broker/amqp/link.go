@@ -17,6 +17,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/reminder"
 )
 
 const (
@@ -47,7 +48,7 @@ type link struct {
 	log     *slog.Logger
 	twin    *link // the other link to the same broker
 
-	lastLogged string // by unreachable
+	reminder reminder.Reminder // of unreachable
 
 	mu      sync.Mutex
 	session *session      // nil while down
@@ -143,7 +144,7 @@ func (l *link) run(ctx context.Context) {
 		l.log.Warn("link lost, connecting again", "error", s.err)
 		s = l.reconnect(ctx, &wait)
 		if s != nil {
-			l.lastLogged = ""
+			l.reminder = reminder.Reminder{}
 			l.log.Info("link recovered")
 		}
 	}
@@ -173,15 +174,14 @@ func (l *link) reconnect(ctx context.Context, wait *backoff) *session {
 	return nil
 }
 
-// unreachable logs a failure, but the same one again and again only for those
-// who debug.
+// unreachable logs a failure, the same one again only now and then.
 func (l *link) unreachable(err error) {
-	level := slog.LevelWarn
-	if l.lastLogged == err.Error() {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	if l.reminder.Due(err.Error(), time.Now()) {
+		level = slog.LevelWarn
 	}
-	l.lastLogged = err.Error()
 	l.log.Log(context.Background(), level, "broker can't be reached, trying again", "error", err)
+	l.config.OnUnreachable(err)
 }
 
 // upAgain returns a channel that is closed when there is a session again: a

@@ -2,7 +2,9 @@ package nats
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -25,7 +27,15 @@ type Config struct {
 	Name        string       // shown by the server's tools; default "enoki"
 	Logger      *slog.Logger // default slog.Default()
 	TLS         *tls.Config  // for tls:// and wss:// URLs; default the system's
-	Credentials string       // path of a .creds file with token and key
+	Credentials string       // path of a .creds file with token and key, read at each connect
+
+	// RootCAs is asked for the authorities at each connect; nil leaves them
+	// to TLS.
+	RootCAs func() (*x509.CertPool, error)
+
+	// OnUnreachable is told why an attempt of Dial or of a later connect
+	// failed. It must not block. Default: nobody is told.
+	OnUnreachable func(error)
 
 	// Replicas is how many servers of a cluster keep each event. Default 3 on
 	// a cluster, otherwise 1. It is used when the streams are created.
@@ -68,6 +78,9 @@ func (c Config) withDefaults() Config {
 	if c.AckWait == 0 {
 		c.AckWait = 15 * time.Second
 	}
+	if c.OnUnreachable == nil {
+		c.OnUnreachable = func(error) {}
+	}
 	if c.requestAge == 0 {
 		c.requestAge = time.Minute
 	}
@@ -82,6 +95,10 @@ func (c Config) check() error {
 		return errors.New("nats: Config.EventBytes must be at least 1 MiB, or 0 for the default")
 	case c.AckWait < time.Second:
 		return errors.New("nats: Config.AckWait must be at least 1 s, or 0 for the default")
+	case c.Credentials != "":
+		if _, err := (&credentials{file: c.Credentials}).read(); err != nil {
+			return fmt.Errorf("nats: credentials: %w", err)
+		}
 	}
 	return nil
 }
@@ -94,8 +111,11 @@ func (c Config) options() []natsgo.Option {
 	if c.TLS != nil {
 		opts = append(opts, natsgo.Secure(c.TLS))
 	}
+	if c.RootCAs != nil {
+		opts = append(opts, func(o *natsgo.Options) error { o.RootCAsCB = c.RootCAs; return nil })
+	}
 	if c.Credentials != "" {
-		opts = append(opts, natsgo.UserCredentials(c.Credentials))
+		opts = append(opts, (&credentials{file: c.Credentials, log: c.Logger}).option)
 	}
 	return opts
 }

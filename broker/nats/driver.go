@@ -51,8 +51,8 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	link := newLink(c.Logger)
-	if err := link.connect(ctx, c); err != nil {
+	link := newLink(c)
+	if err := link.connect(ctx); err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
 	d, err := newDriver(c, link)
@@ -191,7 +191,7 @@ func (d *Driver) ready() error {
 	default:
 	}
 	if !d.link.nc.IsConnected() {
-		return fmt.Errorf("nats: the link to %s is lost", d.config.address())
+		return fmt.Errorf("nats: the link to %s is lost: %w", d.config.address(), d.link.reason())
 	}
 	if d.proven.Load() != d.link.epoch()+1 {
 		return fmt.Errorf("nats: the link to %s is back; streams and consumers are being checked", d.config.address())

@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/enoki-go/enoki/internal/reminder"
 )
 
 const (
@@ -59,8 +63,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // link is the connection and what is known of its health.
 type link struct {
-	nc  *natsgo.Conn
-	log *slog.Logger
+	nc     *natsgo.Conn
+	log    *slog.Logger
+	config Config
 
 	// reconnected is told, without waiting, that the link is back.
 	reconnected chan struct{}
@@ -70,54 +75,125 @@ type link struct {
 	mu          sync.Mutex   // guards what follows
 	replies     *replies     // of the driver, once it has some
 	lostAt      time.Time
+	losing      *natsgo.Conn // is not back yet; nil before the first loss
+	why         error        // it is not; nil while the link is up
+	reminder    reminder.Reminder
 	lastDenial  error
 	denialWatch map[*context.CancelCauseFunc]struct{}
 }
 
-func newLink(log *slog.Logger) *link {
+func newLink(c Config) *link {
 	return &link{
-		log:         log,
+		log:         c.Logger,
+		config:      c,
 		reconnected: make(chan struct{}, 1),
 		denialWatch: make(map[*context.CancelCauseFunc]struct{}),
 	}
 }
 
 // connect tries until a server takes us, refuses us, or ctx ends.
-func (l *link) connect(ctx context.Context, c Config) error {
+func (l *link) connect(ctx context.Context) error {
+	c := l.config
 	dialer := &dialer{ctx: ctx}
 	opts := append(l.options(), c.options()...)
 	if c.InProcess == nil {
 		opts = append(opts, natsgo.SetCustomDialer(dialer))
 	}
+	var last error
 	for attempt := 1; ; attempt++ {
 		nc, err := natsgo.Connect(c.URL, opts...)
 		if err == nil {
 			l.nc = nc
+			l.connected()
 			dialer.connected.Store(true)
 			return nil
 		}
 		err = c.clean(err)
-		if refused(err) {
-			return fmt.Errorf("NATS at %s refuses us: %w: check user and password, token or credentials file", c.address(), err)
+		if refusal := dialer.lastError(); errors.Is(err, natsgo.ErrNoServers) && refusal != nil {
+			err = refusal // which says why there is none
+		}
+		if what := toCheck(err); what != "" {
+			return fmt.Errorf("NATS at %s refuses us: %w: %s", c.address(), err, what)
+		}
+		if last == nil || ctx.Err() == nil { // otherwise the one before tells more
+			last = err
+			l.unreachable(err)
 		}
 		if ctx.Err() != nil || sleep(ctx, pause(attempt)) != nil {
-			return fmt.Errorf("no NATS at %s: %w (last: %w): start one, or give another URL", c.address(), context.Cause(ctx), err)
+			return fmt.Errorf("no NATS at %s: %w (last: %w): start one, or give another URL", c.address(), context.Cause(ctx), last)
 		}
 	}
 }
 
-// refused tells whether trying again can't help.
-func refused(err error) bool {
-	for _, e := range []error{
-		natsgo.ErrAuthorization, natsgo.ErrAuthExpired, natsgo.ErrAuthRevoked, natsgo.ErrAccountAuthExpired,
-		natsgo.ErrNkeysNotSupported, natsgo.ErrSecureConnRequired, natsgo.ErrSecureConnWanted,
-	} {
+// toCheck says what people have to look at after an error that does not pass
+// by itself; of others it returns "".
+func toCheck(err error) string {
+	for _, e := range []error{natsgo.ErrAuthorization, natsgo.ErrAuthExpired, natsgo.ErrAuthRevoked, natsgo.ErrAccountAuthExpired, natsgo.ErrNkeysNotSupported} {
 		if errors.Is(err, e) {
-			return true
+			return "check user and password, token or credentials file"
 		}
 	}
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var remote *net.OpError
 	var parse *url.Error
-	return errors.As(err, &parse)
+	switch {
+	case errors.Is(err, natsgo.ErrSecureConnRequired):
+		return "use the scheme tls"
+	case errors.Is(err, natsgo.ErrSecureConnWanted):
+		return "the server has no TLS; use the scheme nats, or switch it on"
+	case errors.As(err, &certificate):
+		return "check the server's certificate, the host of the URL and the authorities that we trust"
+	case errors.As(err, &record):
+		return "is the port one for TLS?"
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert of TLS
+		return "check the certificate that we show"
+	case errors.As(err, &parse):
+		return "check the URL"
+	}
+	return ""
+}
+
+// unreachable takes why an attempt to connect failed.
+func (l *link) unreachable(err error) {
+	l.mu.Lock()
+	l.why = err
+	due := l.reminder.Due(err.Error(), time.Now())
+	l.mu.Unlock()
+	if due {
+		l.log.Warn("NATS can't be reached; trying again", "server", l.config.address(), "error", err)
+	}
+	l.config.OnUnreachable(err)
+}
+
+func (l *link) connected() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget()
+}
+
+// forget is for a link that is up; it needs mu.
+func (l *link) forget() { l.why, l.reminder = nil, reminder.Reminder{} }
+
+// reason is why the last attempt to connect failed.
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return cmp.Or(l.why, errDown)
+}
+
+// pauseAgain is pause for a link that was lost. It also finds the failures
+// that the client tells nobody: those after the socket was opened.
+func (l *link) pauseAgain(n int) time.Duration {
+	l.mu.Lock()
+	nc := l.losing
+	l.mu.Unlock()
+	if n > 1 && nc != nil { // before, it is the reason of the loss
+		if err := nc.LastError(); err != nil {
+			l.unreachable(err)
+		}
+	}
+	return pause(n)
 }
 
 // dialer makes the first connection end with ctx; later ones belong to no
@@ -125,6 +201,14 @@ func refused(err error) bool {
 type dialer struct {
 	ctx       context.Context
 	connected atomic.Bool
+	last      atomic.Pointer[error] // of an attempt
+}
+
+func (d *dialer) lastError() error {
+	if last := d.last.Load(); last != nil {
+		return *last
+	}
+	return nil
 }
 
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
@@ -135,6 +219,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	plain := net.Dialer{Timeout: connectTimeout}
 	c, err := plain.DialContext(ctx, network, address)
 	if err != nil {
+		d.last.Store(&err)
 		return nil, err
 	}
 	return newConn(c), nil
@@ -144,7 +229,7 @@ func (l *link) options() []natsgo.Option {
 	return []natsgo.Option{
 		natsgo.Timeout(connectTimeout),
 		natsgo.MaxReconnects(-1),
-		natsgo.CustomReconnectDelay(pause),
+		natsgo.CustomReconnectDelay(l.pauseAgain),
 		natsgo.IgnoreAuthErrorAbort(), // a password may be changed back, too
 		natsgo.PingInterval(pingInterval),
 		natsgo.MaxPingsOutstanding(pingsOut),
@@ -152,7 +237,8 @@ func (l *link) options() []natsgo.Option {
 		// Nothing is kept for later while the link is down: a message whose
 		// sender has given up must not go out behind its back.
 		natsgo.ReconnectBufSize(-1),
-		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) { l.lost(err) }),
+		natsgo.DisconnectErrHandler(l.lost),
+		natsgo.ReconnectErrHandler(func(_ *natsgo.Conn, err error) { l.unreachable(err) }),
 		natsgo.ReconnectHandler(func(nc *natsgo.Conn) { l.recovered(nc) }),
 		natsgo.LameDuckModeHandler(func(nc *natsgo.Conn) {
 			l.log.Info("the NATS server is about to stop; the link will move on", "server", nc.ConnectedUrlRedacted())
@@ -161,12 +247,14 @@ func (l *link) options() []natsgo.Option {
 	}
 }
 
-func (l *link) lost(err error) {
+func (l *link) lost(nc *natsgo.Conn, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
 		return // closed by us
 	}
+	l.losing = nc
+	l.why = err
 	l.losses.Add(1)
 	l.settles.Store(time.Now().Add(time.Hour).UnixNano()) // until recovered says better
 	l.lostAt = time.Now()
@@ -180,6 +268,7 @@ func (l *link) recovered(nc *natsgo.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	away := time.Since(l.lostAt)
+	l.forget()
 	l.settles.Store(time.Now().Add(min(max(away, settleLeast), lastPause)).UnixNano())
 	l.log.Info("the link to NATS is back", "server", nc.ConnectedUrlRedacted(), "after", away.Round(time.Millisecond))
 	l.repair()
@@ -212,6 +301,8 @@ func (l *link) failed(sub *natsgo.Subscription, err error) {
 		l.log.Error("requests are lost: they come faster than the workers handle them", "subject", sub.Subject, "so far", dropped)
 	case errors.Is(err, natsgo.ErrPermissionViolation):
 		l.denied(err)
+	case toCheck(err) != "": // at each attempt
+		l.unreachable(err)
 	default:
 		l.log.Warn("NATS reports an error", "error", err)
 	}

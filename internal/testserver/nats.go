@@ -26,26 +26,33 @@ func NATS(t testing.TB) *Server {
 
 // StartNATS is NATS for a TestMain; the caller calls Stop. The server is
 // built from the version in go.mod and kept in the user's cache directory.
-func StartNATS() (*Server, error) { return startNATS("always") }
+func StartNATS() (*Server, error) { return startNATS("always", "") }
 
 // StartNATSFast is StartNATS with a server that confirms before the disk has
 // it, as NATS does unless it is told otherwise.
-func StartNATSFast() (*Server, error) { return startNATS("2m") }
+func StartNATSFast() (*Server, error) { return startNATS("2m", "") }
 
-func startNATS(syncInterval string) (*Server, error) {
+// NATSWith is NATS with more in its configuration file, such as a tls block.
+func NATSWith(t testing.TB, config string) *Server {
+	t.Helper()
+	s, err := startNATS("always", config)
+	return forTest(t, s, err)
+}
+
+func startNATS(syncInterval, more string) (*Server, error) {
 	path, err := natsProgram()
 	if err != nil {
 		return nil, fmt.Errorf("build nats-server: %w", err)
 	}
-	return start("nats", nats{path, syncInterval}, func(port int) string { return "nats://" + loopback(port) })
+	return start("nats", nats{path, syncInterval, more}, func(port int) string { return "nats://" + loopback(port) })
 }
 
-type nats struct{ path, syncInterval string }
+type nats struct{ path, syncInterval, more string }
 
 func (n nats) command(s *Server) (*exec.Cmd, error) {
 	config := filepath.Join(s.dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: %s }\n",
-		loopback(s.port), filepath.Join(s.dir, "data"), n.syncInterval)
+	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: %s }\n%s\n",
+		loopback(s.port), filepath.Join(s.dir, "data"), n.syncInterval, n.more)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
