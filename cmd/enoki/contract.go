@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,14 +56,17 @@ func (c *cli) contract(o contractOptions) error {
 	case o.pkg != "" && (!token.IsIdentifier(o.pkg) || o.pkg == "_"):
 		return usageError{fmt.Errorf("--package %s can't be the name of a Go package; take lower-case letters, such as registerapi", o.pkg)}
 	}
-	module, services, err := readServices(o)
+	module, services, left, err := readServices(o)
 	if err != nil {
 		return err
 	}
 	if o.pkg == "" {
 		o.pkg = packageName(services, o.from)
 	}
-	file, err := contract.Write(o.pkg, filepath.ToSlash(o.from), module, services)
+	for _, s := range left {
+		c.say("left out: %s", s.LeftOut())
+	}
+	file, err := contract.Write(o.pkg, filepath.ToSlash(o.from), module, services, left)
 	if err != nil {
 		return err
 	}
@@ -75,23 +79,27 @@ func (c *cli) contract(o contractOptions) error {
 }
 
 // readServices returns the services of the Python file that are wanted, at
-// least one.
-func readServices(o contractOptions) (*pysource.Module, []*contract.Service, error) {
+// least one, and the others.
+func readServices(o contractOptions) (module *pysource.Module, wanted, left []*contract.Service, err error) {
 	src, err := os.ReadFile(o.from)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	module, err := pysource.Parse(o.from, src)
-	if err != nil {
-		return nil, nil, enoki.Errorf(enoki.InvalidArgument, "%w", err)
+	if module, err = pysource.Parse(o.from, src); err != nil {
+		return nil, nil, nil, enoki.Errorf(enoki.InvalidArgument, "%w", err)
 	}
 	services, nameless := contract.Services(module)
-	services, err = chooseServices(o, services, nameless)
-	return module, services, err
+	all := slices.Concat(services, nameless)
+	if wanted, err = chooseServices(o, services, nameless); err != nil {
+		return nil, nil, nil, err
+	}
+	left = slices.DeleteFunc(all, func(s *contract.Service) bool { return slices.Contains(wanted, s) })
+	return module, wanted, left, nil
 }
 
-// chooseServices returns the service that --service names, or all. One whose
-// name only a run of Python would tell takes that name when it is the only one.
+// chooseServices returns the service that --service names, or all that can be
+// called, or all when none can. One whose name only a run of Python would tell
+// takes that name when it is the only one.
 func chooseServices(o contractOptions, services, nameless []*contract.Service) ([]*contract.Service, error) {
 	var names []string
 	for _, s := range services {
@@ -100,7 +108,10 @@ func chooseServices(o contractOptions, services, nameless []*contract.Service) (
 		}
 		names = append(names, s.Name)
 	}
+	callable := slices.DeleteFunc(slices.Clone(services), func(s *contract.Service) bool { return !s.Calls() })
 	switch {
+	case o.service == "" && len(callable) > 0:
+		return callable, nil
 	case o.service == "" && len(services) > 0:
 		return services, nil
 	case o.service != "" && len(nameless) == 1:
@@ -110,10 +121,10 @@ func chooseServices(o contractOptions, services, nameless []*contract.Service) (
 		return nil, enoki.Errorf(enoki.NotFound, "%s: no service %s; there is %s", o.from, o.service, strings.Join(names, ", "))
 	case len(nameless) > 0:
 		s := nameless[0]
-		return nil, enoki.Errorf(enoki.NotFound, "%s:%d: class %s has @rpc methods, but its name is %s, which this file does not say; give it with --service NAME",
-			o.from, s.Class.Line, s.Class.Name, s.NameSource)
+		return nil, enoki.Errorf(enoki.NotFound, "%s:%d: class %s has %s, but its name is %s; give it with --service NAME",
+			o.from, s.Class.Line, s.Class.Name, s.Offers(), s.NameText())
 	}
-	return nil, enoki.Errorf(enoki.NotFound, `%s: no Nameko service: no class with name = "…" and a method with @rpc`, o.from)
+	return nil, enoki.Errorf(enoki.NotFound, `%s: no Nameko service: no class with name = "…" and a method with @rpc, @event_handler, @http or @timer`, o.from)
 }
 
 // packageName is registerapi for the service register, and for a file with
@@ -131,6 +142,9 @@ func packageName(services []*contract.Service, from string) string {
 	}, strings.ToLower(name))
 	if name == "" || name[0] <= '9' {
 		name = "service" + name
+	}
+	if !slices.ContainsFunc(services, (*contract.Service).Calls) {
+		return name // the service itself
 	}
 	return name + "api"
 }

@@ -62,7 +62,7 @@ func TestContractsWork(t *testing.T) {
 		files[name+"api/"+name+".go"] = goldenOf(source)
 	}
 	out := goOverlay(t, files, "run")
-	if want := "register articles orders stock "; out != want {
+	if want := "register articles orders stock mailer "; out != want {
 		t.Errorf("contracts of %q were checked, want %q", out, want)
 	}
 }
@@ -247,7 +247,7 @@ func FuzzContract(f *testing.F) {
 		if services = append(services, nameless...); len(services) == 0 {
 			return
 		}
-		file, err := contract.Write(packageName(services, "fuzz.py"), "fuzz.py", m, services)
+		file, err := contract.Write(packageName(services, "fuzz.py"), "fuzz.py", m, services, nil)
 		if err != nil {
 			if !strings.Contains(err.Error(), "has no method for a contract") {
 				t.Fatal(err)

@@ -35,8 +35,13 @@ type writer struct {
 	file    File
 }
 
-// Write returns the file for services of a module, formatted.
-func Write(pkg, from string, m *pysource.Module, services []*Service) (*File, error) {
+// Write returns the file for services of a module, formatted: their contracts
+// or, when none of them can be called, skeletons of the services themselves.
+// left are the services of the module that were not chosen.
+func Write(pkg, from string, m *pysource.Module, services, left []*Service) (*File, error) {
+	if !slices.ContainsFunc(services, (*Service).Calls) {
+		return writeSkeleton(pkg, from, m, services, left)
+	}
 	w := &writer{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}}
 	for _, s := range services {
 		if err := w.service(s); err != nil {
@@ -45,7 +50,7 @@ func Write(pkg, from string, m *pysource.Module, services []*Service) (*File, er
 	}
 	w.structs()
 	var out bytes.Buffer
-	out.WriteString(heading(pkg, from, services))
+	out.WriteString(heading(pkg, from, services, left))
 	if w.hasVars {
 		out.WriteString("import (\n\"context\"\n\n\"github.com/enoki-go/enoki\"\n)\n")
 	} else {
@@ -59,18 +64,31 @@ func Write(pkg, from string, m *pysource.Module, services []*Service) (*File, er
 	return &w.file, nil
 }
 
-func heading(pkg, from string, services []*Service) string {
-	var list []string
-	for _, s := range services {
-		list = append(list, s.Name)
-	}
+func heading(pkg, from string, services, left []*Service) string {
+	list := namesOf(services)
 	what := "the contract of the Nameko service "
 	if len(list) > 1 {
 		what = "the contracts of the Nameko services "
 	}
 	text := fmt.Sprintf("Package %s holds %s%s.\n\nWritten by enoki contract from %s, and yours to edit: give each any its type.",
 		pkg, what, strings.Join(list, ", "), from)
-	return commentLines(text) + "package " + pkg + "\n\n"
+	return commentLines(paragraphs(text, leftOut(left))) + "package " + pkg + "\n\n"
+}
+
+func namesOf(services []*Service) (names []string) {
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// leftOut lists the services that are not in the file.
+func leftOut(left []*Service) string {
+	var lines []string
+	for _, s := range left {
+		lines = append(lines, "Left out: "+s.LeftOut()+".")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // gofmtQuotes takes from text what gofmt makes typographic quotes of: Python's
@@ -142,7 +160,11 @@ func handled(s *Service) string {
 		if e.name == "" {
 			event = "(" + e.code + ")"
 		}
-		lines = append(lines, fmt.Sprintf("It handles the event %s (%s).", event, e.handler))
+		handler := e.function.Name
+		if e.mode != "" {
+			handler += ", " + e.mode
+		}
+		lines = append(lines, fmt.Sprintf("It handles the event %s (%s).", event, handler))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/articlesapi"
+	mailer "github.com/enoki-go/enoki/cmd/enoki/contractcheck/mailerapi"
 	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/ordersapi"
 	"github.com/enoki-go/enoki/cmd/enoki/contractcheck/registerapi"
 )
@@ -21,6 +22,10 @@ func main() {
 	check(client, "articles", &articlesapi.Articles{})
 	check(client, "orders", &ordersapi.Orders{})
 	check(client, "stock", &ordersapi.Stock{})
+	if err := mailer.New().Check(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(mailer.New().Name(), " ")
 	if err := b.Close(); err != nil {
 		log.Fatal(err)
 	}
