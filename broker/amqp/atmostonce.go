@@ -246,25 +246,46 @@ func (m *member) serveAtMostOnce(d *delivery) {
 	returned := false
 	defer func() {
 		if !returned {
-			m.replyAtMostOnce(d, m.failedCall(d, d.Type, req, broker.Ended(recover())))
+			m.replyAtMostOnce(d, req, m.failedCall(d, d.Type, req, broker.Ended(recover())))
 		}
 	}()
 	req = message(&d.Delivery)
-	m.replyAtMostOnce(d, m.service.Serve(ctx, d.Type, req))
+	m.replyAtMostOnce(d, req, m.service.Serve(ctx, d.Type, req))
 	returned = true
 }
 
-func (m *member) replyAtMostOnce(d *delivery, reply *broker.Message) {
+// replyAtMostOnce sends the reply to req, which is nil when it could not be
+// read.
+func (m *member) replyAtMostOnce(d *delivery, req, reply *broker.Message) {
 	switch {
 	case m.hard.Err() != nil:
 		m.answerAtMostOnce(d, amqp091.Publishing{Type: typeInterrupted})
 	case reply == nil:
 		m.notStarted(d)
+	case len(reply.Body) > onceBody && req != nil:
+		m.replyLarge(d, req, reply)
 	default:
-		contentType := cmp.Or(reply.ContentType, d.ContentType)
-		m.answerAtMostOnce(d, amqp091.Publishing{
-			ContentType: contentType, ContentEncoding: encodingOf(contentType), Body: reply.Body,
-		})
+		m.answerAtMostOnce(d, m.transientReply(d, reply))
+	}
+}
+
+func (m *member) transientReply(d *delivery, reply *broker.Message) amqp091.Publishing {
+	contentType := cmp.Or(reply.ContentType, d.ContentType)
+	return amqp091.Publishing{ContentType: contentType, ContentEncoding: encodingOf(contentType), Body: reply.Body}
+}
+
+// replyLarge sends what the broker may refuse by way of the confirms.
+func (m *member) replyLarge(d *delivery, req, reply *broker.Message) {
+	o := &outgoing{key: d.ReplyTo, repeatable: true, msg: m.transientReply(d, reply)}
+	o.msg.CorrelationId, o.msg.DeliveryMode = d.CorrelationId, amqp091.Transient
+	ctx, cancel := context.WithTimeout(m.hard, publishTry)
+	defer cancel()
+	err := m.driver.publisher.publish(ctx, o)
+	switch {
+	case errors.Is(err, broker.ErrInvalid):
+		m.answerAtMostOnce(d, m.transientReply(d, m.service.Failed(d.Type, req, errTooLarge(err))))
+	case err != nil:
+		m.log.Warn("a reply to a call at most once is lost", "method", d.Type, "error", err)
 	}
 }
 

@@ -49,7 +49,10 @@ func TestOldLadderDrains(t *testing.T) {
 	}
 	got := make(chan string, 10)
 	m := join(t, d, broker.Service{Instance: broker.Instance{Name: name("svc")}, Subscriptions: []broker.Subscription{{Source: source, Event: "e", Handler: "h",
-		Handle: func(_ context.Context, m *broker.Message) broker.Settlement { got <- string(m.Body); return broker.Settlement{} }}}})
+		Handle: func(_ context.Context, m *broker.Message) broker.Settlement {
+			got <- string(m.Body)
+			return broker.Settlement{}
+		}}}})
 	defer m.Leave(t.Context())
 	way := amqp091.Table{}
 	ladder{top: 3, events: events}.headers(way, 15)

@@ -66,11 +66,10 @@ func TestBroker(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		CallsWait:         true,
-		BacklogIsOwn:      true,
-		KeepsNoIDs:        true,
-		TooLarge:          maxMessage + 1,
-		LosesLargeReplies: true,
+		CallsWait:    true,
+		BacklogIsOwn: true,
+		KeepsNoIDs:   true,
+		TooLarge:     maxMessage + 1,
 		// The goroutine that waits for the node that was started again.
 		IgnoreLeaks: []goleak.Option{goleak.IgnoreAnyFunction("github.com/enoki-go/enoki/internal/testserver.startProcess.func1")},
 	})

@@ -18,6 +18,14 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
+const (
+	// replyPatience is how long a reply waits for its caller to bind its queue
+	// to an exchange that was deleted: he looks every few seconds.
+	replyPatience = 3 * watchPeriod
+
+	replyPause = 200 * time.Millisecond // between two tries
+)
+
 // member is a service instance that has joined.
 type member struct {
 	driver    *Driver
@@ -284,7 +292,7 @@ func (m *member) answerCall(d *delivery, method string, req, reply *broker.Messa
 	case unread:
 		_ = d.Ack(false)
 	default:
-		m.reply(d, reply)
+		m.reply(d, m.replyTo(d, reply), func(err error) { m.replyTooLarge(d, method, req, err) })
 	}
 }
 
@@ -327,12 +335,11 @@ func (m *member) cancel(id string) {
 	m.cancelled.add(id)
 }
 
-// reply publishes the reply as Nameko does: without context, to the exchange
-// of the requests. It has the request's content type unless it has its own. It
-// does not wait for the confirm, which settles the request.
-func (m *member) reply(d *delivery, reply *broker.Message) {
+// replyTo returns the reply as Nameko sends it: without context, to the exchange
+// of the requests. It has the request's content type unless it has its own.
+func (m *member) replyTo(d *delivery, reply *broker.Message) *outgoing {
 	contentType := cmp.Or(reply.ContentType, d.ContentType)
-	o := &outgoing{
+	return &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
 		msg: amqp091.Publishing{
 			ContentType:     contentType,
@@ -342,23 +349,70 @@ func (m *member) reply(d *delivery, reply *broker.Message) {
 			Body:            reply.Body,
 		},
 	}
-	o.ended = func(err error) { m.replied(d, o, err) }
+}
+
+// reply publishes a reply. It does not wait for the confirm, which settles the
+// request. When the broker can never take it, refused is called instead, in a
+// goroutine of its own.
+func (m *member) reply(d *delivery, o *outgoing, refused func(error)) {
+	o.ended = func(err error) { m.replied(d, o, err, refused) }
 	d.later = true
 	if err := m.driver.publisher.submit(m.hard, o); err != nil {
-		m.replied(d, o, err)
+		m.replied(d, o, err, refused)
 	}
 }
 
 // replied settles a request once the outcome of its reply is known. It does
 // not block.
-func (m *member) replied(d *delivery, o *outgoing, err error) {
-	if err != nil && m.maySucceed(d, err) {
-		go func() {
-			m.settleReplied(d, m.publish(d, o))
-		}()
+func (m *member) replied(d *delivery, o *outgoing, err error, refused func(error)) {
+	gone, isRefused := errors.AsType[*amqp091.Error](err)
+	switch {
+	case err == nil:
+		m.settleReplied(d, nil)
+	case errors.Is(err, broker.ErrInvalid) && refused != nil:
+		go refused(err)
+	case isRefused && gone.Code == amqp091.NotFound:
+		go func() { m.settleReplied(d, m.replyAgain(d, o)) }()
+	case m.maySucceed(d, err):
+		go func() { m.settleReplied(d, m.publish(d, o)) }()
+	default:
+		m.settleReplied(d, err)
+	}
+}
+
+// replyTooLarge has the caller told that the reply can't be sent.
+func (m *member) replyTooLarge(d *delivery, method string, req *broker.Message, err error) {
+	if req == nil {
+		m.settleReplied(d, err) // it was about a request that can't be read
 		return
 	}
-	m.settleReplied(d, err)
+	m.reply(d, m.replyTo(d, m.service.Failed(method, req, errTooLarge(err))), nil)
+}
+
+func errTooLarge(err error) error { return fmt.Errorf("%w: %w", broker.ErrTooLarge, err) }
+
+// replyAgain sends a reply whose exchange was deleted. Its caller may need a
+// moment to bind its queue to the new one.
+func (m *member) replyAgain(d *delivery, o *outgoing) error {
+	again := o.copy()
+	again.mandatory = true
+	for end := time.Now().Add(replyPatience); ; {
+		m.driver.undeclare(m.driver.rpcExchange())
+		err := m.driver.declare(m.hard, m.driver.rpcExchange())
+		if err == nil {
+			err = m.publish(d, again)
+		}
+		gone, _ := errors.AsType[*amqp091.Error](err)
+		isGone := errors.Is(err, errNoRoute) || gone != nil && gone.Code == amqp091.NotFound
+		if !isGone || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(replyPause):
+		case <-m.hard.Done():
+			return fmt.Errorf("%w: %w", errUnsettled, m.hard.Err())
+		}
+	}
 }
 
 func (m *member) settleReplied(d *delivery, err error) {

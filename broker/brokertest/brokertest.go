@@ -49,10 +49,6 @@ type Fixture struct {
 	// that it refuses none for its size.
 	TooLarge int
 
-	// LosesLargeReplies: a reply of TooLarge is lost, and its caller waits
-	// until its context ends.
-	LosesLargeReplies bool
-
 	// IgnoreLeaks are goroutines that a library leaves running after Close.
 	IgnoreLeaks []goleak.Option
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 // TestNATSMessageWithoutHeaders: what a stranger puts where events wait, and
@@ -51,15 +52,37 @@ func TestNATSMessageWithoutHeaders(t *testing.T) {
 // TestNATSReplyTooLarge: one final error at once, and an idempotent method runs
 // once.
 func TestNATSReplyTooLarge(t *testing.T) {
+	replyTooLarge(t, 2<<20, func() broker.Broker { return dialNATS(t, server.URL()) })
+}
+
+// TestRabbitMQReplyTooLarge: the same, with our own limit and with a lower one
+// of the broker.
+func TestRabbitMQReplyTooLarge(t *testing.T) {
+	t.Run("ours", func(t *testing.T) {
+		replyTooLarge(t, 17<<20, func() broker.Broker { return dialRabbitMQ(t) })
+	})
+	t.Run("the broker's", func(t *testing.T) {
+		if rabbit == nil {
+			testserver.Skip(t, "RabbitMQ is not installed")
+		}
+		node := testserver.RabbitMQWith(t, testserver.RabbitMQSettings{Config: []string{"max_message_size = 1048576"}})
+		replyTooLarge(t, 2<<20, func() broker.Broker { return dialRabbitMQAt(t, node.URL()) })
+	})
+}
+
+func replyTooLarge(t *testing.T, size int, dial func() broker.Broker) {
 	ran := make(chan struct{}, 10)
-	run(t, dialNATS(t, server.URL()), enoki.Options{}, enoki.NewService("largereplies",
-		enoki.Method("large", func(context.Context, int) (string, error) { ran <- struct{}{}; return string(make([]byte, 2<<20)), nil }, "n"),
+	run(t, dial(), enoki.Options{}, enoki.NewService("largereplies",
+		enoki.Method("large", func(context.Context, int) (string, error) {
+			ran <- struct{}{}
+			return strings.Repeat("x", size), nil
+		}, "n"),
 		enoki.Method("takes", func(_ context.Context, s string) (int, error) { return len(s), nil }, "s")))
 	var api struct {
 		Large func(ctx context.Context, n int) (string, error) `rpc:"large" args:"n" idempotent:"true"`
 		Takes func(ctx context.Context, s string) (int, error) `rpc:"takes" args:"s" idempotent:"true"`
 	}
-	if err := enoki.Bind(client(t, dialNATS(t, server.URL())), "largereplies", &api); err != nil {
+	if err := enoki.Bind(client(t, dial()), "largereplies", &api); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 2 { // the first call learns what else the service takes
@@ -67,7 +90,7 @@ func TestNATSReplyTooLarge(t *testing.T) {
 		if enoki.CodeOf(err) != enoki.Internal || len(ran) != n+1 {
 			t.Errorf("call %d ended with code %q, and the method ran %d times: %v", n+1, enoki.CodeOf(err), len(ran), err)
 		}
-		if _, err := api.Takes(t.Context(), string(make([]byte, 2<<20))); enoki.CodeOf(err) != enoki.InvalidArgument {
+		if _, err := api.Takes(t.Context(), strings.Repeat("x", size)); enoki.CodeOf(err) != enoki.InvalidArgument {
 			t.Errorf("a request too large ended with code %q: %v", enoki.CodeOf(err), err)
 		}
 	}

@@ -75,9 +75,14 @@ func dialRabbitMQ(t *testing.T) broker.Broker {
 	if rabbit == nil {
 		testserver.Skip(t, "RabbitMQ is not installed")
 	}
+	return dialRabbitMQAt(t, rabbit.URL())
+}
+
+func dialRabbitMQAt(t *testing.T, url string) broker.Broker {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	b, err := amqp.Dial(ctx, amqp.Config{URL: rabbit.URL(), Logger: quiet})
+	b, err := amqp.Dial(ctx, amqp.Config{URL: url, Logger: quiet})
 	return linked(t, b, err)
 }
 

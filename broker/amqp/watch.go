@@ -1,0 +1,5 @@
+package amqp
+
+import "time"
+
+const watchPeriod = 5 * time.Second
