@@ -74,6 +74,7 @@ var onlyImporters = map[string][]string{
 	"github.com/coder/websocket":         {"websocket", "web", "test/..."}, // in web, its tests are clients
 	"github.com/tinylib/msgp":            {"serializer"},
 	"github.com/spf13/cobra":             {"cmd/enoki"},
+	"github.com/santhosh-tekuri":         {"test/..."},
 	"github.com/redis/go-redis/v9":       {"examples/...", "test/..."},
 	"github.com/jackc/pgx/v5":            {"outbox/postgres", "test/..."}, // in outbox/postgres, its tests are programs that bring a driver
 	"go.etcd.io/bbolt":                   {"outbox/bolt", "examples/...", "test/..."},

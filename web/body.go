@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // syntaxFault says where a body stops being JSON, or returns "".
@@ -49,18 +53,45 @@ func depthOf(body []byte) (deepest int) {
 	return deepest
 }
 
-// decodeFault says why a body that fits can't be decoded as a t: a number is
-// too large for its type, or a type of the service's own refused its value.
-func decodeFault(body []byte, t reflect.Type) FieldError {
+// decodeFault says why a body that fits can't be decoded: a number is too large
+// for its type, or a type of the service's own refused its value.
+func decodeFault(body []byte, err error) FieldError {
 	fault := FieldError{Location: "body", Message: "a value can't be read"}
-	var unfit *json.UnmarshalTypeError
-	if errors.As(json.Unmarshal(body, reflect.New(t).Interface()), &unfit) {
-		if unfit.Field != "" {
-			fault.Location = "body." + unfit.Field
-		}
-		fault.Message = fmt.Sprintf("expected %s, which %s is not", kindText(unfit.Type), unfit.Value)
+	var unfit *jsonv2.SemanticError
+	if !errors.As(err, &unfit) {
+		return fault
+	}
+	fault.Location = locationOf(body, unfit.JSONPointer)
+	switch t := unfit.GoType; {
+	case t == nil || !isNumber(t):
+	case unfit.JSONKind == '0':
+		fault.Message = fmt.Sprintf("expected %s, which number %.40s is not", kindText(t), unfit.JSONValue)
+	default: // a key
+		fault.Message = "expected " + kindText(t)
 	}
 	return fault
+}
+
+// locationOf writes a pointer into a body as locations are written.
+func locationOf(body []byte, pointer jsontext.Pointer) string {
+	var value any
+	_ = json.Unmarshal(body, &value) // was JSON
+	at := "body"
+	for name := range pointer.Tokens() {
+		switch v := value.(type) {
+		case []any:
+			at += "[" + name + "]"
+			i, _ := strconv.Atoi(name)
+			value = nil
+			if i < len(v) {
+				value = v[i]
+			}
+		case map[string]any:
+			at += "." + name
+			value = v[name]
+		}
+	}
+	return at
 }
 
 // kindText names a Go type to somebody who writes JSON.

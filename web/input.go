@@ -220,7 +220,7 @@ func (i *input) readBody(text []byte, in reflect.Value, faults *[]FieldError) *P
 	}
 	field := in.FieldByIndex(i.body)
 	if err := unmarshal(text, field); err != nil {
-		*faults = append(*faults, decodeFault(text, i.bodyType))
+		*faults = append(*faults, decodeFault(text, err))
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 // dialect is how bodies are read and written: as encoding/json does, but that a
 // field has its exact name and comes once, that a slice or map that is nil is
 // an empty list or object, and that a url.URL is a text. It is read only.
+// json.Number is encoding/json's, which the module does not know.
 var dialect = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
 	jsonv2.MatchCaseInsensitiveNames(false),
@@ -24,14 +25,21 @@ var dialect = jsonv2.JoinOptions(
 	jsonv2.FormatNilSliceAsNull(false),
 	jsonv2.FormatNilMapAsNull(false),
 	jsontext.EscapeForHTML(false),
-	jsonv2.WithMarshalers(jsonv2.MarshalFunc(func(u url.URL) ([]byte, error) { return jsonv2.Marshal(u.String()) })),
-	jsonv2.WithUnmarshalers(jsonv2.UnmarshalFunc(func(text []byte, u *url.URL) error {
-		var plain string
-		if err := jsonv2.Unmarshal(text, &plain); err != nil {
-			return err
-		}
-		return u.UnmarshalBinary([]byte(plain))
-	})),
+	jsonv1.ReportErrorsWithLegacySemantics(false),
+	jsonv2.WithMarshalers(jsonv2.JoinMarshalers(
+		jsonv2.MarshalFunc(func(u url.URL) ([]byte, error) { return jsonv2.Marshal(u.String()) }),
+		jsonv2.MarshalFunc(func(n json.Number) ([]byte, error) { return json.Marshal(n) }),
+	)),
+	jsonv2.WithUnmarshalers(jsonv2.JoinUnmarshalers(
+		jsonv2.UnmarshalFunc(func(text []byte, u *url.URL) error {
+			var plain string
+			if err := jsonv2.Unmarshal(text, &plain); err != nil {
+				return err
+			}
+			return u.UnmarshalBinary([]byte(plain))
+		}),
+		jsonv2.UnmarshalFunc(func(text []byte, n *json.Number) error { return json.Unmarshal(text, n) }),
+	)),
 )
 
 // unmarshal reads data into v, which must be settable and zero.

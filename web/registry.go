@@ -96,6 +96,8 @@ func (r *schemas) schema(t reflect.Type, allowRef bool, hint string) *Schema {
 		s.Nullable = false // none is written as []
 	case s.Type == huma.TypeInteger:
 		bound(s, t)
+	case t.Kind() == reflect.Map && isNumber(t.Key()) && !speaks(t.Key()):
+		s.Extensions = map[string]any{"propertyNames": &Schema{Pattern: quotedPattern(t.Key())}}
 	}
 	return s
 }
