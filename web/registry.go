@@ -53,6 +53,9 @@ func (r *schemas) Schema(t reflect.Type, allowRef bool, hint string) *Schema {
 
 // nullable returns a schema that takes null beside what s takes.
 func nullable(s *Schema) *Schema {
+	if maybe(s) != nil {
+		return s
+	}
 	own := *s // a type's Schema method may return the same one each time
 	s = &own
 	switch {
