@@ -18,6 +18,7 @@ build: ## build the command enoki into bin/, stripped
 test: ## install the test servers that are missing, then run every test with the race detector
 	@scripts/install-test-servers
 	@scripts/test ./...
+	@cd examples/authentication && go test ./...
 
 .PHONY: e2e
 e2e: ## run only the tests in test/: whole processes, real brokers, a browser
@@ -77,8 +78,9 @@ fmt: ## format the Go code
 	gofmt -w .
 
 .PHONY: tidy
-tidy: ## go mod tidy, in the benchmark's module too
+tidy: ## go mod tidy, in the modules below too
 	go mod tidy
+	cd examples/authentication && go mod tidy
 	cd bench && go mod tidy
 
 .PHONY: lint
@@ -88,6 +90,7 @@ lint: ## gofmt, go vet, staticcheck, tidy and verified modules
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	go mod verify
+	cd examples/authentication && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 	cd bench && go vet ./... && go test ./chart ./growth ./harness && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 .PHONY: vuln

@@ -26,8 +26,9 @@ const (
 // trail is what a context carries over every hop. It is never changed once a
 // context has it.
 type trail struct {
-	stack *stack // nil outside a handler
-	data  map[string]any
+	stack  *stack // nil outside a handler
+	data   map[string]any
+	caller string // that was checked in this process; empty for none
 
 	retries *atomic.Int64 // left for the calls of the handler; nil outside one
 	retried bool          // what is sent with it is a retry
@@ -160,7 +161,7 @@ func (t *trail) enter(ctx context.Context, service, method string, tracked int) 
 
 func (c *handlerContext) enter(t *trail, service, method string, tracked int) {
 	c.stack = stack{service: service, method: method, tracked: tracked, above: t.stack}
-	c.trail = trail{stack: &c.stack, data: t.data, retries: t.retries}
+	c.trail = trail{stack: &c.stack, data: t.data, caller: t.caller, retries: t.retries}
 	if t.retries == nil { // not of a caller in this process
 		c.retries.Store(t.granted())
 		c.trail.retries = &c.retries

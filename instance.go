@@ -185,8 +185,9 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 		return i.unstarted(ctx, name, form, req)
 	}
 	defer i.release()
-	err = m.handle(in.enter(ctx, i.process.options.CallsTracked), &in.call)
-	out = answer(form, i.outcome(ctx, &in.call, err))
+	inner := in.enter(ctx, i.process.options.CallsTracked)
+	err = m.handle(inner, &in.call)
+	out = answer(form, i.outcome(inner, &in.call, err))
 	if err != nil && req.OneWay {
 		out.Reject, out.RejectKind = err.Error(), string(CodeOf(err))
 	}
@@ -372,7 +373,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		if err == nil {
 			return broker.Settlement{}
 		}
-		i.logFailure(ctx, c, err)
+		i.logFailure(inner, c, err)
 		outcome = sub.settle(ctx, m.Attempt, err)
 		if outcome.Verdict == broker.Done {
 			i.log.ErrorContext(ctx, "event dropped after its handler failed", "event", sub.source+"."+sub.event, "id", m.ID)
@@ -444,7 +445,8 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 func (i *instance) scope() *Scope {
 	return &Scope{
 		Service: i.service.name, Logger: i.log, HTTPAddress: i.process.options.HTTPAddress,
-		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
+		HTTPHosts: i.process.options.HTTPHosts,
+		Errors:    i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
 	}
 }
 

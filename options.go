@@ -32,6 +32,11 @@ type Options struct {
 	// their own. Default: 127.0.0.1:8000.
 	HTTPAddress string
 
+	// HTTPHosts are the names under which web entrypoints on a loopback address
+	// are asked for, beside those of this machine; see Hosts of web.Options.
+	// Default: none.
+	HTTPHosts []string
+
 	// CallsTracked is how many callers the call stack of a handler shows
 	// beside itself. Default: 10.
 	CallsTracked int
@@ -121,6 +126,7 @@ func (o *Options) withDefaults() Options {
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}
+	out.Logger = slog.New(LogHandler(out.Logger.Handler()))
 	if out.Workers <= 0 {
 		out.Workers = 100
 	}

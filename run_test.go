@@ -64,7 +64,9 @@ func running(t *testing.T, b broker.Broker, o *enoki.Options, services ...*enoki
 	if o != nil {
 		options = *o
 	}
-	options.Logger = quiet
+	if options.Logger == nil {
+		options.Logger = quiet
+	}
 	ready := make(chan struct{})
 	options.OnReady = func() { close(ready) }
 	ctx, cancel := context.WithCancel(context.Background())

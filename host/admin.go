@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/enoki-go/enoki/internal/loopback"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
@@ -23,8 +24,9 @@ type admin struct {
 }
 
 // startAdmin listens on an address. When it is the default one and in use,
-// most likely by another process of services, any free port will do.
-func startAdmin(address string, r *readiness, s *survey, m *telemetry.Metrics, log *slog.Logger) (*admin, error) {
+// most likely by another process of services, any free port will do. On a
+// loopback address it answers to the names of this machine and to hosts.
+func startAdmin(address string, hosts []string, r *readiness, s *survey, m *telemetry.Metrics, log *slog.Logger) (*admin, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil && address == defaultAdmin && isAddressInUse(err) {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +37,7 @@ func startAdmin(address string, r *readiness, s *survey, m *telemetry.Metrics, l
 	a := &admin{
 		url: "http://" + listener.Addr().String(),
 		server: &http.Server{
-			Handler:           adminHandler(r, s, m),
+			Handler:           forHosts(loopback.HostsOf(listener.Addr(), hosts...), adminHandler(r, s, m)),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second, // longer than Prometheus waits by default
@@ -62,6 +64,17 @@ func (a *admin) stop() {
 		_ = a.server.Close() // a client that does not read its answer
 	}
 	<-a.served // http.ErrServerClosed, or the error that ended it earlier
+}
+
+// forHosts refuses requests that are for another server.
+func forHosts(hosts *loopback.Hosts, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !hosts.Has(r.Host) {
+			answerText(w, http.StatusMisdirectedRequest, loopback.Refusal(r)+"; --http-hosts has others\n")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func adminHandler(r *readiness, s *survey, m *telemetry.Metrics) http.Handler {

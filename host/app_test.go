@@ -145,6 +145,13 @@ func TestWaitingForABrokerThatIsNotThere(t *testing.T) {
 		t.Errorf("the log line is %v", line)
 	}
 	admin := fmt.Sprint(line["admin"])
+	strange, _ := http.NewRequestWithContext(t.Context(), "GET", admin+"/metrics", nil)
+	strange.Host = "evil.example" // a page's own name, that leads to this machine
+	if res, err := http.DefaultClient.Do(strange); err != nil || res.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("a stranger's name: %v, %v", res, err)
+	} else {
+		res.Body.Close()
+	}
 	if status, body := get(t, admin+"/readyz"); status != 503 || !strings.Contains(body, "[-] broker: not connected yet") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}

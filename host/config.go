@@ -16,6 +16,7 @@ import (
 // config is what a process of services can be told.
 type config struct {
 	broker, http, admin string
+	httpHosts           string
 	workers, tracked    int
 	timeout, grace      time.Duration
 	drainDelay          time.Duration
@@ -64,6 +65,8 @@ func (c *config) settings() []*setting {
 			usage: "`URL` of the broker: nats://, tls://, amqp://, amqps://, pyamqp://, embedded: or memory:; without one, the NATS server on this machine, and a new one in this process when there is none"},
 		{name: "http", value: textValue{&c.http}, check: func() error { return checkAddress(c.http) },
 			usage: "`host:port` of HTTP entrypoints that name no address of their own; :8000 is every network"},
+		{name: "http-hosts", value: wordsValue{textValue{&c.httpHosts}},
+			usage: "`names`, with commas between, under which HTTP entrypoints and --admin on a loopback address are asked for beside those of this machine, such as by a proxy; *.example.com is every name below, * every name"},
 		{name: "admin", value: textValue{&c.admin}, check: c.checkAdmin,
 			usage: "`host:port` of /livez, /readyz and /metrics, or off; the default takes any free port when it is in use"},
 		{name: "workers", value: intValue{&c.workers}, check: func() error { return atLeast(c.workers, 1) },
@@ -133,13 +136,21 @@ func form(name string) (*enoki.Serializer, error) {
 	return s, err
 }
 
+// words returns the words of a list with commas between.
+func words(list string) []string {
+	var out []string
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			out = append(out, word)
+		}
+	}
+	return out
+}
+
 // accepted returns the serializers that accept names.
 func (c *config) accepted() ([]enoki.Serializer, error) {
 	var list []enoki.Serializer
-	for name := range strings.SplitSeq(c.accept, ",") {
-		if name = strings.TrimSpace(name); name == "" {
-			continue
-		}
+	for _, name := range words(c.accept) {
 		s, err := form(name)
 		if err != nil {
 			return nil, err

@@ -37,7 +37,7 @@ func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 	format, _ := telemetry.ParseFormat(c.logFormat) // verified
 	p := &process{
 		config: c, began: began, admin: noAdmin,
-		log:     telemetry.NewLogger(stderr, level, format),
+		log:     slog.New(enoki.LogHandler(telemetry.NewLogger(stderr, level, format).Handler())),
 		metrics: telemetry.NewMetrics(),
 	}
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
@@ -91,7 +91,7 @@ func (p *process) serve(ctx context.Context, services []*enoki.Service) error {
 	}
 	p.survey.services = services
 	if p.config.admin != noAdmin {
-		a, err := startAdmin(p.config.admin, &p.ready, &p.survey, p.metrics, p.log)
+		a, err := startAdmin(p.config.admin, words(p.config.httpHosts), &p.ready, &p.survey, p.metrics, p.log)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 	return &enoki.Options{
 		Serializer: send, Accept: accept, CloudEvents: c.cloudEvents,
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
-		HTTPAddress: c.http, CallsTracked: c.tracked,
+		HTTPAddress: c.http, HTTPHosts: words(c.httpHosts), CallsTracked: c.tracked,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
 		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },

@@ -43,6 +43,7 @@ func (h *handler) operation(r *Route) *huma.Operation {
 		Summary:     r.settings.summary,
 		Description: r.settings.description,
 		Tags:        r.settings.tags,
+		Security:    h.documented(r),
 	}
 }
 
@@ -95,7 +96,8 @@ func (h *handler) typed(r *Route, f *function) {
 	if len(d.mistakes) > 0 {
 		panic(d.mistakes) // add makes an error of it
 	}
-	h.mux.HandleFunc(r.name(), func(w http.ResponseWriter, req *http.Request) { h.answer(w.(*answer), req, r, f, in, out) })
+	h.handle(r.name(), r, func(a *answer, req *http.Request) { h.answer(a, req, r, f, in, out) })
+	h.documentSecurity(d.op)
 	h.openAPI.AddOperation(d.op)
 }
 
@@ -106,7 +108,7 @@ func (h *handler) answer(a *answer, req *http.Request, r *Route, f *function, in
 		a.problem(p)
 		return
 	}
-	e := newExchange(req.Context(), r, a)
+	e := newExchange(req, r, a)
 	a.set("X-Content-Type-Options", "nosniff")
 	var result any
 	err := h.call(e.Context(), func(ctx context.Context) (err error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -15,11 +16,11 @@ import (
 )
 
 // The page loads nothing from elsewhere, so that it works offline, and runs
-// no script but the two files beside it.
+// no script but the files beside it. %s are origins that it gets tokens from.
 const apidocsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
-	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"img-src 'self' data:; connect-src 'self'%s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-//go:embed apidocs/index.html apidocs/init.js apidocs/*.gz apidocs/LICENSE apidocs/NOTICE apidocs/*.txt
+//go:embed apidocs/*.html apidocs/*.js apidocs/*.gz apidocs/LICENSE apidocs/NOTICE apidocs/*.txt
 var apidocsFiles embed.FS
 
 // page is one file that is served from memory.
@@ -47,11 +48,14 @@ func newPage(contentType string, open func() (io.ReadSeeker, error)) *page {
 
 // apidocs returns the pages of the API documentation by their path. They are
 // read where they lie in the binary.
-func apidocs() map[string]*page {
+func apidocs(tokenOrigins []string) map[string]*page {
 	pages := make(map[string]*page)
+	policy := fmt.Sprintf(apidocsPolicy, strings.Join(append([]string{""}, tokenOrigins...), " "))
 	for _, file := range []struct{ name, path, contentType string }{
 		{"index.html", "/apidocs/{$}", "text/html; charset=utf-8"},
 		{"init.js", "/apidocs/init.js", "text/javascript; charset=utf-8"},
+		{"oauth2-redirect.html", "/apidocs/oauth2-redirect.html", "text/html; charset=utf-8"},
+		{"oauth2-redirect.js", "/apidocs/oauth2-redirect.js", "text/javascript; charset=utf-8"},
 		{"swagger-ui-bundle.js.gz", "/apidocs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"},
 		{"swagger-ui.css.gz", "/apidocs/swagger-ui.css", "text/css; charset=utf-8"},
 		{"LICENSE", "/apidocs/LICENSE", "text/plain; charset=utf-8"},
@@ -65,7 +69,7 @@ func apidocs() map[string]*page {
 			}
 			return f.(io.ReadSeeker), nil // as package embed promises
 		})
-		p.policy = apidocsPolicy
+		p.policy = policy
 		p.gzipped = strings.HasSuffix(file.name, ".gz")
 		pages[file.path] = p
 	}

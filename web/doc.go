@@ -47,7 +47,12 @@
 //
 // # What a request goes through
 //
-// Size, content type and fields are checked first. Only a valid request takes
+// A net for panics and the log are outermost. Then host and origin are checked
+// (Hosts and TrustedOrigins of [Options]), [CORS] is answered, and the body gets
+// a limit. Middleware of Options comes next, then that of the route
+// ([Middleware]), then the route's [Security].
+//
+// Size, content type and fields are checked now. Only a valid request takes
 // a worker slot of the service and gets a deadline, a call id and the service's
 // middleware, as an RPC does. Whatever the handler returns or panics with, the
 // answer is sent whole or replaced by a problem; nothing is sent by halves.

@@ -87,8 +87,10 @@ func Example() {
 func ExampleNewHandler() {
 	h := web.NewHandler(nil, web.Post("/articles/{article}/comments", post))
 
+	r := httptest.NewRequest("POST", "/articles/8/comments", strings.NewReader(`{"author":"ann","text":"hi"}`))
+	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", "/articles/8/comments", strings.NewReader(`{"author":"ann","text":"hi"}`)))
+	h.ServeHTTP(w, r)
 
 	var problem web.Problem
 	err := json.Unmarshal(w.Body.Bytes(), &problem)
@@ -128,8 +130,10 @@ func ExampleSchema() {
 		return nil, nil
 	}))
 	for _, body := range []string{`{"article":7}`, `{"article":"7"}`, `{"article":[7]}`} {
+		r := httptest.NewRequest("PUT", "/last", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("PUT", "/last", strings.NewReader(body)))
+		h.ServeHTTP(w, r)
 		fmt.Println(w.Code)
 	}
 	// Output:

@@ -2,24 +2,26 @@ package web
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/enoki-go/enoki/internal/deadline"
 )
 
 // exchange is one request to a route and its answer.
 type exchange struct {
-	route  *Route
-	answer *answer
-	within exchangeContext
-	limit  deadline.Context // of the handler, when it has one
+	route   *Route
+	request *http.Request
+	answer  *answer
+	within  exchangeContext
+	limit   deadline.Context // of the handler, when it has one
 }
 
 type exchangeKey struct{}
 
-// newExchange returns the exchange of a request whose context is ctx.
-func newExchange(ctx context.Context, r *Route, a *answer) *exchange {
-	e := &exchange{route: r, answer: a}
-	e.within = exchangeContext{ctx, e}
+// newExchange returns the exchange of a request.
+func newExchange(req *http.Request, r *Route, a *answer) *exchange {
+	e := &exchange{route: r, request: req, answer: a}
+	e.within = exchangeContext{req.Context(), e}
 	return e
 }
 

@@ -24,13 +24,19 @@ const requestIDHeader = "X-Request-Id"
 // handler answers all requests of one Serve. Its routes are fixed once it is
 // made; its scope once it is bound.
 type handler struct {
-	options Options
-	mux     *http.ServeMux
-	schemas *schemas
-	openAPI *huma.OpenAPI
-	scope   *enoki.Scope
-	routes  []string // names, in the order of declaration
-	sockets []*websocket.Handler
+	options  Options
+	mux      *http.ServeMux
+	schemas  *schemas
+	openAPI  *huma.OpenAPI
+	scope    *enoki.Scope
+	routes   []string // names, in the order of declaration
+	sockets  []*websocket.Handler
+	handled  map[string]*Route // by pattern
+	guard    guard
+	declared []Security   // in the document
+	inside   http.Handler // the routes in the middleware of Options; nil without middleware
+	shares   bool         // answers are found by the request's context, as there is middleware
+	largest  int64        // bytes that the body of any route may have; negative for no limit
 
 	operations map[string]bool // ids taken in the OpenAPI document
 }
@@ -41,7 +47,7 @@ type handler struct {
 func NewHandler(o *Options, routes ...Route) http.Handler {
 	h, err := newHandler(o, routes)
 	if err == nil {
-		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.Default(), Handle: handleAlone})
+		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.New(enoki.LogHandler(slog.Default().Handler())), Handle: handleAlone})
 	}
 	if err != nil {
 		panic(err)
@@ -60,11 +66,15 @@ func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context
 }
 
 func newHandler(o *Options, routes []Route) (*handler, error) {
-	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), schemas: newSchemas(), operations: map[string]bool{}}
+	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), schemas: newSchemas(), operations: map[string]bool{}, handled: map[string]*Route{}}
 	h.openAPI = newDocument(&h.options, h.schemas)
-	var mistakes []error
+	mistakes := []error{h.guard.set(&h.options), h.declareSecurity()}
 	for _, r := range routes {
 		mistakes = append(mistakes, h.add(r))
+	}
+	if len(h.options.Middleware) > 0 {
+		h.shares = true
+		h.inside = around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.respond(w, r, h.route) }), h.options.Middleware)
 	}
 	return h, errors.Join(mistakes...)
 }
@@ -90,7 +100,19 @@ func (h *handler) add(r Route) (err error) {
 	if r.settings.timeout == 0 {
 		r.settings.timeout = h.options.Timeout
 	}
+	if h.largest >= 0 {
+		h.largest = max(h.largest, r.settings.maxBody)
+		if r.settings.maxBody < 0 {
+			h.largest = -1
+		}
+	}
+	h.shares = h.shares || len(r.settings.middleware) > 0
 	r.label = r.name()
+	for _, s := range r.settings.security {
+		if err := h.declare(s); err != nil {
+			return err
+		}
+	}
 	r.register(h, &r)
 	h.routes = append(append(h.routes, r.name()), r.lines...)
 	return nil
@@ -119,15 +141,14 @@ func (h *handler) closeSockets(ctx context.Context) error {
 
 // plain registers a handler of package http.
 func (h *handler) plain(r *Route, next http.Handler) {
-	h.mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) {
-		a := w.(*answer)
+	h.handle(r.path, r, func(a *answer, req *http.Request) {
 		if limit := r.settings.maxBody; limit >= 0 {
-			req.Body = http.MaxBytesReader(w, req.Body, limit)
+			req.Body = http.MaxBytesReader(a, req.Body, limit)
 		}
 		returned := false
-		err := h.call(newExchange(req.Context(), r, a).Context(), func(ctx context.Context) error {
+		err := h.call(newExchange(req, r, a).Context(), func(ctx context.Context) error {
 			a.pass()
-			next.ServeHTTP(w, req.WithContext(ctx))
+			next.ServeHTTP(a, req.WithContext(ctx))
 			returned = true
 			if a.status >= http.StatusInternalServerError {
 				return enoki.Errorf(enoki.Internal, "the handler answered with status %d", a.status)
@@ -170,7 +191,7 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 	}
 	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.label, func(ctx context.Context) error {
 		id := enoki.CallID(ctx)
-		e.answer.requestID = id[strings.LastIndexByte(id, '.')+1:]
+		e.answer.exchanged.called(id[strings.LastIndexByte(id, '.')+1:])
 		return fn(ctx)
 	})
 }
@@ -185,16 +206,40 @@ func (h *handler) logFailure(ctx context.Context, err error) {
 // ServeHTTP answers a request and logs it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	a := newAnswer(w, r, h.options.WriteTimeout)
+	a := newAnswer(h, w, r)
 	defer func() { h.log(r, a, start) }()
-	h.serve(a, r)
+	if h.shares {
+		r = r.WithContext(context.WithValue(r.Context(), exchangedKey{}, a.exchanged))
+	}
+	h.recovered(a, r, h.serve)
 	a.finish()
 }
 
-// serve routes a request. Handlers' own panics end in call; what arrives here
-// is one of decoding or encoding, such as a MarshalJSON's, and whatever ends
-// the goroutine, with which the connection ends.
+// serve lets a request in.
 func (h *handler) serve(a *answer, r *http.Request) {
+	if p := h.guard.refusal(a.Header(), r, h.skipsOrigin); p != nil {
+		a.problem(p)
+		return
+	}
+	a.keep()
+	switch {
+	case h.guard.preflight(a, r):
+	case h.inside == nil:
+		h.route(a, r)
+	default:
+		if h.largest >= 0 {
+			r.Body = http.MaxBytesReader(a, r.Body, h.largest)
+		}
+		a.through = true // the answers of the routes are held back further inside
+		h.inside.ServeHTTP(a, r)
+	}
+}
+
+// recovered has serve answer a request. Handlers' own panics end in call; what
+// arrives here is one of middleware, or of decoding or encoding, such as a
+// MarshalJSON's, and whatever ends the goroutine, with which the connection
+// ends.
+func (h *handler) recovered(a *answer, r *http.Request, serve serveFunc) {
 	returned := false
 	defer func() {
 		if returned {
@@ -204,10 +249,11 @@ func (h *handler) serve(a *answer, r *http.Request) {
 		if p == http.ErrAbortHandler { // logged by who wants the connection cut
 			panic(p)
 		}
-		h.scope.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern,
+		route, within := a.exchanged.place()
+		h.scope.Logger.ErrorContext(within, "request failed", "method", r.Method, "route", route,
 			"request", a.id(), "error", broker.Ended(p), "stack", string(debug.Stack()))
 		switch {
-		case a.through && p != nil:
+		case a.through && a.status != 0 && p != nil:
 			panic(http.ErrAbortHandler) // the client must see that the answer is not whole
 		case a.through && a.status != 0:
 			return // it sees that by the end of the connection
@@ -220,10 +266,7 @@ func (h *handler) serve(a *answer, r *http.Request) {
 			_ = http.NewResponseController(a.ResponseWriter).Flush() // nobody does it after us
 		}
 	}()
-	h.mux.ServeHTTP(a, r)
-	if r.Pattern == "" {
-		h.unrouted(a, r)
-	}
+	serve(a, r)
 	returned = true
 }
 
@@ -251,12 +294,13 @@ func (h *handler) log(r *http.Request, a *answer, start time.Time) {
 	if !h.scope.Logger.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
+	route, within := a.exchanged.place()
 	attrs := make([]slog.Attr, 0, 7)
-	attrs = append(attrs, slog.String("method", r.Method), slog.String("route", r.Pattern))
-	if r.Pattern == "" {
+	attrs = append(attrs, slog.String("method", r.Method), slog.String("route", route))
+	if route == "" {
 		attrs = append(attrs, slog.String("path", r.URL.Path))
 	}
 	attrs = append(attrs, slog.Int("status", a.status), slog.Int("bytes", a.size),
 		slog.Duration("took", time.Since(start)), slog.String("request", a.id()))
-	h.scope.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http", attrs...)
+	h.scope.Logger.LogAttrs(within, slog.LevelInfo, "http", attrs...)
 }

@@ -116,6 +116,15 @@ func headerValues(req *http.Request, name string) []string {
 	return req.Header[name]
 }
 
+// untyped refuses JSON without a Content-Type, which pages of other origins may
+// send without being asked for their rights first.
+func (i *input) untyped(req *http.Request) *Problem {
+	if req.ContentLength == 0 || i.raw != nil {
+		return nil
+	}
+	return newProblem(http.StatusUnsupportedMediaType, "the body has no Content-Type; send "+jsonType)
+}
+
 // unreadable says why a body can't be read, by its header.
 func (i *input) unreadable(req *http.Request) *Problem {
 	for _, encoding := range req.Header["Content-Encoding"] {
@@ -125,8 +134,10 @@ func (i *input) unreadable(req *http.Request) *Problem {
 	}
 	types := req.Header["Content-Type"]
 	switch {
-	case len(types) == 0, len(types) == 1 && (types[0] == jsonType || types[0] == ""):
+	case len(types) == 1 && types[0] == jsonType:
 		return nil
+	case len(types) == 0, len(types) == 1 && types[0] == "":
+		return i.untyped(req)
 	case len(types) > 1:
 		return newProblem(http.StatusUnsupportedMediaType, "the request has several Content-Types; send one")
 	case i.raw != nil:

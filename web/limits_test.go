@@ -28,6 +28,7 @@ func upload(h http.Handler, target string, n int, chunked bool) (*http.Response,
 		body = io.MultiReader(body) // hides the length
 	}
 	r := httptest.NewRequest("POST", target, body)
+	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	text, _ := io.ReadAll(w.Result().Body)
@@ -91,6 +92,7 @@ func (u unread) Read([]byte) (int, error) {
 func TestTooLargeIsRefusedUnread(t *testing.T) {
 	h := web.NewHandler(nil, web.Post("/x", length))
 	r := httptest.NewRequest("POST", "/x", unread{t})
+	r.Header.Set("Content-Type", "application/json")
 	r.ContentLength = 1<<20 + 1
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -135,7 +137,9 @@ func (b broken) Read(p []byte) (int, error) {
 func TestBrokenBody(t *testing.T) {
 	h := web.NewHandler(nil, web.Post("/x", length))
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", "/x", broken{bytes.NewReader([]byte(`"ab`))}))
+	r := httptest.NewRequest("POST", "/x", broken{bytes.NewReader([]byte(`"ab`))})
+	r.Header.Set("Content-Type", "application/json")
+	h.ServeHTTP(w, r)
 	p := wantProblem(t, w.Result(), w.Body.String(), http.StatusBadRequest)
 	if p.Detail != "the body did not arrive as announced" {
 		t.Errorf("detail %q", p.Detail)

@@ -21,7 +21,7 @@ func (h *handler) document(service string) error {
 		return fmt.Errorf("web: OpenAPI document as JSON: %w", err)
 	}
 	asYAML := sync.OnceValues(document.YAML) // it takes a millisecond or more, and is seldom asked for
-	pages := apidocs()
+	pages := apidocs(h.tokenOrigins())
 	// No more exact type, so that a browser shows the document.
 	pages["/openapi.json"] = newPage(jsonType, func() (io.ReadSeeker, error) { return bytes.NewReader(asJSON), nil })
 	pages["/openapi.yaml"] = newPage("application/yaml", func() (io.ReadSeeker, error) {
@@ -44,7 +44,12 @@ func (h *handler) page(pattern string, p http.Handler) (err error) {
 		}
 	}()
 	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		w.(*answer).pass()
+		a := w.(*answer)
+		if h.options.SecureDocs && !isKnown(r) {
+			a.problem(anonymous())
+			return
+		}
+		a.pass()
 		p.ServeHTTP(w, r)
 	})
 	return nil

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net"
+	"net/http"
 	"time"
 )
 
@@ -27,6 +28,47 @@ type Options struct {
 
 	// NoDocs leaves out /openapi.json, /openapi.yaml and /apidocs/.
 	NoDocs bool
+
+	// Middleware is put around all that is served, the first one outermost: the
+	// routes, the documentation and what answers 404 and 405. It is inside of
+	// what Enoki does for every request (a net for panics, the log, the checks
+	// of host and origin, CORS, the largest body of any route), and outside of
+	// a route's own middleware, which is outside of the checks of the request,
+	// the worker slot, the service's enoki.Middleware and the handler.
+	//
+	// What it puts into the request's context is in the handler's, see
+	// enoki.WithCaller; what it answers itself reaches no handler, see Refuse.
+	Middleware []func(http.Handler) http.Handler
+
+	// Security is how clients say who they are: one of these. The document and
+	// its page tell it, and a route is served only when middleware has found
+	// the caller (enoki.WithCaller); else the answer is 401. A route may have its
+	// own, see Secured. Default: none, every route is open.
+	Security []Security
+
+	// SecureDocs serves the documentation to known callers only, too.
+	SecureDocs bool
+
+	// CORS lets pages of other origins read answers. Default: none may.
+	CORS *CORS
+
+	// TrustedOrigins are origins, such as "https://www.example.com" or
+	// "https://*.example.com", whose pages may send requests that change
+	// something, and open WebSockets, with the cookies of their visitor, beside
+	// those of CORS. Default: the server's own.
+	TrustedOrigins []string
+
+	// UnsafeAnyOrigin lets the pages of every origin do so. Default: false; see
+	// the RouteOption of this name.
+	UnsafeAnyOrigin bool
+
+	// Hosts are the names under which a service that listens on a loopback
+	// address is asked for, beside those of this machine: "api.example.com",
+	// "*.example.com", or "*" for every name. A proxy on this machine that hands
+	// on the Host of its clients needs them; with others, a web page could
+	// reach the service by a name of its own that leads to 127.0.0.1.
+	// Default: HTTPHosts of enoki.Options.
+	Hosts []string
 
 	// Timeout is how long a handler has, unless its route says otherwise;
 	// negative is no deadline. Default: 10 s.

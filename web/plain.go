@@ -56,16 +56,15 @@ func Plain(methods, rule string, fn func(context.Context, *http.Request) (*Text,
 
 // text registers a Plain route.
 func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Request) (*Text, error)) {
-	serve := func(w http.ResponseWriter, req *http.Request) {
-		a := w.(*answer)
+	serve := func(a *answer, req *http.Request) {
 		if !rule.fits(req) {
 			a.problem(newProblem(http.StatusNotFound, notFoundText(req)))
 			return
 		}
 		if limit := r.settings.maxBody; limit >= 0 {
-			req.Body = http.MaxBytesReader(w, req.Body, limit)
+			req.Body = http.MaxBytesReader(a, req.Body, limit)
 		}
-		ctx := newExchange(req.Context(), r, a).Context()
+		ctx := newExchange(req, r, a).Context()
 		a.text(h.callText(ctx, func(ctx context.Context) (*Text, error) { return fn(ctx, req.WithContext(ctx)) }))
 	}
 	for method := range strings.SplitSeq(r.method, ",") {
@@ -73,9 +72,9 @@ func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Requ
 		if method == "" { // to http.ServeMux that means every method
 			panic("it names no method; name them as in \"GET,POST\"")
 		}
-		h.mux.HandleFunc(method+" "+rule.pattern, serve)
+		h.handle(method+" "+rule.pattern, r, serve)
 		if rule.slash {
-			h.mux.HandleFunc(method+" "+strings.TrimSuffix(rule.pattern, "/{$}"), withSlash)
+			h.handle(method+" "+strings.TrimSuffix(rule.pattern, "/{$}"), r, withSlash)
 		}
 	}
 }

@@ -31,6 +31,19 @@ type settings struct {
 	status               int
 	maxBody              int64
 	timeout              time.Duration
+	middleware           []func(http.Handler) http.Handler
+	secured              bool // security is this route's own
+	security             []Security
+	anyOrigin            bool
+}
+
+// With returns the route with options, for the kinds of routes that take none
+// when they are made.
+func (r Route) With(opts ...RouteOption) Route {
+	for _, opt := range opts {
+		opt(&r.settings)
+	}
+	return r
 }
 
 // RouteOption changes one route.
@@ -56,6 +69,12 @@ func MaxBody(bytes int64) RouteOption { return func(s *settings) { s.maxBody = b
 // Timeout is how long a route's handler has; negative is no deadline, for
 // streams. Default: Timeout of Options.
 func Timeout(d time.Duration) RouteOption { return func(s *settings) { s.timeout = d } }
+
+// UnsafeAnyOrigin lets the pages of every origin send requests to a route that
+// change something, with the cookies of their visitor. It is for what a foreign
+// page must post, such as the answer of a login elsewhere, when the route
+// checks by itself that its visitor has asked for it.
+func UnsafeAnyOrigin() RouteOption { return func(s *settings) { s.anyOrigin = true } }
 
 // Get makes a route for GET and HEAD requests to path, whose wildcards are
 // written as for http.ServeMux: "/users/{id}", "/files/{path...}".

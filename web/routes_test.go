@@ -68,12 +68,15 @@ func comments() http.Handler {
 	return web.NewHandler(nil, web.Post("/articles/{article}/comments", echo, web.Status(http.StatusCreated)))
 }
 
-// exchange sends a request to h and returns the answer and its body.
+// exchange sends a request to h, whose body is JSON unless a header says
+// otherwise, and returns the answer and its body.
 func exchange(t *testing.T, h http.Handler, method, target, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	if body == "" {
 		r = httptest.NewRequest(method, target, nil)
+	} else {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -243,12 +246,12 @@ func TestAllOptional(t *testing.T) {
 
 func TestContentType(t *testing.T) {
 	const body = `{"timestamp":5,"text":"hi","author":3}`
-	for _, accepted := range []string{"", "application/json", "application/json; charset=utf-8", "Application/JSON", "application/json ;charset=utf-8", "application/merge-patch+json"} {
+	for _, accepted := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON", "application/json ;charset=utf-8", "application/merge-patch+json"} {
 		if res, got := exchange(t, comments(), "POST", "/articles/7/comments", body, "Content-Type", accepted); res.StatusCode != http.StatusCreated {
 			t.Errorf("Content-Type %q: %d %s, want 201", accepted, res.StatusCode, got)
 		}
 	}
-	for _, refused := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml", "nonsense/;"} {
+	for _, refused := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/xml", "nonsense/;"} {
 		res, got := exchange(t, comments(), "POST", "/articles/7/comments", body, "Content-Type", refused)
 		if p := wantProblem(t, res, got, http.StatusUnsupportedMediaType); !strings.Contains(p.Detail, "send application/json") {
 			t.Errorf("detail %q, want it to say what to send", p.Detail)

@@ -70,11 +70,11 @@ func (r *rule) fits(req *http.Request) bool {
 
 // withSlash redirects to the path with the slash that the rule ends in, with
 // werkzeug's status.
-func withSlash(w http.ResponseWriter, r *http.Request) {
+func withSlash(a *answer, r *http.Request) {
 	target := *r.URL
 	target.Path += "/"
 	if target.RawPath != "" {
 		target.RawPath += "/"
 	}
-	http.Redirect(w, r, target.RequestURI(), http.StatusPermanentRedirect)
+	http.Redirect(a, r, target.RequestURI(), http.StatusPermanentRedirect)
 }

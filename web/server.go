@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/loopback"
 )
 
 // Serve declares the HTTP routes of a service. It listens when the service
@@ -69,6 +70,7 @@ func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
 	if err != nil {
 		return err
 	}
+	h.guard.hosts = s.hosts(listener.Addr(), scope)
 	server, served := newHTTPServer(ctx, h), make(chan struct{})
 	s.http, s.handle, s.served = server, h, served
 	go func() {
@@ -107,13 +109,29 @@ func (s *server) listen(ctx context.Context, scope *enoki.Scope) (net.Listener, 
 	if s.options.Listener != nil {
 		return s.options.Listener, nil
 	}
-	addr := cmp.Or(s.options.Addr, scope.HTTPAddress, DefaultAddr)
+	addr := s.address(scope)
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("web: service %q can't serve HTTP on %s: %w; stop the program that uses it, or set another address in web.Options.Addr or enoki.Options.HTTPAddress", scope.Service, addr, err)
 	}
 	return listener, nil
+}
+
+// hosts returns the names to which the service answers.
+func (s *server) hosts(listening net.Addr, scope *enoki.Scope) *loopback.Hosts {
+	names := s.options.Hosts
+	if names == nil {
+		names = scope.HTTPHosts
+	}
+	if host, _, err := net.SplitHostPort(s.address(scope)); err == nil && host != "" && net.ParseIP(host) == nil {
+		names = append(slices.Clip(names), host)
+	}
+	return loopback.HostsOf(listening, names...)
+}
+
+func (s *server) address(scope *enoki.Scope) string {
+	return cmp.Or(s.options.Addr, scope.HTTPAddress, DefaultAddr)
 }
 
 // Stop drains.

@@ -285,6 +285,7 @@ func TestClientThatLeavesCancelsHandler(t *testing.T) {
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	req, _ := http.NewRequestWithContext(ctx, "POST", r.url("/slow"), strings.NewReader(`"x"`))
+	req.Header.Set("Content-Type", "application/json")
 	go func() {
 		<-entered
 		cancel()
@@ -326,7 +327,7 @@ func TestSlowClients(t *testing.T) {
 		if got := slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nX-Slow: "); strings.Contains(got, " 200 ") {
 			t.Errorf("half a header got %q", got)
 		}
-		got := slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n\"half")
+		got := slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n\"half")
 		if !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, `"detail":"the body did not arrive in time"`) {
 			t.Errorf("half a body got %q, want 408", got)
 		}
@@ -335,7 +336,7 @@ func TestSlowClients(t *testing.T) {
 			t.Error("the handler ran for half a request")
 		default:
 		}
-		got = slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\"x\"")
+		got = slow(t, p, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n\"x\"")
 		if !strings.HasPrefix(got, "HTTP/1.1 200 ") { // and then is closed as idle
 			t.Errorf("a whole request got %q", got)
 		}
@@ -405,7 +406,7 @@ func TestWriteTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; !os.IsTimeout(err) {

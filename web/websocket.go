@@ -108,10 +108,10 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*eno
 		}
 		return nil, socketError(e)
 	})
+	sockets.Trust(h.guard.trusted...)
 	h.sockets = append(h.sockets, sockets)
-	h.mux.HandleFunc("GET "+r.path, func(w http.ResponseWriter, req *http.Request) {
-		a := w.(*answer)
-		err := sockets.Serve(w, req)
+	h.handle("GET "+r.path, r, func(a *answer, req *http.Request) {
+		err := sockets.Serve(a, req)
 		switch {
 		case a.status != http.StatusSwitchingProtocols:
 			version := a.Header().Values("Sec-Websocket-Version") // RFC 6455 wants it beside the refusal of another one

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,8 +28,9 @@ type ServeFunc func(ctx context.Context, c *Call) (result any, err error)
 // Handler accepts sockets for a hub and serves what they call. Its methods may
 // be called concurrently.
 type Handler struct {
-	hub   *Hub
-	serve ServeFunc
+	hub     *Hub
+	serve   ServeFunc
+	origins []string // of pages that may open sockets
 
 	draining chan struct{} // closed by Shutdown
 	mu       sync.Mutex    // guards stopped, and open against an Add while it is waited for
@@ -39,7 +41,13 @@ type Handler struct {
 // NewHandler returns a handler. serve may be called concurrently, for
 // different sockets.
 func NewHandler(hub *Hub, serve ServeFunc) *Handler {
-	return &Handler{hub: hub, serve: serve, draining: make(chan struct{})}
+	return &Handler{hub: hub, serve: serve, origins: hub.options.Origins, draining: make(chan struct{})}
+}
+
+// Trust lets pages of more origins open sockets here than Origins of the hub's
+// options. It must be called before Serve.
+func (h *Handler) Trust(origins ...string) {
+	h.origins = append(slices.Clip(h.origins), origins...)
 }
 
 // Serve makes a request a socket and serves it until it ends. It returns nil
@@ -57,7 +65,7 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 		http.Error(w, reason, http.StatusBadRequest)
 		return refusal(reason, http.StatusBadRequest)
 	}
-	conn, err := coder.Accept(w, r, &coder.AcceptOptions{OriginPatterns: h.hub.options.Origins})
+	conn, err := coder.Accept(w, r, &coder.AcceptOptions{OriginPatterns: h.origins})
 	if err != nil {
 		return fmt.Errorf("websocket: %w", err)
 	}

@@ -22,11 +22,11 @@ for file in swagger-ui-bundle.js swagger-ui.css; do
 	gzip -9 -n -c "$file" >"$here/$file.gz"
 done
 # The package is under Apache-2.0, and the bundle has parts of others in it.
-for file in LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt; do
+for file in LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt oauth2-redirect.html oauth2-redirect.js; do
 	cp "$file" "$here/$file"
 	chmod 644 "$here/$file"
 done
-sha256sum swagger-ui-bundle.js swagger-ui.css >"$here/SHA256SUMS"
+sha256sum swagger-ui-bundle.js swagger-ui.css oauth2-redirect.html oauth2-redirect.js >"$here/SHA256SUMS"
 echo "$version" >"$here/VERSION"
 
 echo "swagger-ui-dist $version"
