@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"go/token"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +22,15 @@ import (
 
 // contractOptions are the flags of enoki contract.
 type contractOptions struct {
-	from    string // Python file
+	from    string // Python file; may be empty with live
 	pkg     string // name of the Go package; empty means the service's with "api"
 	service string // the only one to write; empty means all
 	output  string // Go file; empty means stdout
+
+	live     string        // service whose calls are watched; empty for none
+	period   time.Duration // how long
+	count    int           // of requests at most; 0 for any number
+	exchange string        // of the live requests
 }
 
 func (c *cli) contractCommand() *cobra.Command {
@@ -35,38 +43,44 @@ function for each @rpc method and a variable for each event that it dispatches.
 Types come from annotations; where there are none, they are any. The file is
 yours to edit: it is written once, and never over one that is there.
 
-It reads one file and runs nothing; Python need not be installed.`,
+It reads one file and runs nothing; Python need not be installed.
+
+With --live it watches the calls to a service on RabbitMQ, as enoki shadow does,
+and gives each any the type that was seen; without a file the contract holds
+what was called meanwhile. The service notices nothing, and no value is kept.`,
 		Example: example(
 			`enoki contract --from services/register.py -o registerapi/register.go`,
-			`enoki contract --from services/all.py --service push --package pushapi`),
+			`enoki contract --from services/all.py --service push --package pushapi`,
+			`enoki contract --from services/register.py --live register --for 10m --broker amqp://localhost -o registerapi/register.go`),
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.contract(o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.contract(cmd.Context(), o) },
 	}
 	cmd.Flags().StringVar(&o.from, "from", "", "Python file of the service")
 	cmd.Flags().StringVar(&o.pkg, "package", "", `name of the Go package (default: that of the service and "api")`)
 	cmd.Flags().StringVar(&o.service, "service", "", "write this service only (default: all of the file)")
+	cmd.Flags().StringVar(&o.live, "live", "", "watch the calls to this service on RabbitMQ, and take types from them")
+	cmd.Flags().DurationVar(&o.period, "for", time.Minute, "how long to watch")
+	cmd.Flags().IntVar(&o.count, "count", 0, "stop watching after this many requests (default: never)")
+	cmd.Flags().StringVar(&o.exchange, "rpc-exchange", "nameko-rpc", "exchange of the live requests, Nameko's rpc_exchange")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "Go file to write, with its directory (default: stdout)")
 	return cmd
 }
 
-func (c *cli) contract(o contractOptions) error {
+func (c *cli) contract(ctx context.Context, o contractOptions) error {
 	switch {
-	case o.from == "":
-		return usageError{errors.New("--from is missing; name the Python file of the service")}
+	case o.from == "" && o.live == "":
+		return usageError{errors.New("--from is missing; name the Python file of the service, or a service that runs with --live")}
+	case o.live != "" && o.service != "" && o.live != o.service:
+		return usageError{fmt.Errorf("--live %s and --service %s are two services; watch the one that you write", o.live, o.service)}
+	case o.live != "" && o.period <= 0:
+		return usageError{fmt.Errorf("--for %v is no time to watch for", o.period)}
 	case o.pkg != "" && (!token.IsIdentifier(o.pkg) || o.pkg == "_"):
 		return usageError{fmt.Errorf("--package %s can't be the name of a Go package; take lower-case letters, such as registerapi", o.pkg)}
 	}
-	module, services, left, err := readServices(o)
-	if err != nil {
-		return err
+	if o.live != "" {
+		o.service = o.live
 	}
-	if o.pkg == "" {
-		o.pkg = packageName(services, o.from)
-	}
-	for _, s := range left {
-		c.say("left out: %s", s.LeftOut())
-	}
-	file, err := contract.Write(o.pkg, filepath.ToSlash(o.from), module, services, left)
+	file, err := c.makeContract(ctx, &o)
 	if err != nil {
 		return err
 	}
@@ -76,6 +90,34 @@ func (c *cli) contract(o contractOptions) error {
 		}
 	}
 	return c.printContract(o, file)
+}
+
+// makeContract makes the file of what is in the source, what was seen of calls,
+// or both.
+func (c *cli) makeContract(ctx context.Context, o *contractOptions) (*contract.File, error) {
+	if o.from == "" {
+		traffic, err := c.watch(ctx, *o)
+		if err != nil {
+			return nil, err
+		}
+		o.pkg = cmp.Or(o.pkg, packageWord(o.live)+"api")
+		return contract.WriteSeen(o.pkg, o.live, traffic)
+	}
+	module, services, left, err := readServices(*o)
+	if err != nil {
+		return nil, err
+	}
+	o.pkg = cmp.Or(o.pkg, packageName(services, o.from))
+	for _, s := range left {
+		c.say("left out: %s", s.LeftOut())
+	}
+	var traffic *contract.Traffic
+	if o.live != "" {
+		if traffic, err = c.watch(ctx, *o); err != nil {
+			return nil, err
+		}
+	}
+	return contract.Write(o.pkg, filepath.ToSlash(o.from), module, services, left, traffic)
 }
 
 // readServices returns the services of the Python file that are wanted, at
@@ -134,6 +176,15 @@ func packageName(services []*contract.Service, from string) string {
 	if len(services) > 1 {
 		name = strings.TrimSuffix(filepath.Base(from), filepath.Ext(from))
 	}
+	name = packageWord(name)
+	if !slices.ContainsFunc(services, (*contract.Service).Calls) {
+		return name // the service itself
+	}
+	return name + "api"
+}
+
+// packageWord makes a name a package can have.
+func packageWord(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
@@ -143,10 +194,7 @@ func packageName(services []*contract.Service, from string) string {
 	if name == "" || name[0] <= '9' {
 		name = "service" + name
 	}
-	if !slices.ContainsFunc(services, (*contract.Service).Calls) {
-		return name // the service itself
-	}
-	return name + "api"
+	return name
 }
 
 // create writes a file that must not be there, and the directories above it.

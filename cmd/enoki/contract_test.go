@@ -247,7 +247,7 @@ func FuzzContract(f *testing.F) {
 		if services = append(services, nameless...); len(services) == 0 {
 			return
 		}
-		file, err := contract.Write(packageName(services, "fuzz.py"), "fuzz.py", m, services, nil)
+		file, err := contract.Write(packageName(services, "fuzz.py"), "fuzz.py", m, services, nil, nil)
 		if err != nil {
 			if !strings.Contains(err.Error(), "has no method for a contract") {
 				t.Fatal(err)

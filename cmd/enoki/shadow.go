@@ -118,7 +118,7 @@ func isAMQP(url string) bool {
 }
 
 // dialTap connects to the live broker.
-func (c *cli) dialTap(ctx context.Context, o *shadowOptions) (*amqp.Tap, error) {
+func (c *cli) dialTap(ctx context.Context, service, exchange string) (*amqp.Tap, error) {
 	url, err := c.brokerURL()
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (c *cli) dialTap(ctx context.Context, o *shadowOptions) (*amqp.Tap, error) 
 	}
 	ctx, cancel := withTimeout(ctx, shadowAwaitTimeout)
 	defer cancel()
-	tap, err := amqp.DialTap(ctx, amqp.Config{URL: url, Logger: c.logger(), Owner: "enoki-shadow", RPCExchange: o.exchange}, o.service)
+	tap, err := amqp.DialTap(ctx, amqp.Config{URL: url, Logger: c.logger(), Owner: "enoki-tap", RPCExchange: exchange}, service)
 	if err != nil {
 		return nil, enoki.Errorf(enoki.Unavailable, "connect to the live broker: %w", err)
 	}
@@ -136,7 +136,7 @@ func (c *cli) dialTap(ctx context.Context, o *shadowOptions) (*amqp.Tap, error) 
 }
 
 func (c *cli) shadow(ctx context.Context, o *shadowOptions) error {
-	tap, err := c.dialTap(ctx, o)
+	tap, err := c.dialTap(ctx, o.service, o.exchange)
 	if err != nil {
 		return err
 	}

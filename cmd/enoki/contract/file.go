@@ -31,6 +31,7 @@ type Struct struct {
 type writer struct {
 	types   annotations
 	body    bytes.Buffer
+	traffic *Traffic
 	hasVars bool // events, which need package enoki
 	file    File
 }
@@ -38,19 +39,27 @@ type writer struct {
 // Write returns the file for services of a module, formatted: their contracts
 // or, when none of them can be called, skeletons of the services themselves.
 // left are the services of the module that were not chosen.
-func Write(pkg, from string, m *pysource.Module, services, left []*Service) (*File, error) {
+//
+// What has no annotation gets the type that was seen in traffic, which may be
+// nil.
+func Write(pkg, from string, m *pysource.Module, services, left []*Service, traffic *Traffic) (*File, error) {
 	if !slices.ContainsFunc(services, (*Service).Calls) {
 		return writeSkeleton(pkg, from, m, services, left)
 	}
-	w := &writer{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}}
+	w := &writer{types: annotations{module: m, names: names{}, known: map[string]goType{}, open: map[string]bool{}}, traffic: traffic}
 	for _, s := range services {
 		if err := w.service(s); err != nil {
 			return nil, enoki.Errorf(enoki.InvalidArgument, "%s:%d: %w", from, s.Class.Line, err)
 		}
 	}
+	return w.finish(heading(pkg, from, services, left), from)
+}
+
+// finish returns the whole file.
+func (w *writer) finish(heading, from string) (*File, error) {
 	w.structs()
 	var out bytes.Buffer
-	out.WriteString(heading(pkg, from, services, left))
+	out.WriteString(heading)
 	if w.hasVars {
 		out.WriteString("import (\n\"context\"\n\n\"github.com/enoki-go/enoki\"\n)\n")
 	} else {
@@ -210,7 +219,11 @@ func isName(s string) bool {
 // structs declares the TypedDicts that the contracts use.
 func (w *writer) structs() {
 	for _, s := range w.types.structs {
-		doc := paragraphs(s.name+" is a TypedDict.", s.doc)
+		what := " is a TypedDict."
+		if s.seen {
+			what = " was seen in live calls."
+		}
+		doc := paragraphs(s.name+what, s.doc)
 		fmt.Fprintf(&w.body, "\n%stype %s struct {\n", commentLines(doc), s.name)
 		for _, f := range s.fields {
 			note := ""

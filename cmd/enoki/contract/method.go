@@ -32,7 +32,7 @@ func (w *writer) method(s *Service, f *pysource.Function, fields names) (string,
 	}
 	m := method{names: names{"ctx": true}}
 	for i, p := range withoutSelf(f) {
-		if err := w.param(&m, i, p); err != nil {
+		if err := w.param(&m, i, p, f); err != nil {
 			return "", err
 		}
 	}
@@ -62,7 +62,7 @@ func withoutSelf(f *pysource.Function) []pysource.Param {
 // argument.
 func isArgument(s string) bool { return isName(s) && !strings.ContainsAny(s, "-.") }
 
-func (w *writer) param(m *method, i int, p pysource.Param) error {
+func (w *writer) param(m *method, i int, p pysource.Param, f *pysource.Function) error {
 	place := fmt.Sprintf("arg%d", i+1)
 	if p.Name == "" { // Python 2's tuple, which goes by position
 		p.Name = place
@@ -73,6 +73,9 @@ func (w *writer) param(m *method, i int, p pysource.Param) error {
 	t := w.types.read(p.Annotation)
 	if t.text == "" { // annotated with None alone
 		t = anyType
+	}
+	if t.text == "any" && p.Kind != pysource.VarPositional && p.Kind != pysource.VarKeyword {
+		t = w.types.shaped(w.traffic.argument(f.Name, i, p.Name), exported(p.Name))
 	}
 	if t.note != "" {
 		m.notes = append(m.notes, p.Name+" is "+t.note+".")
@@ -185,9 +188,16 @@ func (w *writer) results(m *method, f *pysource.Function) string {
 	if f.Returns != nil {
 		t = w.types.read(f.Returns)
 	}
+	if seen := w.traffic.result(f.Name); t.text == "any" && seen != nil {
+		t = w.types.returned(seen, exported(f.Name)+"Result")
+	}
 	if t.note != "" {
 		m.notes = append(m.notes, "The result is "+t.note+".")
 	}
+	return resultList(m, t)
+}
+
+func resultList(m *method, t goType) string {
 	switch {
 	case t.text == "":
 		return "error"

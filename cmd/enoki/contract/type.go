@@ -66,9 +66,10 @@ type annotations struct {
 	structs []goStruct
 }
 
-// goStruct is the struct for a TypedDict.
+// goStruct is the struct for a TypedDict, or for objects seen in traffic.
 type goStruct struct {
 	name, doc string
+	seen      bool // in traffic; otherwise it is a TypedDict
 	fields    []goField
 }
 
