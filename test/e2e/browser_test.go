@@ -31,6 +31,10 @@ type page struct {
 // browserNames are the names of Chromium's program.
 var browserNames = []string{"chromium", "chromium-browser", "google-chrome"}
 
+// reboundName is a stranger's name that leads to this machine in the browsers
+// of these tests.
+const reboundName = "rebound.example"
+
 // openPage starts a browser that lives until the test ends and opens url.
 func openPage(t *testing.T, url string) *page {
 	t.Helper()
@@ -75,6 +79,7 @@ func startBrowser(t *testing.T) (browser *exec.Cmd, address string) {
 	cmd := exec.Command(browserProgram(t),
 		"--headless", "--remote-debugging-port=0", "--user-data-dir="+profile,
 		"--no-sandbox", // Chromium does not run as root otherwise, as CI does
+		"--host-resolver-rules=MAP "+reboundName+" 127.0.0.1",
 		"--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync")
 	stderr, err := cmd.StderrPipe()
@@ -191,7 +196,7 @@ func (p *page) run(t *testing.T, body string, a ...any) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	args, err := json.Marshal(a)
+	args, err := json.Marshal(append([]any{}, a...)) // a list also of none
 	if err != nil {
 		t.Fatal(err)
 	}

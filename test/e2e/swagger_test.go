@@ -2,10 +2,16 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/web"
 )
 
 // form is the text of a request's body, under "body", or the values of its
@@ -25,7 +31,7 @@ const find = (selector) => [...document.querySelectorAll('.opblock-' + method)].
 const press = async (selector) => (await appears(() => find(selector))).click();
 
 if (!find('.opblock-body')) await press('.opblock-summary-control');
-for (const [name, given] of Object.entries(fill)) {
+for (const [name, given] of Object.entries(fill ?? {})) {
 	const selector = name === 'body' ? 'textarea.body-param__text' : 'tr[data-param-name="' + name + '"] input';
 	const field = await appears(() => find(selector));
 	// The page takes up what it shows a moment after it shows it, unless it
@@ -90,6 +96,39 @@ func TestAPIPageExamples(t *testing.T) {
 	mustRegister(t, s, object{"email": "bob@example.com"})
 	wantShown(t, p, "post", "/api/v1/comment", form{"body": ""}, `{"code":0,"message":"","data":{"comment_id":1}}`)
 	awaitTexts(t, s, "7000000", "New comment on your article: ‘Well written!’")
+}
+
+// TestAPIPageAuthorizes presses "Authorize", gives a token, and then calls what
+// needs one.
+func TestAPIPageAuthorizes(t *testing.T) {
+	authenticate := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer abc" {
+				r = r.WithContext(enoki.WithCaller(r.Context(), "anna"))
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	hello := func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
+		return &struct{ Body string }{"hello " + enoki.CallerOf(ctx).Name}, nil
+	}
+	server := httptest.NewServer(web.NewHandler(&web.Options{
+		Middleware: []func(http.Handler) http.Handler{authenticate}, Security: []web.Security{web.Bearer("token", "JWT")},
+	}, web.Get("/hello", hello)))
+	defer server.Close()
+	p := openPage(t, server.URL+"/apidocs/")
+	if status, body := execute(t, p, "get", "/hello", nil); status != "401" || !strings.Contains(body, "unauthenticated") {
+		t.Errorf("before: %s %s", status, body)
+	}
+	p.run(t, `
+(await appears(() => document.querySelector('.auth-wrapper .btn.authorize'))).click();
+const field = await appears(() => document.querySelector('.auth-container input'));
+Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), 'value').set.call(field, a[0]);
+field.dispatchEvent(new Event('input', {bubbles: true}));
+(await appears(() => document.querySelector('.auth-btn-wrapper .btn.authorize'))).click();
+(await appears(() => document.querySelector('.auth-btn-wrapper .btn-done'))).click();
+return '';`, "abc")
+	wantShown(t, p, "get", "/hello", nil, `"hello anna"`)
 }
 
 // wantShown executes an operation and compares what the page shows.
