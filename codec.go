@@ -172,13 +172,18 @@ func (m *method) unexpected(named map[string]json.RawMessage) string {
 	return first
 }
 
-// decode returns the zero value when raw is empty.
+// decode returns the zero value when raw is empty, and for null when p is
+// optional.
 func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 	target := reflect.New(p.typ)
-	if len(raw) == 0 {
+	if len(raw) == 0 || p.optional && string(raw) == "null" {
 		return target.Elem(), nil
 	}
-	if err := json.Unmarshal(raw, target.Interface()); err != nil {
+	err := json.Unmarshal(raw, target.Interface())
+	if err == nil {
+		err = quickjson.Check(p.typ, raw)
+	}
+	if err != nil {
 		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s: %w", p.name, jsonMistake(err))
 	}
 	return target.Elem(), nil

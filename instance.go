@@ -2,7 +2,6 @@ package enoki
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -457,11 +456,11 @@ func (i *instance) decode(m *broker.Message, v any) (err error) {
 			logPanic(context.Background(), i.log, "decoding of a "+reflect.TypeOf(v).String(), err)
 		}
 	}()
-	body, _, err := i.forms.read(m)
+	body, form, err := i.forms.open(m)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := unmarshal(body, form, reflect.ValueOf(v).Elem()); err != nil {
 		return fmt.Errorf("payload is not as declared: %w", jsonMistake(err))
 	}
 	return nil

@@ -34,6 +34,7 @@ func (m *method) readArguments(body []byte, room []reflect.Value) ([]reflect.Val
 	args := append(room[:0], make([]reflect.Value, len(m.params))...)
 	positional, named := false, false
 	ok := quickjson.Scan(body, func(s *quickjson.Scanner) bool {
+		s.Whole()
 		return s.Object(func(key []byte) bool {
 			switch {
 			case string(key) == "args" && !positional:
@@ -56,6 +57,9 @@ func (m *method) readArgument(s *quickjson.Scanner, args []reflect.Value, i int)
 		return false
 	}
 	args[i] = reflect.New(m.params[i].typ).Elem()
+	if m.params[i].optional && s.Peek() == 'n' {
+		return s.Null()
+	}
 	return s.Value(m.params[i].codec, args[i])
 }
 
@@ -151,14 +155,19 @@ func readReply(body []byte, result func(*quickjson.Scanner) bool) bool {
 	return ok && came && well
 }
 
-// unmarshal decodes a body into v, which must be settable and zero.
+// unmarshal decodes a body into v, which must be settable and zero. Null, and a
+// field that is missing, are refused where they would become zero.
 func unmarshal(body []byte, form *Serializer, v reflect.Value) (err error) {
 	defer rescue(&err)
-	if quickjson.Of(v.Type()).Read(body, v) {
+	if quickjson.Of(v.Type()).ReadWhole(body, v) {
 		return nil
 	}
 	v.SetZero()
-	return json.Unmarshal(form.plain(body), v.Addr().Interface())
+	body = form.plain(body)
+	if err := json.Unmarshal(body, v.Addr().Interface()); err != nil {
+		return err
+	}
+	return quickjson.Check(v.Type(), body)
 }
 
 // appendJSON appends v as json.Marshal writes it.

@@ -42,7 +42,7 @@ func TestBindAnyNumber(t *testing.T) {
 		`{"args":[],"kwargs":{"first":"a","rest":1,"more":2}}`:  `["a",0,[],false,{"more":2,"rest":1}]`, // as in Python
 		`{"args":["a",1,2],"kwargs":{"second":1}}`:              "incorrect_signature: anything() got multiple values for argument 'second'",
 		`{"args":[],"kwargs":{"x":1}}`:                          "incorrect_signature: anything() missing 1 required positional argument: 'first'",
-		`{"args":["a"],"kwargs":{"x":"one"}}`:                   "invalid_argument: argument x: want int, got string",
+		`{"args":["a"],"kwargs":{"x":"one"}}`:                   "incorrect_signature: argument x: want int, got string",
 	} {
 		args, refused := anything.arguments([]byte(body), nil, make([]reflect.Value, 8))
 		var values []any

@@ -1,9 +1,13 @@
 // Package quickjson reads and writes ordinary JSON several times faster than
-// encoding/json, with equal results. It does so by knowing less: whatever is
-// not ordinary (a duplicate key, a name in another case, a value that does not
-// fit) it refuses, and values of types that have a say of their own it gives
-// to encoding/json one by one. Who uses it turns to encoding/json after a
-// refusal, so errors and rare cases are always those of the standard library.
+// encoding/json, with equal results but for one thing: a nil slice or map is
+// written as [] or {}. On request it refuses null, and fields that are missing,
+// where these would become a zero value without a word.
+//
+// It is fast by knowing less: whatever is not ordinary (a duplicate key, a name
+// in another case, a value that does not fit) it refuses, and values of types
+// that have a say of their own it gives to encoding/json one by one. Who uses it
+// turns to encoding/json after a refusal, so errors and rare cases are always
+// those of the standard library.
 //
 // It uses no package unsafe and nothing of encoding/json's inside.
 package quickjson
@@ -20,6 +24,7 @@ import (
 // Codec reads and writes values of one type. It may be used concurrently.
 type Codec struct {
 	own   bool // read and written here, not by encoding/json
+	null  bool // null may stand for a value
 	read  func(s *Scanner, v reflect.Value) bool
 	write writer
 }
@@ -69,6 +74,9 @@ func (b *builder) codec(t reflect.Type) *Codec {
 	case b.fill(c, t):
 	case !b.strict:
 		*c = Codec{read: readByStandard, write: writeByStandard}
+		if mayHoldLists(t) {
+			c.write = writeFilled
+		}
 	case t.Kind() == reflect.Slice: // of bytes
 		*c = Codec{read: readByStandard, write: writeBytes}
 	case isFlat(t):
@@ -76,6 +84,7 @@ func (b *builder) codec(t reflect.Type) *Codec {
 	default:
 		*c = Codec{read: refuseToRead, write: refuseToWrite}
 	}
+	c.null = TakesNull(t)
 	return c
 }
 
@@ -108,11 +117,11 @@ func (b *builder) fill(c *Codec, t reflect.Type) bool {
 		c.read, c.write = readPointer(t.Elem(), element), writePointer(element)
 	case reflect.Slice:
 		element := b.codec(t.Elem())
-		c.read, c.write = readSlice(t, element), writeSlice(element, b.strict)
-		return t.Elem().Kind() != reflect.Uint8 // bytes are base64
+		c.read, c.write = readSlice(t, element), writeSlice(element)
+		return !isBytes(t)
 	case reflect.Map:
 		element := b.codec(t.Elem())
-		c.read, c.write = readMap(t, element), writeMap(element, b.strict)
+		c.read, c.write = readMap(t, element), writeMap(element)
 		return t.Key().Kind() == reflect.String && !speaksForItself(t.Key())
 	case reflect.Struct:
 		fields, ok := b.fields(t)
@@ -146,6 +155,7 @@ type field struct {
 	quoted    string // with the colon, as it is written
 	index     int
 	omitEmpty bool
+	optional  bool // may be missing or null
 	codec     *Codec
 }
 
@@ -174,7 +184,7 @@ func (b *builder) fields(t reflect.Type) ([]field, bool) {
 			return nil, false
 		}
 		names[name] = true
-		fields = append(fields, field{name, `"` + name + `":`, i, options != "", b.codec(f.Type)})
+		fields = append(fields, field{name, `"` + name + `":`, i, options != "", isOptional(f, options), b.codec(f.Type)})
 	}
 	return fields, len(fields) <= maxFields
 }

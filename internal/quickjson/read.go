@@ -13,18 +13,38 @@ func (c *Codec) Read(data []byte, v reflect.Value) bool {
 	return Scan(data, func(s *Scanner) bool { return s.Value(c, v) })
 }
 
+// ReadWhole is Read that refuses null and missing fields, see Check.
+func (c *Codec) ReadWhole(data []byte, v reflect.Value) bool {
+	return Scan(data, func(s *Scanner) bool {
+		s.Whole()
+		return s.Value(c, v)
+	})
+}
+
 // Value reads a value into v, which must be settable and zero.
 func (s *Scanner) Value(c *Codec, v reflect.Value) bool {
+	if s.whole && !c.null && s.Peek() == 'n' {
+		return false
+	}
 	if c.own && s.Peek() == 'n' {
 		return s.word("null") // v stays as it is
 	}
 	return c.read(s, v)
 }
 
+// field reads the value of a field, which may be null when it is optional.
+func (s *Scanner) field(f *field, v reflect.Value) bool {
+	if s.whole && f.optional && s.Peek() == 'n' {
+		return s.word("null")
+	}
+	return s.Value(f.codec, v.Field(f.index))
+}
+
 // readByStandard has encoding/json read the value.
 func readByStandard(s *Scanner, v reflect.Value) bool {
 	text, ok := s.Skip()
-	return ok && (s.plain || !bytes.Contains(text, []byte(tagKey))) && json.Unmarshal(text, v.Addr().Interface()) == nil
+	return ok && (s.plain || !bytes.Contains(text, []byte(tagKey))) && json.Unmarshal(text, v.Addr().Interface()) == nil &&
+		(!s.whole || Check(v.Type(), text) == nil)
 }
 
 func refuseToRead(*Scanner, reflect.Value) bool { return false }
@@ -134,33 +154,39 @@ func readMap(t reflect.Type, element *Codec) func(*Scanner, reflect.Value) bool 
 
 func readStruct(fields []field, strict bool) func(*Scanner, reflect.Value) bool {
 	names := make(map[string]int, len(fields))
+	needed := uint64(0) // a bit for each field that must come
 	for i, f := range fields {
 		names[f.name] = i
+		if !f.optional {
+			needed |= uint64(1) << i
+		}
 	}
 	return func(s *Scanner, v reflect.Value) bool {
 		if !s.enter('{') {
 			return false
 		}
 		if s.next('}') {
-			return s.leave()
+			return (!s.whole || needed == 0) && s.leave()
 		}
 		n := 0 // of fields that come in their order, as Go writes them
 		for s.Peek(); n < len(fields) && s.word(fields[n].quoted); s.Peek() {
-			if !s.Value(fields[n].codec, v.Field(fields[n].index)) {
+			if !s.field(&fields[n], v) {
 				return false
 			}
-			if !s.next(',') {
-				return s.next('}') && s.leave()
-			}
 			n++
+			if !s.next(',') {
+				return s.next('}') && (!s.whole || needed>>n == 0) && s.leave()
+			}
 		}
-		return s.members(readField(fields, names, n, s, v, strict))
+		read := uint64(1)<<n - 1
+		return s.members(readField(fields, names, &read, n, s, v, strict)) && (!s.whole || needed&^read == 0)
 	}
 }
 
-// readField returns what reads further fields in any order, once n have come.
-func readField(fields []field, names map[string]int, n int, s *Scanner, v reflect.Value, strict bool) func(key []byte) bool {
-	read, expected := uint64(1)<<n-1, n
+// readField returns what reads further fields in any order, once n have come,
+// and notes those that have.
+func readField(fields []field, names map[string]int, read *uint64, n int, s *Scanner, v reflect.Value, strict bool) func(key []byte) bool {
+	expected := n
 	return func(key []byte) bool {
 		i := expected
 		if i >= len(fields) || fields[i].name != string(key) {
@@ -174,11 +200,11 @@ func readField(fields []field, names map[string]int, n int, s *Scanner, v reflec
 			}
 		}
 		bit := uint64(1) << i
-		if read&bit != 0 {
+		if *read&bit != 0 {
 			return false
 		}
-		read, expected = read|bit, i+1
-		return s.Value(fields[i].codec, v.Field(fields[i].index))
+		*read, expected = *read|bit, i+1
+		return s.field(&fields[i], v)
 	}
 }
 

@@ -19,6 +19,7 @@ type Scanner struct {
 	data  []byte
 	at    int
 	depth int
+	whole bool   // refuses null and missing fields
 	copy  string // of a small text, made for its first string
 	plain bool   // tagKey has no meaning
 }
@@ -42,6 +43,10 @@ func scan(data []byte, plain bool, read func(s *Scanner) bool) bool {
 	scanners.Put(s)
 	return ok
 }
+
+// Whole has s refuse null for what is not optional, and structs without a
+// field that is not.
+func (s *Scanner) Whole() { s.whole = true }
 
 // tagKey marks a value of kombu's dialect, which is more than JSON: Python's
 // services write so what JSON has no form for. Such an object is refused, but

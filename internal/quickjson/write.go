@@ -13,7 +13,8 @@ import (
 // A writer appends a value that lies depth values deep within others.
 type writer func(b []byte, v reflect.Value, depth int) ([]byte, bool)
 
-// Append appends v as json.Marshal writes it; after a refusal b is to be used
+// Append appends v as json.Marshal writes it, with empty slices and maps for nil
+// ones; after a refusal b is to be used
 // as it was.
 func (c *Codec) Append(b []byte, v reflect.Value) ([]byte, bool) {
 	if v.CanAddr() && v.Kind() != reflect.Interface {
@@ -26,6 +27,17 @@ func (c *Codec) Append(b []byte, v reflect.Value) ([]byte, bool) {
 func writeByStandard(b []byte, v reflect.Value, _ int) ([]byte, bool) {
 	if v.CanAddr() {
 		v = v.Addr()
+	}
+	text, err := json.Marshal(v.Interface())
+	return append(b, text...), err == nil
+}
+
+// writeFilled is writeByStandard for a type in which slices and maps may lie.
+func writeFilled(b []byte, v reflect.Value, _ int) ([]byte, bool) {
+	if v.CanAddr() {
+		v = filled(v.Addr(), 0) // to stay so, on which methods may depend
+	} else {
+		v = filled(v, 0)
 	}
 	text, err := json.Marshal(v.Interface())
 	return append(b, text...), err == nil
@@ -140,11 +152,8 @@ func writePointer(element *Codec) writer {
 	}
 }
 
-func writeSlice(element *Codec, strict bool) writer {
+func writeSlice(element *Codec) writer {
 	return func(b []byte, v reflect.Value, depth int) ([]byte, bool) {
-		if v.IsNil() && !strict {
-			return writeNull(b)
-		}
 		if depth == maxDepth {
 			return b, false
 		}
@@ -167,11 +176,8 @@ type entry struct {
 	value reflect.Value
 }
 
-func writeMap(element *Codec, strict bool) writer {
+func writeMap(element *Codec) writer {
 	return func(b []byte, v reflect.Value, depth int) ([]byte, bool) {
-		if v.IsNil() && !strict {
-			return writeNull(b)
-		}
 		if depth == maxDepth {
 			return b, false
 		}

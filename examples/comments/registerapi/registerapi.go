@@ -21,8 +21,9 @@ type Register struct {
 
 	// Register gives an email its id and stores data with it. The message is
 	// empty for a new user, AlreadyRegistered with the id of one who was
-	// known, and Failed with no id when it was not possible.
-	Register func(ctx context.Context, email string, data Profile) (id UserID, message string, err error) `rpc:"register" args:"email,user_data"`
+	// known, and Failed with no id when it was not possible, as without an email
+	// or data, which a caller may also send as null.
+	Register func(ctx context.Context, email string, data Profile) (id UserID, message string, err error) `rpc:"register" args:"email?,user_data?"`
 }
 
 // The messages of Register.

@@ -1,0 +1,324 @@
+package quickjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// This file says which values may be missing or null. That is allowed for a
+// value whose zero is null itself (a pointer, any, and a type whose own
+// MarshalJSON says so) and, for fields, when the tag has omitempty, omitzero
+// or required:"false". A nil slice or map is written as [] or {}, so it is none
+// of these.
+
+// TakesNull tells whether null may stand for a value of t.
+func TakesNull(t reflect.Type) bool { return shapeOf(t).null }
+
+// shape is what can be known of a type once and for all.
+type shape struct {
+	null bool // the zero value is written as null
+
+	// What follows is for types that encoding/json reads and writes.
+	fields []shapeField // of a struct
+	item   reflect.Type // of a list or map; nil for others
+	bytes  bool         // is text in base64
+	opaque bool         // speaks for itself
+}
+
+type shapeField struct {
+	name     string
+	optional bool
+	typ      reflect.Type
+}
+
+var shapes sync.Map // of *shape by reflect.Type
+
+func shapeOf(t reflect.Type) *shape {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape)
+	}
+	s := newShape(t)
+	shapes.Store(t, s)
+	return s
+}
+
+func newShape(t reflect.Type) *shape {
+	s := &shape{opaque: speaksForItself(t)}
+	switch {
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
+		s.null = true
+	case s.opaque:
+		s.null = zeroIsNull(t)
+	}
+	if s.opaque {
+		return s
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		s.item = t.Elem()
+		s.bytes = t.Kind() == reflect.Slice && isBytes(t)
+	case reflect.Struct:
+		s.fields = shapeFields(t, false)
+	}
+	return s
+}
+
+// isBytes tells whether encoding/json writes a slice as text in base64.
+func isBytes(t reflect.Type) bool {
+	return t.Elem().Kind() == reflect.Uint8 && !speaksForItself(t.Elem())
+}
+
+// zeroIsNull asks a type that speaks for itself.
+func zeroIsNull(t reflect.Type) (null bool) {
+	defer func() { _ = recover() }() // its methods are a user's
+	text, err := json.Marshal(reflect.New(t).Interface())
+	return err == nil && string(text) == "null"
+}
+
+// shapeFields returns the fields of a struct, those of embedded ones among
+// them.
+func shapeFields(t reflect.Type, optional bool) []shapeField {
+	var fields []shapeField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		name, options, _ := strings.Cut(tag, ",")
+		if tag == "-" || !f.IsExported() && !f.Anonymous {
+			continue
+		}
+		if f.Anonymous && name == "" {
+			inner, pointer := f.Type, f.Type.Kind() == reflect.Pointer
+			if pointer {
+				inner = inner.Elem()
+			}
+			if inner.Kind() == reflect.Struct && !speaksForItself(inner) {
+				if inner != t {
+					fields = append(fields, shapeFields(inner, optional || pointer)...)
+				}
+				continue
+			}
+		}
+		if !f.IsExported() {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		fields = append(fields, shapeField{name, optional || isOptional(f, options), f.Type})
+	}
+	return fields
+}
+
+// isOptional tells whether a field may be missing or null.
+func isOptional(f reflect.StructField, options string) bool {
+	switch f.Tag.Get("required") {
+	case "true":
+		return false
+	case "false":
+		return true
+	}
+	for option := range strings.SplitSeq(options, ",") {
+		if option == "omitempty" || option == "omitzero" {
+			return true
+		}
+	}
+	return TakesNull(f.Type)
+}
+
+// Check returns what is missing or null in a JSON text that must not be, for a
+// value of t: the first thing, with its place. The text must be one that
+// encoding/json decodes into a t.
+func Check(t reflect.Type, data []byte) error { return check(t, data, "", 0) }
+
+func check(t reflect.Type, data []byte, where string, depth int) error {
+	s := shapeOf(t)
+	data = bytes.TrimSpace(data)
+	switch {
+	case depth > maxDepth:
+		return nil
+	case string(data) == "null":
+		if s.null {
+			return nil
+		}
+		return fmt.Errorf("%sis null; want %s", label(where), t)
+	case s.opaque:
+		return nil
+	case t.Kind() == reflect.Pointer:
+		return check(t.Elem(), data, where, depth+1)
+	case s.fields != nil:
+		return s.checkFields(data, where, depth)
+	case s.item != nil && !s.bytes:
+		return s.checkItems(data, where, depth)
+	}
+	return nil
+}
+
+func label(where string) string {
+	if where == "" {
+		return ""
+	}
+	return "field " + where + " "
+}
+
+func (s *shape) checkFields(data []byte, where string, depth int) error {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(data, &members) != nil {
+		return nil // for others to say
+	}
+	for _, f := range s.fields {
+		raw, came := member(members, f.name)
+		place := strings.TrimPrefix(where+"."+f.name, ".")
+		switch {
+		case !came && f.optional, came && f.optional && string(raw) == "null":
+		case !came:
+			return fmt.Errorf("field %s is missing", place)
+		default:
+			if err := check(f.typ, raw, place, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// member finds a member as encoding/json does, which takes names in another
+// case.
+func member(members map[string]json.RawMessage, name string) (json.RawMessage, bool) {
+	if raw, ok := members[name]; ok {
+		return raw, true
+	}
+	for key, raw := range members {
+		if strings.EqualFold(key, name) {
+			return raw, true
+		}
+	}
+	return nil, false
+}
+
+func (s *shape) checkItems(data []byte, where string, depth int) error {
+	if len(data) > 0 && data[0] == '{' {
+		var members map[string]json.RawMessage
+		_ = json.Unmarshal(data, &members) // for others to say
+		for key, raw := range members {
+			if err := check(s.item, raw, where+"["+strconv.Quote(key)+"]", depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var items []json.RawMessage
+	_ = json.Unmarshal(data, &items) // for others to say
+	for i, raw := range items {
+		if err := check(s.item, raw, where+"["+strconv.Itoa(i)+"]", depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listed remembers what mayHoldLists has found.
+var listed sync.Map // of bool by reflect.Type
+
+// mayHoldLists tells whether a nil slice or map may lie in a value of t, where
+// encoding/json would write null for it.
+func mayHoldLists(t reflect.Type) bool {
+	if known, ok := listed.Load(t); ok {
+		return known.(bool)
+	}
+	found := hasLists(t, map[reflect.Type]bool{})
+	listed.Store(t, found)
+	return found
+}
+
+// hasLists tells whether a nil slice or map may lie in a value of t.
+func hasLists(t reflect.Type, seen map[reflect.Type]bool) bool {
+	s := shapeOf(t)
+	if seen[t] || s.opaque {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Slice, reflect.Map, reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Array:
+		return hasLists(t.Elem(), seen)
+	}
+	for _, f := range s.fields {
+		if hasLists(f.typ, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// filled returns v with empty slices and maps where it has nil ones. Only what
+// has to change is copied.
+func filled(v reflect.Value, depth int) reflect.Value {
+	t := v.Type()
+	if depth > maxDepth || !mayHoldLists(t) || shapeOf(t).bytes && !v.IsNil() {
+		return v
+	}
+	switch t.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		if v.IsNil() {
+			return v
+		}
+		out := reflect.New(t).Elem()
+		if inner := filled(v.Elem(), depth+1); t.Kind() == reflect.Interface {
+			out.Set(inner)
+		} else {
+			out.Set(reflect.New(t.Elem()))
+			out.Elem().Set(inner)
+		}
+		return out
+	case reflect.Slice:
+		out := reflect.MakeSlice(t, v.Len(), v.Len())
+		for i := range v.Len() {
+			out.Index(i).Set(filled(v.Index(i), depth+1))
+		}
+		return out
+	case reflect.Map:
+		out := reflect.MakeMapWithSize(t, v.Len())
+		for key, item := range v.Seq2() {
+			out.SetMapIndex(key, filled(item, depth+1))
+		}
+		return out
+	}
+	out := reflect.New(t).Elem()
+	out.Set(v)
+	if t.Kind() == reflect.Array {
+		for i := range v.Len() {
+			out.Index(i).Set(filled(v.Index(i), depth+1))
+		}
+		return out
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if embedded := f.Anonymous && f.Type.Kind() == reflect.Struct; !f.IsExported() && !embedded || f.Tag.Get("json") == "-" {
+			continue
+		}
+		fillField(out.Field(i), f, depth)
+	}
+	return out
+}
+
+// fillField fills a field in place; those of an embedded struct that is not
+// exported can only be set one by one.
+func fillField(field reflect.Value, f reflect.StructField, depth int) {
+	if field.CanSet() {
+		if !strings.Contains(f.Tag.Get("json"), ",omit") || !field.IsZero() {
+			field.Set(filled(field, depth+1))
+		}
+		return
+	}
+	for i := range field.NumField() {
+		if inner := f.Type.Field(i); inner.IsExported() || inner.Anonymous && inner.Type.Kind() == reflect.Struct {
+			fillField(field.Field(i), inner, depth)
+		}
+	}
+}
