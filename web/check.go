@@ -280,6 +280,8 @@ func (s *shape) visitNumber(v *visit) bool {
 		return true
 	case s.typ == huma.TypeInteger && n != math.Trunc(n):
 		return v.fault("expected integer")
+	case s.typ == huma.TypeInteger && !inBits(text, n, s.schema.Format):
+		return v.fault("expected integer of 64 bits, which number %.40s is not", text)
 	}
 	limits := s.schema
 	compare := func(limit *float64) int { return compareNumber(text, n, *limit) }
@@ -294,6 +296,18 @@ func (s *shape) visitNumber(v *visit) bool {
 		return v.fault("expected number < %v", *limits.ExclusiveMaximum)
 	case limits.MultipleOf != nil && !isMultiple(text, n, *limits.MultipleOf):
 		return v.fault("expected number to be a multiple of %v", *limits.MultipleOf)
+	}
+	return true
+}
+
+// inBits reports whether an integer has room in 64 bits, where the format says
+// that it must. Fewer bits are in the schema as its limits.
+func inBits(text []byte, n float64, format string) bool {
+	switch format {
+	case "int64":
+		return compareNumber(text, n, -1<<63) >= 0 && compareNumber(text, n, 1<<63) < 0
+	case "uint64":
+		return compareNumber(text, n, 1<<64) < 0
 	}
 	return true
 }

@@ -1,9 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
+	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
 )
@@ -152,4 +156,166 @@ func TestChecksOfOwnSchemas(t *testing.T) {
 			t.Errorf("%s: fits is %v, faults %v", text, got, s.faults([]byte(text), "body"))
 		}
 	}
+}
+
+// Fields that encoding/json leaves out without a word; vet would find most.
+func TestFieldsThatJSONLeavesOut(t *testing.T) {
+	number := reflect.TypeFor[int]()
+	for want, of := range map[string]reflect.Type{
+		`several fields of`: reflect.StructOf([]reflect.StructField{{Name: "A", Type: number, Tag: `json:"x"`}, {Name: "B", Type: number, Tag: `json:"x"`}}),
+		`is not exported`:   reflect.StructOf([]reflect.StructField{{Name: "a", PkgPath: "web", Type: number, Tag: `json:"x"`}}),
+	} {
+		var d declaration
+		if d.json(of, "Body", reading) || len(d.mistakes) != 1 || !strings.Contains(d.mistakes[0], want) {
+			t.Errorf("%v: %q, want %q", of, d.mistakes, want)
+		}
+	}
+}
+
+// A random struct and random bodies: what passes is decoded, and what is
+// decoded passes as it is written again.
+func TestRandomTypes(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 1))
+	passed := 0
+	for range 300 {
+		of := randomStruct(random, 2)
+		registry := newSchemas()
+		in := &input{body: []int{0}, bodyType: of, shape: newShapes(registry).of(registry.Schema(of, true, "T"))}
+		in.completes = defaults{}.in(in.shape)
+		if told := registry.settle(); len(told) > 0 {
+			t.Fatalf("seed %d: %v: %q", seed, of, told)
+		}
+		for range 30 {
+			text, err := json.Marshal(randomValue(random, of, 0.03))
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Body", Type: of}})).Elem()
+			var faults []FieldError
+			if p := in.readBody(text, v, &faults); p != nil {
+				t.Fatalf("seed %d: %s is no JSON: %+v", seed, text, p)
+			}
+			if passes := in.shape.passes(text); passes != (len(faults) == 0) {
+				t.Fatalf("seed %d: %s: passes is %v, but then %v\n%v", seed, text, passes, faults, of)
+			}
+			if len(faults) > 0 {
+				continue
+			}
+			passed++
+			var again bytes.Buffer
+			if err := marshal(&again, v.Field(0).Interface()); err != nil || !in.shape.passes(again.Bytes()) {
+				t.Fatalf("seed %d: %s is taken as %s: %v, %v\n%v", seed, text, again.Bytes(), err, in.shape.faults(again.Bytes(), "body"), of)
+			}
+		}
+	}
+	if passed < 500 {
+		t.Errorf("%d bodies passed; the test shows little", passed)
+	}
+}
+
+// randomStruct returns a struct with up to eight fields.
+func randomStruct(random *rand.Rand, depth int) reflect.Type {
+	var fields []reflect.StructField
+	for i := range 1 + random.IntN(8) {
+		of, tags := randomType(random, depth)
+		name := string(rune('a' + i))
+		option := []string{"", "", ",omitempty", ",omitzero"}[random.IntN(4)]
+		if of.Kind() == reflect.Struct && option != "" {
+			option = ",omitzero" // as empty it would be written, with zeros that may not be valid
+		}
+		fields = append(fields, reflect.StructField{Name: strings.ToUpper(name), Type: of, Tag: reflect.StructTag(`json:"` + name + option + `" ` + tags)})
+	}
+	return reflect.StructOf(fields)
+}
+
+func randomType(random *rand.Rand, depth int) (reflect.Type, string) {
+	pick := func(texts ...string) string { return texts[random.IntN(len(texts))] }
+	kinds := 9
+	if depth > 0 {
+		kinds = 14
+	}
+	switch random.IntN(kinds) {
+	case 0:
+		return reflect.TypeFor[string](), pick("", `minLength:"1"`, `maxLength:"2"`, `enum:"a,bc"`, `pattern:"^[a-z]*$"`)
+	case 1:
+		return reflect.TypeFor[int8](), pick("", `minimum:"0"`, `maximum:"3"`, `exclusiveMinimum:"1"`, `multipleOf:"2"`)
+	case 2:
+		return reflect.TypeFor[uint16](), pick("", `minimum:"2"`, `enum:"1,2,3"`)
+	case 3:
+		return reflect.TypeFor[float64](), pick("", `minimum:"0.5"`, `exclusiveMaximum:"2"`)
+	case 4:
+		return reflect.TypeFor[bool](), ""
+	case 5:
+		return reflect.TypeFor[*int](), pick("", `maximum:"3"`)
+	case 6:
+		return reflect.TypeFor[any](), ""
+	case 7:
+		return reflect.TypeFor[[]byte](), ""
+	case 8:
+		return reflect.TypeFor[time.Time](), ""
+	case 9:
+		return randomStruct(random, depth-1), ""
+	case 10:
+		return reflect.PointerTo(randomStruct(random, depth-1)), ""
+	case 11:
+		return reflect.SliceOf(randomStruct(random, depth-1)), pick("", `maxItems:"1"`, `minItems:"1"`)
+	case 12:
+		return reflect.MapOf(reflect.TypeFor[string](), randomStruct(random, depth-1)), pick("", `maxProperties:"1"`)
+	}
+	return reflect.ArrayOf(2, reflect.TypeFor[int8]()), ""
+}
+
+// randomValue returns what may be a value of the type, but for one in a few.
+func randomValue(random *rand.Rand, of reflect.Type, wrong float64) any {
+	if random.Float64() < wrong {
+		return []any{nil, true, -1.5, 1e30, "", "zz", []any{}, []any{nil}, map[string]any{}, map[string]any{"z": 1, "A": 2}}[random.IntN(10)]
+	}
+	switch of.Kind() {
+	case reflect.String:
+		return []string{"a", "bc", "a", "bc", "", "äöü"}[random.IntN(6)]
+	case reflect.Bool:
+		return random.IntN(2) == 0
+	case reflect.Pointer:
+		if random.IntN(3) == 0 {
+			return nil
+		}
+		return randomValue(random, of.Elem(), wrong)
+	case reflect.Slice, reflect.Array:
+		if of.Elem().Kind() == reflect.Uint8 {
+			return []string{"", "YQ=="}[random.IntN(2)]
+		}
+		n := random.IntN(3)
+		if of.Kind() == reflect.Array {
+			n = of.Len()
+		}
+		list := []any{}
+		for range n {
+			list = append(list, randomValue(random, of.Elem(), wrong))
+		}
+		return list
+	case reflect.Map:
+		return map[string]any{"k": randomValue(random, of.Elem(), wrong)}
+	case reflect.Struct:
+		return randomObject(random, of, wrong)
+	}
+	return random.IntN(5)
+}
+
+func randomObject(random *rand.Rand, of reflect.Type, wrong float64) any {
+	if of == reflect.TypeFor[time.Time]() {
+		return "2026-01-02T03:04:05Z"
+	}
+	object := map[string]any{}
+	members, _ := membersOf(of)
+	for _, m := range members {
+		switch {
+		case m.isOptional() && random.IntN(3) == 0:
+		case random.Float64() < wrong/3:
+			object[strings.ToUpper(m.name)] = randomValue(random, m.Type, wrong)
+		default:
+			object[m.name] = randomValue(random, m.Type, wrong)
+		}
+	}
+	return object
 }

@@ -467,7 +467,7 @@ func (b *declaration) walkFields(t reflect.Type, where string, way direction, se
 		b.mistake(where, "several fields of %s have the name %q in JSON, so that none of them counts", t, name)
 	}
 	for _, m := range members {
-		b.walk(m.Type, where+"."+m.name, way, inside)
+		b.walk(m.Type, where+"."+m.Name, way, inside)
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
