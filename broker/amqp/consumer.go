@@ -62,6 +62,7 @@ type consumer struct {
 
 // attachment is the life of one consumer on one channel.
 type attachment struct {
+	session   *session
 	ch        *amqp091.Channel
 	tag       string
 	consuming <-chan amqp091.Delivery // closed when the broker ends the consumer; the lane has the deliveries
@@ -168,7 +169,7 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	if err := c.bound(ch); err != nil {
 		return nil, errors.Join(err, ch.Close())
 	}
-	a := &attachment{ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
+	a := &attachment{session: s, ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
 	if c.order != nil {
 		a.turns = turns.New(c.atOnce)
 	}
@@ -208,7 +209,7 @@ func (c *consumer) consume(a *attachment) {
 		if a.turns != nil {
 			return // another instance gets the next ones when handlers have ended here
 		}
-		_ = a.ch.Cancel(a.tag, false) // fails on a closed channel only
+		a.session.politely(func() { _ = a.ch.Cancel(a.tag, false) }) // fails on a closed channel only
 		if c.workers != nil {
 			for _, d := range c.workers.drain() {
 				c.giveBack(d)
@@ -292,8 +293,10 @@ func (a *attachment) finish(hard context.Context) {
 	case <-a.unsettled.wait():
 	case <-hard.Done():
 	}
-	_ = a.ch.Close() // it may be closed already
-	<-a.ended
+	a.session.politely(func() {
+		_ = a.ch.Close() // it may be closed already
+		<-a.ended
+	})
 }
 
 // endTurns returns when no handler runs any more that had its message from a

@@ -66,6 +66,8 @@ type session struct {
 	ended  chan struct{} // closed when the connection is gone
 	err    error         // why; read it after ended
 
+	silent atomic.Bool // the broker did not answer a goodbye in time
+
 	largest atomic.Int64 // body that the broker has said it takes; 0 while it has not
 
 	opening sync.Mutex // held while a channel is opened, so that openLane knows its number
@@ -431,4 +433,23 @@ func (s *session) setDeclared(name string, is bool) {
 func (s *session) close() {
 	_ = s.conn.CloseDeadline(time.Now().Add(closeTimeout))
 	<-s.ended
+}
+
+// politely says a goodbye that waits for the broker's answer, but not for that
+// of a broker which is frozen or away: its connection ends later, and the
+// goodbye with it.
+func (s *session) politely(say func()) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		say()
+	}()
+	if s.silent.Load() {
+		return
+	}
+	select {
+	case <-said:
+	case <-time.After(closeTimeout):
+		s.silent.Store(true)
+	}
 }

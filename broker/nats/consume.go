@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -52,9 +53,10 @@ type consumer struct {
 
 	mu          sync.Mutex // guards what follows
 	inbox       *natsgo.Subscription
-	inboxes     sync.WaitGroup // those that may still deliver
-	problem     error          // why it gets no events; nil when the broker has confirmed it
-	lost        time.Time      // when the problem came up
+	closed      chan struct{} // closed with the inbox
+	retired     []draining    // inboxes that may still deliver
+	problem     error         // why it gets no events; nil when the broker has confirmed it
+	lost        time.Time     // when the problem came up
 	leaving     bool
 	outstanding int           // events asked for and not yet come
 	heard       time.Time     // when the inbox got something last
@@ -211,10 +213,10 @@ func (c *consumer) connect(is jetstream.ConsumerConfig) error {
 	if err := inbox.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
-	c.inboxes.Add(1)
-	inbox.SetClosedHandler(func(string) { c.inboxes.Done() })
+	closed := make(chan struct{})
+	inbox.SetClosedHandler(func(string) { close(closed) })
 	c.retire()
-	c.inbox, c.ackWait = inbox, is.AckWait
+	c.inbox, c.closed, c.ackWait = inbox, closed, is.AckWait
 	c.outstanding, c.heard, c.problem = 0, time.Now(), nil
 	c.window = c.workers.max
 	if c.sub.OrderBy != nil {
@@ -232,6 +234,8 @@ func (c *consumer) retire() {
 	if err := c.inbox.Drain(); err != nil {
 		_ = c.inbox.Unsubscribe() // fails only when the connection is closed, and all inboxes with it
 	}
+	c.retired = slices.DeleteFunc(c.retired, draining.isClosed)
+	c.retired = append(c.retired, draining{c.inbox, c.closed})
 	c.inbox = nil
 }
 
@@ -413,12 +417,15 @@ func (c *consumer) stop() <-chan struct{} {
 	c.leaving = true
 	close(c.stopped)
 	c.retire()
+	retired := c.retired
 	if c.term != nil {
 		c.term.close()
 	}
 	go func() {
 		defer close(c.gone)
-		c.inboxes.Wait()
+		for _, inbox := range retired {
+			inbox.await(c.member.silent())
+		}
 		if c.term != nil { // no other one comes
 			c.term.wait()
 		}
@@ -434,7 +441,7 @@ func (c *consumer) end() {
 		dv.giveBack()
 	}
 	d := c.member.driver
-	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	ctx, cancel := c.member.talking(context.Background())
 	defer cancel()
 	if err := c.unpin(ctx); err != nil {
 		d.log.Info("another instance takes over its ordered events only after a while", "consumer", c.name, "after", c.ackWait, "error", err)

@@ -227,7 +227,9 @@ func (d *Driver) Close() error {
 	d.releaseAll()
 	close(d.closed)
 	d.replies.close()
-	_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices
+	if d.link.nc.IsConnected() {
+		_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices
+	}
 	d.link.nc.Close()
 	d.tasks.Wait()
 	return nil

@@ -27,6 +27,10 @@ type member struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	// silent tells, asked first when the member leaves, whether the server
+	// answers.
+	silent func() <-chan struct{}
+
 	leave sync.Once
 	left  chan struct{} // closed once Leave or Close is through
 	err   error         // of Leave; read after left
@@ -64,7 +68,7 @@ func (d *Driver) newMember(s broker.Service) (*member, error) {
 			return nil, fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	m := &member{driver: d, service: s, left: make(chan struct{})}
+	m := &member{driver: d, service: s, left: make(chan struct{}), silent: sync.OnceValue(d.link.silent)}
 	presence, err := newPresence(m)
 	if err != nil {
 		return nil, err
@@ -212,6 +216,8 @@ func (m *member) drain(ctx context.Context) error {
 			return err
 		}
 	}
+	ctx, cancel := m.talking(ctx)
+	defer cancel()
 	_ = m.driver.link.nc.FlushWithContext(ctx) // acknowledgements; one that is lost means one event twice
 	return nil
 }

@@ -338,7 +338,9 @@ func (c *calls) askForOthers() bool {
 		return false
 	}
 	found := false
-	_ = c.member.driver.ask(c.member.ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
+	ctx, cancel := c.member.talking(c.member.ctx)
+	defer cancel()
+	_ = c.member.driver.ask(ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
 		found = identity(msg).ID != c.member.service.ID
 		return !found
 	})
@@ -361,7 +363,7 @@ func (c *calls) stop() <-chan struct{} {
 
 func (c *calls) awaitIdle() {
 	defer close(c.idle)
-	<-c.drained // at the latest when the connection is closed
+	draining{c.requests, c.drained}.await(c.member.silent()) // at the latest when the connection is closed
 	<-c.workers.dismiss()
 }
 
