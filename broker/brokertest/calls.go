@@ -531,6 +531,39 @@ func workersBoundCalls(t *trial) {
 	}
 }
 
+func busyInstance(t *trial) {
+	s := newStuck(t)
+	name := t.name("svc")
+	for range 2 {
+		one := service(name)
+		one.Workers = 1
+		one.Serve = func(ctx context.Context, method string, req *broker.Message) *broker.Message {
+			if method == "slow" {
+				return s.serve(ctx, method, req)
+			}
+			return echo(ctx, method, req)
+		}
+		t.join(t.dial(), one)
+	}
+	slow := t.calling(t.ctx, t.link, name, "slow", "x")
+	wait(t, "one of the instances to be busy", s.started)
+	for i := range 20 {
+		t.call(t.link, name, "fast", fmt.Sprint("one after the other ", i))
+	}
+	var fast []<-chan outcome
+	for i := range 20 {
+		fast = append(fast, t.calling(t.ctx, t.link, name, "fast", fmt.Sprint("at once ", i)))
+	}
+	for i, ended := range fast {
+		t.wantReply("a call beside a busy instance", wait(t, "it to end", ended), fmt.Sprint("fast:at once ", i))
+	}
+	if len(slow) > 0 {
+		t.Fatal("the slow call has ended, nothing is shown")
+	}
+	s.free()
+	t.wantReply("the slow call", wait(t, "it to end", slow), "late:x")
+}
+
 func noDeadlock(t *trial) {
 	blocked := newStuck(t)
 	name := t.name("svc")

@@ -19,6 +19,7 @@ func memberCases() []testCase {
 		{"leave finishes calls", "Leave waits for running handlers, their replies arrive, and calls not started go to another instance", leaveFinishesCalls},
 		{"leave finishes events", "Leave waits for running handlers, their events are settled, and events not started go to another instance", leaveFinishesEvents},
 		{"leave at once", "when ctx ends, Leave cancels what runs, returns that error, and unsettled events go to another instance", leaveAtOnce},
+		{"busy instance", "while one instance is busy and another one is not, no call waits for the busy one", busyInstance},
 		{"leave twice", "Leave may be called twice and at the same time; the second call waits like the first", leaveTwice},
 		{"leave and come back", "an instance may join again under its name after it has left", leaveAndComeBack},
 		{"instances come and go", "while instances join and leave, every call gets its reply and every event is handled once", comeAndGo},

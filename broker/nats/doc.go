@@ -11,6 +11,11 @@
 // Requests that find all workers busy wait in the client's buffer, up to
 // 65,536 of them or 64 MiB; what comes then is lost, counted and logged.
 //
+// While some wait, the instance says so on enoki.spare.SERVICE, at most every
+// 10 ms and at least every second. An instance with free workers, then or
+// within a second, answers on enoki.spare.SERVICE.ID with its own id and their
+// number, and gets as many of the requests on enoki.spare.SERVICE.ITS_ID.METHOD.
+//
 // # Events
 //
 // One stream, ENOKI_EVENTS, keeps enoki.events.SOURCE.EVENT until every

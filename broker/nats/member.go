@@ -138,7 +138,8 @@ func (m *member) prove(ctx context.Context) error {
 
 func (m *member) subjects() []string {
 	name := token(m.service.Name)
-	return append(m.presence.subjects(), callPrefix+name+".*", directSubjects(m.service), cancelPrefix+name)
+	return append(m.presence.subjects(), callPrefix+name+".*", directSubjects(m.service), cancelPrefix+name,
+		sparePrefix+name, sparePrefix+name+"."+token(m.service.ID), sparePrefix+name+"."+token(m.service.ID)+".*")
 }
 
 // admit makes m a member that recovery looks after.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,7 +39,8 @@ const (
 // this instance alone.
 type calls struct {
 	member   *member
-	direct   bool // to this instance alone
+	direct   bool   // to this instance alone
+	spare    *spare // nil when direct
 	requests *natsgo.Subscription
 	cancels  *natsgo.Subscription
 	workers  *workers[request]
@@ -72,6 +74,9 @@ func newCalls(m *member, direct bool, stats stats) (*calls, error) {
 		cancelled: make(map[string]uint64),
 	}
 	c.workers = newWorkers(m.service.Workers, c.serve)
+	if !direct {
+		c.spare = newSpare(c)
+	}
 	c.others = sync.OnceValue(c.askForOthers)
 	context.AfterFunc(m.ctx, c.cutOff)
 	return c, c.subscribe()
@@ -93,7 +98,10 @@ func (c *calls) subscribe() error {
 		return errors.Join(err, c.cancels.Unsubscribe())
 	}
 	c.requests.SetClosedHandler(func(string) { close(c.drained) })
-	return c.requests.SetPendingLimits(waitingCalls, waitingBytes)
+	if err := c.requests.SetPendingLimits(waitingCalls, waitingBytes); err != nil || c.spare == nil {
+		return err
+	}
+	return c.spare.subscribe()
 }
 
 // request is one call with the context of its handler.
@@ -108,7 +116,7 @@ type request struct {
 func (c *calls) receive(msg *natsgo.Msg) {
 	ctx, done := c.begin(msg.Reply)
 	r := request{msg, ctx, done}
-	if !c.isLeaving() && c.workers.do(r, c.leaving) {
+	if !c.isLeaving() && (c.workers.try(r) || c.await(r)) {
 		return
 	}
 	if c.others() || !c.workers.do(r, c.member.ctx.Done()) {
@@ -117,8 +125,34 @@ func (c *calls) receive(msg *natsgo.Msg) {
 	}
 }
 
+// await gives a request to the first worker that is free, here or in another
+// instance. It returns false if the member leaves before.
+func (c *calls) await(r request) bool {
+	if c.spare == nil || r.msg.Reply == "" { // what has no reply would be lost if the other one were gone
+		return c.workers.do(r, c.leaving)
+	}
+	c.spare.begin()
+	defer c.spare.rest()
+	for {
+		done, other := c.workers.doOr(r, c.leaving, c.spare.takers)
+		switch {
+		case done:
+			return true
+		case other.instance == "":
+			return false
+		case time.Since(other.at) < takeAge:
+			r.done()
+			c.spare.hand(r.msg, other)
+			return true
+		}
+	}
+}
+
 // serve runs the handler of one request and sends its reply.
 func (c *calls) serve(r request) {
+	if c.spare != nil {
+		defer c.spare.freed()
+	}
 	defer r.done()
 	ctx, msg := r.ctx, r.msg
 	if c.member.ctx.Err() != nil {
@@ -325,7 +359,11 @@ func (c *calls) isLeaving() bool {
 // handBack sends a request once more. If there is no other instance, the
 // server tells the caller so.
 func (c *calls) handBack(msg *natsgo.Msg) {
-	again := &natsgo.Msg{Subject: msg.Subject, Reply: msg.Reply, Header: msg.Header, Data: msg.Data}
+	subject := msg.Subject // one that was handed on to us may go to any instance
+	if !c.direct {
+		subject = callPrefix + token(c.member.service.Name) + subject[strings.LastIndexByte(subject, '.'):]
+	}
+	again := &natsgo.Msg{Subject: subject, Reply: msg.Reply, Header: msg.Header, Data: msg.Data}
 	if err := c.member.driver.publishWithin(replyPatience, again); err != nil {
 		c.member.driver.log.Warn("a call can't be handed back; its caller waits in vain", "subject", msg.Subject, "error", err)
 	}
@@ -356,6 +394,9 @@ func (c *calls) stop() <-chan struct{} {
 		if err := c.requests.Drain(); err != nil { // closed before, with the connection
 			_ = c.requests.Unsubscribe()
 		}
+		if c.spare != nil {
+			c.spare.stop()
+		}
 		go c.awaitIdle()
 	})
 	return c.idle
@@ -364,6 +405,9 @@ func (c *calls) stop() <-chan struct{} {
 func (c *calls) awaitIdle() {
 	defer close(c.idle)
 	draining{c.requests, c.drained}.await(c.member.silent()) // at the latest when the connection is closed
+	if c.spare != nil {
+		draining{c.spare.handed, c.spare.drained}.await(c.member.silent())
+	}
 	<-c.workers.dismiss()
 }
 

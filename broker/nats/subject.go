@@ -12,6 +12,7 @@ import (
 const (
 	callPrefix    = "enoki.rpc."
 	directPrefix  = "enoki.direct." // to one instance
+	sparePrefix   = "enoki.spare."  // between the instances of a service
 	cancelPrefix  = "enoki.cancel."
 	eventPrefix   = "enoki.events."
 	deadPrefix    = "enoki.dead."

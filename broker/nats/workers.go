@@ -36,28 +36,58 @@ func newWorkers[T any](max int, run func(T)) *workers[T] {
 // do gives job to a worker, waiting until one is free. It returns false if
 // stop was closed before.
 func (w *workers[T]) do(job T, stop <-chan struct{}) bool {
+	done, _ := w.doOr(job, stop, nil)
+	return done
+}
+
+// doOr is do that also ends with what comes from others.
+func (w *workers[T]) doOr(job T, stop <-chan struct{}, others <-chan taker) (done bool, other taker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.busy+w.jobs.len() >= w.max {
 		w.wanted++
 		w.mu.Unlock()
-		stopped := false
+		ended := true
 		select {
 		case <-w.room:
+			ended = false
 		case <-stop:
-			stopped = true
+		case other = <-others:
 		}
 		w.mu.Lock()
 		w.wanted--
-		if stopped {
+		if ended {
 			w.tellRoom() // in case that it was told to us
-			return false
+			return false, other
 		}
 	}
+	w.begin(job)
+	return true, other
+}
+
+// try gives job to a worker if one is free.
+func (w *workers[T]) try(job T) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy+w.jobs.len() >= w.max {
+		return false
+	}
+	w.begin(job)
+	return true
+}
+
+// begin has a worker begin job. w.mu is held.
+func (w *workers[T]) begin(job T) {
 	w.jobs.push(job)
 	w.wakeOne()
 	w.tellRoom()
-	return true
+}
+
+// free returns how many workers are free.
+func (w *workers[T]) free() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.max - w.busy - w.jobs.len()
 }
 
 // tellRoom lets one go on who waits for room, if there is some. w.mu is held.
