@@ -27,6 +27,8 @@ type config struct {
 	cloudEvents            bool
 	breakers, retries      bool
 	natsCreds              string
+	natsReplicas           int
+	natsEvents, natsDead   int64
 	rpcExchange            string
 	heartbeat              time.Duration
 	loginMethod            string
@@ -97,6 +99,12 @@ func (c *config) settings() []*setting {
 			usage: "send calls again that surely did not run or are marked idempotent"},
 		{name: "nats-creds", value: textValue{&c.natsCreds},
 			usage: "NATS: `file` with the token and key of a user"},
+		{name: "nats-replicas", value: intValue{&c.natsReplicas}, check: c.checkReplicas,
+			usage: "NATS: how many servers of a cluster keep each stream that is made; 0 is 3 on a cluster and 1 otherwise"},
+		{name: "nats-event-bytes", value: sizeValue{&c.natsEvents}, check: func() error { return atLeastAMiB(c.natsEvents) },
+			usage: "NATS: `size` of the stream that the events of each source get when it is made; 0 is 256MiB, or less where there is little room"},
+		{name: "nats-dead-bytes", value: sizeValue{&c.natsDead}, check: func() error { return atLeastAMiB(c.natsDead) },
+			usage: "NATS: `size` of the stream of dead letters when it is made; 0 is 128MiB, or less where there is little room"},
 		{name: "rpc-exchange", value: textValue{&c.rpcExchange},
 			usage: "RabbitMQ: `name` of the exchange of requests and replies"},
 		{name: "heartbeat", value: durationValue{&c.heartbeat}, check: func() error { return atLeastASecond(c.heartbeat) },
@@ -190,6 +198,21 @@ func (c *config) checkLoginMethod() error {
 		return nil
 	}
 	return errors.New("want PLAIN, AMQPLAIN or EXTERNAL")
+}
+
+func (c *config) checkReplicas() error {
+	if c.natsReplicas < 0 || c.natsReplicas > 5 {
+		return fmt.Errorf("want 1 to 5, or 0 for the default, have %d", c.natsReplicas)
+	}
+	return nil
+}
+
+// atLeastAMiB: a NATS message may be as large as that.
+func atLeastAMiB(size int64) error {
+	if size != 0 && size < 1<<20 {
+		return fmt.Errorf("want 1MiB or more, or 0 for the default, have %d bytes", size)
+	}
+	return nil
 }
 
 func checkAddress(address string) error {

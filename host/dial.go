@@ -32,6 +32,9 @@ type Dialer struct {
 
 	TLS         *tls.Config   // for URLs that ask for TLS. Default: the system's authorities
 	Credentials string        // NATS: path of a .creds file. Default: none
+	Replicas    int           // NATS: see nats.Config. Default: 3 on a cluster, otherwise 1
+	EventBytes  int64         // NATS: see nats.Config. Default: 256 MiB for each source
+	DeadBytes   int64         // NATS: see nats.Config. Default: 128 MiB
 	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
@@ -147,7 +150,8 @@ func (d *Dialer) logger() *slog.Logger {
 
 func (d *Dialer) nats(serverURL string) nats.Config {
 	return nats.Config{URL: serverURL, Name: d.Name, Logger: d.logger(), TLS: d.TLS, Credentials: d.Credentials,
-		RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable}
+		RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
+		Replicas: d.Replicas, EventBytes: d.EventBytes, DeadBytes: d.DeadBytes}
 }
 
 func (d *Dialer) dialEmbedded(ctx context.Context, brokerURL string) (broker.Broker, error) {

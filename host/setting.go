@@ -48,6 +48,8 @@ func (s *setting) placeholder() (word, usage string) {
 		return "number", s.usage
 	case durationValue:
 		return "duration", s.usage
+	case sizeValue:
+		return "size", s.usage
 	case anyValue:
 		return "YAML", s.usage
 	}

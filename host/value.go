@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type (
 	intValue      struct{ p *int }
 	boolValue     struct{ p *bool }
 	durationValue struct{ p *time.Duration }
+	sizeValue     struct{ p *int64 } // bytes
 )
 
 const (
@@ -28,6 +30,7 @@ const (
 	wantsInt      = "a whole number"
 	wantsBool     = "true or false"
 	wantsDuration = `a duration such as "10s" or "1m30s"`
+	wantsSize     = `a size such as "512MiB" or "2GiB", or a number of bytes`
 )
 
 func wants(what string, n node) error { return fmt.Errorf("want %s, have %s", what, n.kind()) }
@@ -157,4 +160,44 @@ func (v durationValue) take(n node) error {
 		}
 	}
 	return wants(wantsDuration, n)
+}
+
+// units are those that sizes are written in, the largest first.
+var units = []struct {
+	name  string
+	bytes int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+func (v sizeValue) String() string {
+	for _, u := range units {
+		if *v.p != 0 && *v.p%u.bytes == 0 {
+			return strconv.FormatInt(*v.p/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(*v.p, 10)
+}
+
+func (v sizeValue) parse(text string) error {
+	number, unit := text, int64(1)
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(text, u.name); ok {
+			number, unit = strings.TrimSpace(n), u.bytes
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return wantsNot(wantsSize, text)
+	}
+	*v.p = n * unit
+	return nil
+}
+
+func (v sizeValue) take(n node) error {
+	switch n.value.(type) {
+	case string, int64:
+		if v.parse(n.text) == nil {
+			return nil
+		}
+	}
+	return wants(wantsSize, n)
 }

@@ -52,6 +52,7 @@ func (d *Driver) pastAttempts(ctx context.Context, consumer string, sequence uin
 		return attempts{}, nil
 	}
 	if err != nil {
+		d.link.repair() // the stream may be gone
 		return attempts{}, err
 	}
 	var a attempts

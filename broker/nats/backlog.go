@@ -1,12 +1,15 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -22,7 +25,7 @@ func (d *Driver) Backlog(ctx context.Context) (broker.Backlog, error) {
 	sources := d.sources()
 	streams := map[string]bool{deadStream: true, laterStream: true}
 	for source := range sources {
-		streams[d.streams.of(source)] = true
+		streams[d.streams.nameOf(source)] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(streams)) {
 		err := d.measure(ctx, name, sources, &out)
@@ -73,8 +76,7 @@ func (d *Driver) measure(ctx context.Context, name string, sources map[string]bo
 // holder is a subscription that keeps events in a stream.
 type holder struct {
 	broker.Waiting
-	consumer string
-	present  bool // an instance asks for events
+	present bool // an instance asks for events
 }
 
 // holders returns the subscriptions of a stream of events.
@@ -87,7 +89,7 @@ func (d *Driver) holders(ctx context.Context, stream jetstream.Stream) ([]holder
 			w.Handler = info.Name // somebody else's holds events back as well
 		}
 		w.Events = info.NumPending + uint64(info.NumAckPending)
-		all = append(all, holder{Waiting: w, consumer: info.Name, present: info.NumWaiting > 0})
+		all = append(all, holder{Waiting: w, present: info.NumWaiting > 0})
 	}
 	return all, list.Err()
 }
@@ -103,4 +105,53 @@ func subscriptionOf(consumer string) (w broker.Waiting, ok bool) {
 		w.Service, w.Handler = name(parts[3]), name(parts[4])
 	}
 	return w, true
+}
+
+// holderAge is how long it counts who was found to hold a full stream back:
+// every refused event wants to know.
+const holderAge = 5 * time.Second
+
+// blame says who holds a full stream back.
+type blame struct {
+	mu    sync.Mutex // guards what follows
+	said  map[string]string
+	until map[string]time.Time
+}
+
+// holdsBack says which subscription has the most of a full stream of events.
+func (d *Driver) holdsBack(ctx context.Context, name string) string {
+	d.blame.mu.Lock()
+	defer d.blame.mu.Unlock()
+	if time.Now().Before(d.blame.until[name]) {
+		return d.blame.said[name]
+	}
+	if d.blame.said == nil {
+		d.blame.said, d.blame.until = make(map[string]string), make(map[string]time.Time)
+	}
+	said := "which subscription holds it back can't be told"
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if stream, err := d.js.Stream(ctx, name); err == nil {
+		if all, err := d.holders(ctx, stream); err == nil && len(all) > 0 {
+			most := slices.MaxFunc(all, func(a, b holder) int { return cmp.Compare(a.Events, b.Events) })
+			said = most.String()
+		}
+	}
+	d.blame.said[name], d.blame.until[name] = said, time.Now().Add(holderAge)
+	return said
+}
+
+func (h holder) String() string {
+	who := h.Handler // of a consumer that is not Enoki's
+	switch {
+	case h.Source != "" && h.Service == "":
+		who = fmt.Sprintf("the singleton of %s.%s", h.Source, h.Event)
+	case h.Source != "":
+		who = fmt.Sprintf("%s.%s, which subscribes to %s.%s,", h.Service, h.Handler, h.Source, h.Event)
+	}
+	advice := "an instance is there: is it slow, or does it retry?"
+	if !h.present {
+		advice = "no instance asks for them: start one, or remove its consumer if nobody needs it any more"
+	}
+	return fmt.Sprintf("%s holds back %d events; %s", who, h.Events, advice)
 }

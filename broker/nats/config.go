@@ -41,11 +41,14 @@ type Config struct {
 	// a cluster, otherwise 1. It is used when the streams are created.
 	Replicas int
 
-	// EventBytes is the most that the stream of events may hold; the stream
-	// of dead letters may hold a quarter of it. A server with less room gets
-	// the largest streams that fit. Used when the streams are created.
-	// Default 512 MiB.
+	// EventBytes is the most that the events of one source may take, which have
+	// a stream of their own. Used when a stream is created. Default 256 MiB, or
+	// less where the server has not room for 16 of that size.
 	EventBytes int64
+
+	// DeadBytes is the most that dead letters may take. Used when their stream
+	// is created. Default 128 MiB, or less where there is little room.
+	DeadBytes int64
 
 	// AckWait is how long the broker waits for a sign of life from an
 	// instance that has an event, before it gives the event to another one.
@@ -72,8 +75,8 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.EventBytes == 0 {
-		c.EventBytes = 512 << 20
+	if c.DeadBytes == 0 {
+		c.DeadBytes = defaultDeadBytes
 	}
 	if c.AckWait == 0 {
 		c.AckWait = 15 * time.Second
@@ -91,8 +94,10 @@ func (c Config) check() error {
 	switch {
 	case c.Replicas < 0 || c.Replicas > 5:
 		return errors.New("nats: Config.Replicas must be 1 to 5, or 0 for the default")
-	case c.EventBytes < minEventBytes:
+	case c.EventBytes != 0 && c.EventBytes < minEventBytes:
 		return errors.New("nats: Config.EventBytes must be at least 1 MiB, or 0 for the default")
+	case c.DeadBytes < minEventBytes:
+		return errors.New("nats: Config.DeadBytes must be at least 1 MiB, or 0 for the default")
 	case c.AckWait < time.Second:
 		return errors.New("nats: Config.AckWait must be at least 1 s, or 0 for the default")
 	case c.Credentials != "":

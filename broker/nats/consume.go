@@ -43,8 +43,8 @@ const (
 type consumer struct {
 	member  *member
 	sub     broker.Subscription
-	stream  string
 	name    string
+	carries bool // events that are due; see newCarrier
 	workers *workers[*delivery]
 	gone    chan struct{} // closed once the last inbox is closed, after stop
 	stopped chan struct{} // closed by stop
@@ -52,6 +52,7 @@ type consumer struct {
 	attaching sync.Mutex // held by attach
 
 	mu          sync.Mutex // guards what follows
+	stream      string     // where the events are, as it was found last
 	inbox       *natsgo.Subscription
 	closed      chan struct{} // closed with the inbox
 	retired     []draining    // inboxes that may still deliver
@@ -76,7 +77,6 @@ func newConsumer(m *member, sub broker.Subscription) *consumer {
 	c := &consumer{
 		member:  m,
 		sub:     sub,
-		stream:  eventStream,
 		name:    consumerName(m.service.Instance, sub),
 		gone:    make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -89,7 +89,7 @@ func newConsumer(m *member, sub broker.Subscription) *consumer {
 }
 
 func (c *consumer) config() jetstream.ConsumerConfig {
-	if c.stream == laterStream {
+	if c.carries {
 		return carrierConfig(c.member.driver.config.AckWait)
 	}
 	config := jetstream.ConsumerConfig{
@@ -122,6 +122,11 @@ func (c *consumer) config() jetstream.ConsumerConfig {
 func (c *consumer) attach(ctx context.Context) error {
 	c.attaching.Lock()
 	defer c.attaching.Unlock()
+	err := c.find(ctx)
+	if err != nil {
+		c.fail(err)
+		return err
+	}
 	info, err := c.create(ctx)
 	if err == nil {
 		err = c.connect(info.Config)
@@ -132,19 +137,47 @@ func (c *consumer) attach(ctx context.Context) error {
 	return err
 }
 
+// find notes which stream has the events, and sees to it that it is there.
+func (c *consumer) find(ctx context.Context) error {
+	if c.carries {
+		return nil // a stream that is always there
+	}
+	stream, err := c.member.driver.streams.of(ctx, c.sub.Source)
+	if err == nil {
+		c.mu.Lock()
+		c.stream = stream
+		c.mu.Unlock()
+	}
+	return err
+}
+
+func (c *consumer) where() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stream
+}
+
 // create returns the consumer that is there, or makes it. One that was there
-// and is gone gets some time: see streams.look, it is the same with consumers.
+// and is gone gets some time: see streams.letGo, it is the same with consumers.
 func (c *consumer) create(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	js := c.member.driver.js
-	there, err := js.Consumer(ctx, c.stream, c.name)
+	js, stream := c.member.driver.js, c.where()
+	within := func(do func(ctx context.Context) (jetstream.Consumer, error)) (jetstream.Consumer, error) {
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		return do(ctx)
+	}
+	look := func(ctx context.Context) (jetstream.Consumer, error) { return js.Consumer(ctx, stream, c.name) }
+	there, err := within(look)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if err := sleep(ctx, time.Until(c.lostAt().Add(deletePause))); err != nil {
 			return nil, err
 		}
-		there, err = js.CreateConsumer(ctx, c.stream, c.config())
+		there, err = within(func(ctx context.Context) (jetstream.Consumer, error) {
+			return js.CreateConsumer(ctx, stream, c.config())
+		})
 	}
 	if exists(err) { // another instance, with other settings, was faster
-		there, err = js.Consumer(ctx, c.stream, c.name)
+		there, err = within(look)
 	}
 	if err != nil {
 		return nil, err
@@ -159,15 +192,15 @@ func (c *consumer) compare(is jetstream.ConsumerConfig) error {
 	want := c.config()
 	if is.FilterSubject != want.FilterSubject || is.AckPolicy != want.AckPolicy || is.DeliverSubject != "" {
 		return fmt.Errorf("%w: consumer %s of stream %s is for %q with ack policy %q, Enoki needs %q with %q: delete it",
-			errRefused, c.name, c.stream, is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
+			errRefused, c.name, c.where(), is.FilterSubject, is.AckPolicy, want.FilterSubject, want.AckPolicy)
 	}
 	if (is.InactiveThreshold > 0) != (want.InactiveThreshold > 0) {
 		return fmt.Errorf("%w: consumer %s of stream %s exists and is ephemeral: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
-			errRefused, c.name, c.stream, is.InactiveThreshold > 0, want.InactiveThreshold > 0)
+			errRefused, c.name, c.where(), is.InactiveThreshold > 0, want.InactiveThreshold > 0)
 	}
 	if hasOrder(is) != hasOrder(want) {
 		return fmt.Errorf("%w: consumer %s of stream %s exists and has an order: %v, want %v: stop the instances that have it so and delete it, with what waits in it, or rename the handler",
-			errRefused, c.name, c.stream, hasOrder(is), hasOrder(want))
+			errRefused, c.name, c.where(), hasOrder(is), hasOrder(want))
 	}
 	if is.AckWait != want.AckWait || is.MaxDeliver != want.MaxDeliver || is.MaxAckPending != want.MaxAckPending {
 		c.member.driver.log.Warn("a consumer is not as this service makes it; it is left as it is", "consumer", c.name,
@@ -460,7 +493,7 @@ func (c *consumer) end() {
 func (c *consumer) remove(ctx context.Context) error {
 	js := c.member.driver.js
 	for look := 0; ; look++ {
-		there, err := js.Consumer(ctx, c.stream, c.name)
+		there, err := js.Consumer(ctx, c.where(), c.name)
 		if err != nil {
 			return err
 		}
@@ -469,7 +502,7 @@ func (c *consumer) remove(ctx context.Context) error {
 			return nil // one that lasts kept us from joining; or it has others
 		}
 		if info.NumAckPending == 0 || c.sub.Mode == broker.Broadcast {
-			return js.DeleteConsumer(ctx, c.stream, c.name)
+			return js.DeleteConsumer(ctx, c.where(), c.name)
 		}
 		// Our own last acknowledgements may still be on their way.
 		if look == removeLooks {

@@ -120,6 +120,9 @@ func (d *Driver) DeadLetters(ctx context.Context, f broker.DeadLetterFilter) ite
 
 // readError names a closed driver as such.
 func (d *Driver) readError(err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		d.link.repair()
+	}
 	if errors.Is(err, natsgo.ErrConnectionClosed) {
 		return errClosed
 	}
@@ -340,8 +343,12 @@ func (d *Driver) emitAgain(ctx context.Context, l letter, msg *natsgo.Msg) error
 }
 
 func (d *Driver) consumerOf(ctx context.Context, l letter) (*jetstream.ConsumerInfo, error) {
-	consumer, err := d.js.Consumer(ctx, eventStream, l.Consumer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+	stream, err := d.js.StreamNameBySubject(ctx, eventSubject(l.Source, l.Event))
+	var consumer jetstream.Consumer
+	if err == nil {
+		consumer, err = d.js.Consumer(ctx, stream, l.Consumer)
+	}
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: its subscription is not there any more; discard it, or start the service that has it", broker.ErrNotDelivered)
 	}
 	if err != nil {

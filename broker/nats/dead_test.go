@@ -159,7 +159,7 @@ func TestRetryAfterConsumerWasMadeAnew(t *testing.T) {
 	if _, err := js.PublishMsg(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
-	events, err := js.Stream(t.Context(), "ENOKI_EVENTS")
+	events, err := js.Stream(t.Context(), "ENOKI_EVENTS_comments")
 	if err != nil {
 		t.Fatal(err)
 	}

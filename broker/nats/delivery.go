@@ -30,7 +30,8 @@ const (
 type delivery struct {
 	consumer *consumer
 	msg      *natsgo.Msg
-	sequence uint64    // in the stream
+	stream   string    // where it is
+	sequence uint64    // there
 	times    uint64    // how often it was delivered, for whatever reason
 	first    time.Time // when the first attempt began; set by open
 	revived  int       // how often it was retried as a dead letter; set by open
@@ -58,7 +59,7 @@ func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &delivery{consumer: c, msg: msg, sequence: meta.Sequence.Stream, times: meta.NumDelivered, seen: time.Now()}, nil
+	return &delivery{consumer: c, msg: msg, stream: meta.Stream, sequence: meta.Sequence.Stream, times: meta.NumDelivered, seen: time.Now()}, nil
 }
 
 // handle runs the handler of one event and settles it.
@@ -124,7 +125,7 @@ func (c *consumer) open(dv *delivery) (m *broker.Message, wait time.Duration) {
 func (c *consumer) read(dv *delivery) *broker.Message {
 	m := decode(dv.msg, c.member.driver.log)
 	if m.ID == "" { // of a foreign sender
-		m.ID = fmt.Sprint(eventStream, "/", dv.sequence)
+		m.ID = fmt.Sprint(dv.stream, "/", dv.sequence)
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package nats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -151,8 +152,9 @@ func TestDenied(t *testing.T) {
 	addr := startServer(t, &natsserver.Options{JetStream: true, Users: []*natsserver.User{
 		{Username: "silent", Password: "p", Permissions: &natsserver.Permissions{Publish: silent, Subscribe: everything}},
 	}})
-	link := dial(t, nats.Config{URL: "nats://silent:p@" + addr})
-	defer link.Close()
+	link := open(t, nats.Config{URL: "nats://silent:p@" + addr})
+	join(t, link, broker.Service{Instance: broker.Instance{Name: "svc", ID: "1"}, Workers: 1,
+		Subscriptions: []broker.Subscription{{Source: "s", Event: "e", Handler: "h", Handle: done}}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for what, do := range map[string]func() error{
@@ -173,11 +175,11 @@ func TestDenied(t *testing.T) {
 func TestStreamOfOthers(t *testing.T) {
 	server := startEmbedded(t, embedded.Options{})
 	js := jetStream(t, server)
-	other := jetstream.StreamConfig{Name: "ENOKI_EVENTS", Subjects: []string{"other"}}
+	other := jetstream.StreamConfig{Name: "ENOKI_DEAD", Subjects: []string{"other"}}
 	if _, err := js.CreateStream(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	if err := dialError(t, nats.Config{InProcess: server}); !strings.Contains(err.Error(), "ENOKI_EVENTS") {
+	if err := dialError(t, nats.Config{InProcess: server}); !strings.Contains(err.Error(), "ENOKI_DEAD") {
 		t.Errorf("got error %v, want one that names the stream", err)
 	}
 	if err := js.DeleteStream(t.Context(), other.Name); err != nil {
@@ -185,7 +187,7 @@ func TestStreamOfOthers(t *testing.T) {
 	}
 
 	// What differs without harm stays as it is.
-	ours := jetstream.StreamConfig{Name: other.Name, Subjects: []string{"enoki.events.>"}, Retention: jetstream.InterestPolicy, MaxBytes: 5 << 20}
+	ours := jetstream.StreamConfig{Name: other.Name, Subjects: []string{"enoki.dead.>"}, MaxBytes: 5 << 20}
 	eventually(t, func() error { // its files are removed after the answer
 		_, err := js.CreateStream(t.Context(), ours)
 		return err
@@ -200,25 +202,33 @@ func TestStreamOfOthers(t *testing.T) {
 	}
 }
 
-// TestLittleRoom: streams take the room there is.
+// TestLittleRoom: streams take the room there is, and leave some to those of
+// further sources.
 func TestLittleRoom(t *testing.T) {
-	server := startEmbedded(t, embedded.Options{MaxStore: 20 << 20})
-	dial(t, nats.Config{InProcess: server}).Close()
+	const sources, store = 16, 64 << 20
+	server := startEmbedded(t, embedded.Options{MaxStore: store})
+	link := open(t, nats.Config{InProcess: server})
+	s := handles(done)
+	s.Subscriptions = nil
+	for i := range sources {
+		s.Subscriptions = append(s.Subscriptions, broker.Subscription{Source: fmt.Sprint("source-", i), Event: "e", Handler: "h", Handle: done})
+	}
+	join(t, link, s)
 	var total int64
 	js := jetStream(t, server)
-	for _, name := range []string{"ENOKI_EVENTS", "ENOKI_DEAD", "ENOKI_ATTEMPTS"} {
-		stream, err := js.Stream(t.Context(), name)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+	streams := js.ListStreams(t.Context())
+	for info := range streams.Info() {
+		bytes := info.Config.MaxBytes
+		t.Logf("%s: %d KiB", info.Config.Name, bytes>>10)
+		if bytes > store/4 {
+			t.Errorf("%s got %d of %d MiB", info.Config.Name, bytes>>20, store>>20)
 		}
-		bytes := stream.CachedInfo().Config.MaxBytes
-		t.Logf("%s: %d bytes", name, bytes)
-		if name == "ENOKI_EVENTS" && bytes < 8<<20 {
-			t.Errorf("events got %d of 20 MiB", bytes)
-		}
-		total += bytes
+		total += max(bytes, 0)
 	}
-	if total > 20<<20 {
-		t.Errorf("the streams may hold %d bytes, the store 20 MiB", total)
+	if err := streams.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if total > store {
+		t.Errorf("the streams may hold %d bytes, the store %d", total, store)
 	}
 }

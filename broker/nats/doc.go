@@ -18,18 +18,23 @@
 //
 // # Events
 //
-// One stream, ENOKI_EVENTS, keeps enoki.events.SOURCE.EVENT until every
-// consumer that wants an event has acknowledged it, and refuses new ones when
-// it is full. A Pool is a durable consumer evt+SOURCE+EVENT+SERVICE+HANDLER, a
-// Singleton evt+SOURCE+EVENT, a Broadcast one consumer for each instance or
-// broadcast id, evt+SOURCE+EVENT+SERVICE+HANDLER+ID. One that does not last is
-// removed by its last instance, or by the server five minutes after that has
-// died. The plus sign keeps "a-b","c" and "a","b-c" apart, which names with '-'
-// alone would not.
+// Each source has a stream, ENOKI_EVENTS_SOURCE, which is made by the first who
+// subscribes to it. It keeps enoki.events.SOURCE.EVENT until every consumer that
+// wants an event has acknowledged it, and refuses new ones when it is full: so
+// the backlog of one source takes no room from another. A Pool is a durable
+// consumer evt+SOURCE+EVENT+SERVICE+HANDLER, a Singleton evt+SOURCE+EVENT, a
+// Broadcast one consumer for each instance or broadcast id,
+// evt+SOURCE+EVENT+SERVICE+HANDLER+ID. One that does not last is removed by its
+// last instance, or by the server five minutes after that has died. The plus
+// sign keeps "a-b","c" and "a","b-c" apart, which names with '-' alone would not.
 //
 // A subscription that lasts exists until its consumer is removed: when no release of
-// a service subscribes any more, remove it (nats consumer rm ENOKI_EVENTS NAME),
-// or its events fill the stream.
+// a service subscribes any more, remove it (nats consumer rm
+// ENOKI_EVENTS_SOURCE NAME), or its events fill the stream.
+//
+// Where the stream ENOKI_EVENTS of an earlier version is there, it keeps the
+// events of all sources instead, so that instances of both versions work
+// together.
 //
 // Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER.ID),
 // which keeps them until somebody retries, discards or purges them and refuses

@@ -25,7 +25,8 @@ type Driver struct {
 	streams *streams
 	framed  sync.Map  // the services known to take frames
 	buffers sync.Pool // of *[]byte, for frames
-	emitted sync.Map  // the sources of the events that were emitted here
+	emitted sync.Map  // the sources that were emitted here and have a stream
+	blame   blame
 
 	proven  atomic.Uint64 // the epoch of the link in which all was found in order, plus one
 	dropped atomic.Int64  // requests lost by members that have left
@@ -114,7 +115,7 @@ func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error)
 		if err := d.link.await(ctx, d.closed); err != nil {
 			return endedBy(err, last)
 		}
-		once, cancel := context.WithTimeout(ctx, apiTimeout)
+		once, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := do(once)
 		cancel()
 		if err == nil || forGood(err) {
@@ -139,6 +140,9 @@ const toldAfter = 5
 // apiTimeout is for one request to JetStream's API, which answers in
 // milliseconds when it is well.
 const apiTimeout = 5 * time.Second
+
+// attemptTimeout is for several of them, with pauses in between.
+const attemptTimeout = 30 * time.Second
 
 func endedBy(err, last error) error {
 	if last == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -39,15 +40,61 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err != nil {
 		return err
 	}
-	d.emits(source)
 	setMsgID(msg)
 	if time.Until(m.Due) > 0 {
 		d.postpone(msg, m.Due)
+		err = d.store(ctx, msg)
+	} else {
+		err = d.deliver(ctx, source, msg)
 	}
-	if err := d.store(ctx, msg); err != nil {
+	if err != nil {
 		return fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}
 	return nil
+}
+
+// deliver stores an event for those who subscribe to it. Whoever subscribes
+// makes the stream of its source, so without one there is nobody to store it
+// for. A stream that was there and is gone gets some time to be made again.
+func (d *Driver) deliver(ctx context.Context, source string, msg *natsgo.Msg) error {
+	for {
+		if _, known := d.emitted.Load(source); !known {
+			there, err := d.subscribed(ctx, msg.Subject)
+			if err != nil || !there {
+				return err
+			}
+			d.emitted.Store(source, struct{}{})
+		}
+		err := d.store(ctx, msg)
+		if !errors.Is(err, errNoStream) {
+			return err
+		}
+		d.emitted.Delete(source)
+		if there, look := d.subscribed(ctx, msg.Subject); look != nil || there { // one that does not answer
+			return err
+		}
+	}
+}
+
+// subscribed tells whether there is a stream for subject.
+func (d *Driver) subscribed(ctx context.Context, subject string) (there bool, err error) {
+	err = d.insist(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		_, err := d.js.StreamNameBySubject(ctx, subject)
+		there = err == nil
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, natsgo.ErrPermissionViolation):
+		return true, nil // who may not ask has to try
+	case err != nil && !errors.Is(err, broker.ErrClosed):
+		err = fmt.Errorf("%w: can't tell whether there is a stream for %s: %w", broker.ErrNotDelivered, subject, err)
+	}
+	return there, err
 }
 
 // CheckEvent implements broker.Broker. The limit is that of the server that the
@@ -67,13 +114,6 @@ func (d *Driver) event(source, event string, m *broker.Message) (*natsgo.Msg, er
 		return nil, fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}
 	return msg, nil
-}
-
-// emits notes that this link emits events of source.
-func (d *Driver) emits(source string) {
-	if _, known := d.emitted.Load(source); !known {
-		d.emitted.Store(source, struct{}{})
-	}
 }
 
 // setMsgID gives msg the id by which the broker tells an event that it has
@@ -102,17 +142,20 @@ func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 		case err != nil:
 			return err
 		case statusOf(answer) != noResponders:
-			return confirmation(answer)
+			return d.explain(ctx, confirmation(answer))
 		}
 		d.link.repair()
 		if err = sleep(ctx, storePause); err == nil && try == storeTries {
-			err = errors.New("is JetStream well?")
+			err = errNoStream
 		}
 		if err != nil {
 			return unanswered(msg.Subject, sent, err)
 		}
 	}
 }
+
+// errNoStream: no stream has answered for long.
+var errNoStream = errors.New("is JetStream well?")
 
 // unanswered is the error of a message that nobody has taken at last.
 func unanswered(subject string, sent bool, why error) error {
@@ -148,11 +191,44 @@ func confirmation(answer *natsgo.Msg) error {
 	switch {
 	case ack.Error == nil:
 		return nil
-	case ack.Error.ErrorCode == streamFull || ack.Error.ErrorCode == storeFull:
-		return fmt.Errorf("%w: JetStream has no room for it: see which consumer lags behind or is of no use any more (nats consumer report): %w",
-			broker.ErrNotDelivered, ack.Error)
+	case slices.Contains(full, ack.Error.ErrorCode):
+		return &fullError{stream: ack.Stream, reason: ack.Error}
 	}
 	return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
+}
+
+// full are JetStream's codes for a stream, an account and a server at their
+// limit.
+var full = []jetstream.ErrorCode{10077, 10002, 10023}
+
+// fullError: there is no room in a stream.
+type fullError struct {
+	stream string
+	reason error
+	holder string // what holds it back, and what to do
+}
+
+func (e *fullError) Error() string {
+	return fmt.Sprintf("%v: stream %s has no room for it: %s: %v", broker.ErrNotDelivered, e.stream, e.holder, e.reason)
+}
+
+func (e *fullError) Unwrap() []error { return []error{broker.ErrNotDelivered, e.reason} }
+
+// explain adds to the error of a full stream what holds it back.
+func (d *Driver) explain(ctx context.Context, err error) error {
+	var e *fullError
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.stream {
+	case deadStream:
+		e.holder = "discard or retry dead letters"
+	case laterStream, attemptStream, lockStream:
+		e.holder = "the server is full"
+	default:
+		e.holder = d.holdsBack(ctx, e.stream)
+	}
+	return e
 }
 
 // isPlainConfirmation tells whether an answer is what nearly all are,
@@ -161,9 +237,3 @@ func isPlainConfirmation(data []byte) bool {
 	name, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	return ok && len(name) > 0 && name[0] != '"' && !bytes.Contains(name, []byte(`"error"`)) && json.Valid(data)
 }
-
-// JetStream's codes for a stream at its limit and a server at its limit.
-const (
-	streamFull jetstream.ErrorCode = 10077
-	storeFull  jetstream.ErrorCode = 10023
-)

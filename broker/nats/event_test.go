@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,11 @@ func TestFullStore(t *testing.T) {
 	if !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrUnknownOutcome) {
 		t.Errorf("Emit to a full stream: got error %v, want ErrNotDelivered", err)
 	}
+	for _, word := range []string{"push.on_posted", "comments.posted", fmt.Sprintf("holds back %d events", stored-1), "no instance"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("got error %v, want %q in it", err, word)
+		}
+	}
 	if err := link.Emit(t.Context(), "comments", "unheard", &broker.Message{}); err != nil {
 		t.Logf("a small event to a full stream: %v", err) // fits or not, both are right
 	}
@@ -159,7 +165,7 @@ func TestFullStore(t *testing.T) {
 // TestFullDeadLetters: without room for a dead letter the event stays.
 func TestFullDeadLetters(t *testing.T) {
 	server := startEmbedded(t, embedded.Options{})
-	link := open(t, nats.Config{InProcess: server, EventBytes: 8 << 20}) // dead letters: 2 MiB
+	link := open(t, nats.Config{InProcess: server, DeadBytes: 2 << 20})
 	deliveries := make(chan string, 1000)
 	join(t, link, handles(func(_ context.Context, m *broker.Message) broker.Settlement {
 		deliveries <- m.ID
@@ -248,9 +254,9 @@ func TestLostConsumer(t *testing.T) {
 	js := jetStream(t, server)
 	for name, lose := range map[string]func() error{
 		"consumer": func() error {
-			return js.DeleteConsumer(t.Context(), "ENOKI_EVENTS", "evt+comments+posted+push+on_posted")
+			return js.DeleteConsumer(t.Context(), "ENOKI_EVENTS_comments", "evt+comments+posted+push+on_posted")
 		},
-		"stream": func() error { return js.DeleteStream(t.Context(), "ENOKI_EVENTS") },
+		"stream": func() error { return js.DeleteStream(t.Context(), "ENOKI_EVENTS_comments") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			link := open(t, nats.Config{InProcess: server})
@@ -358,7 +364,7 @@ func TestRequestsExpire(t *testing.T) {
 			waiting = false
 		}
 	}
-	consumer, err := jetStream(t, server).Consumer(t.Context(), "ENOKI_EVENTS", "evt+comments+posted+push+on_posted")
+	consumer, err := jetStream(t, server).Consumer(t.Context(), "ENOKI_EVENTS_comments", "evt+comments+posted+push+on_posted")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func dueOf(msg *natsgo.Msg) time.Time {
 // newCarrier returns the consumer that carries the events that are due.
 func newCarrier(m *member) *consumer {
 	c := newConsumer(m, broker.Subscription{Handler: carrier, Source: "any service", Event: "due"})
-	c.stream, c.name = laterStream, carrier
+	c.stream, c.name, c.carries = laterStream, carrier, true
 	c.workers = newWorkers(carriers, c.carry)
 	return c
 }
@@ -106,7 +106,7 @@ func (c *consumer) carry(dv *delivery) {
 	setMsgID(msg)
 	ctx, cancel := context.WithTimeout(c.member.ctx, settleTimeout)
 	defer cancel()
-	if err := d.store(ctx, msg); err != nil {
+	if err := d.deliver(ctx, sourceOf(subject), msg); err != nil {
 		d.log.Warn("an event that is due can't be stored; it will be tried again", "subject", subject, "error", err)
 		dv.nak(retryPause)
 		return

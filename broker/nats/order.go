@@ -151,7 +151,7 @@ func (t *term) complete() bool {
 	c := t.consumer
 	ctx, cancel := context.WithTimeout(t.taking, apiTimeout)
 	defer cancel()
-	there, err := c.member.driver.js.Consumer(ctx, c.stream, c.name)
+	there, err := c.member.driver.js.Consumer(ctx, c.where(), c.name)
 	if err != nil {
 		return false // it is asked again, until the term ends
 	}
@@ -307,13 +307,13 @@ func (c *consumer) unpin(ctx context.Context) error {
 		return nil
 	}
 	d := c.member.driver
-	there, err := d.js.Consumer(ctx, c.stream, c.name)
+	there, err := d.js.Consumer(ctx, c.where(), c.name)
 	if err != nil {
 		return err
 	}
 	for _, group := range there.CachedInfo().PriorityGroups {
 		if group.PinnedClientID == pin {
-			msg := &natsgo.Msg{Subject: unpinSubject + c.stream + "." + c.name, Data: []byte(`{"group":"` + pinGroup + `"}`)}
+			msg := &natsgo.Msg{Subject: unpinSubject + c.where() + "." + c.name, Data: []byte(`{"group":"` + pinGroup + `"}`)}
 			_, err = d.link.nc.RequestMsgWithContext(ctx, msg)
 		}
 	}

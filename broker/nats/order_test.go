@@ -115,7 +115,7 @@ func TestStandbyLeaves(t *testing.T) {
 // pinned returns what shows the active instance that it is the one.
 func pinned(t *testing.T, js jetstream.JetStream) string {
 	t.Helper()
-	c, err := js.Consumer(t.Context(), "ENOKI_EVENTS", "evt+comments+posted+push+on_posted")
+	c, err := js.Consumer(t.Context(), "ENOKI_EVENTS_comments", "evt+comments+posted+push+on_posted")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
@@ -11,6 +13,10 @@ import (
 // beatInterval is how often running deliveries and open requests are looked
 // at; AckWait is never shorter.
 const beatInterval = 300 * time.Millisecond
+
+// mendsAtOnce is how many consumers of a member are attached at once: each may
+// have to wait a second before it can be made again.
+const mendsAtOnce = 16
 
 // repairs mends what hangs on the link, whenever the link is back or a
 // consumer finds itself lost, until the driver is closed. Only what was proven
@@ -44,42 +50,45 @@ func (d *Driver) untilClosed() (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(nil) }
 }
 
-// mend proves link, streams and consumers, making again what is missing.
+// mend proves link, streams and consumers, making again what is missing. What
+// can't be mended yet keeps nothing else from being mended.
 func (d *Driver) mend(ctx context.Context) error {
 	epoch := d.link.epoch()
 	replaced := d.proven.Load() != epoch+1
-	if err := d.insist(ctx, d.streams.ensure); err != nil {
-		return err
-	}
-	var failed error
+	failures := []error{d.insist(ctx, d.streams.ensure)}
 	for _, m := range d.joined() {
-		if err := m.mend(ctx, replaced); err != nil {
-			failed = err
-		}
+		failures = append(failures, m.mend(ctx, replaced))
 	}
-	if failed == nil {
+	err := errors.Join(failures...)
+	if err == nil {
 		d.proven.Store(epoch + 1)
 	}
-	return failed
+	return err
 }
 
 // mend attaches the consumers that are lost, or all of them when the link was
 // replaced: their requests went with it.
 func (m *member) mend(ctx context.Context, all bool) error {
-	for _, c := range m.events {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	var mending sync.WaitGroup
+	failures := make([]error, len(m.events)+1)
+	room := make(chan struct{}, mendsAtOnce)
+	for i, c := range m.events {
 		if !all && c.ready() == nil {
 			continue
 		}
-		once, cancel := context.WithTimeout(ctx, apiTimeout)
-		err := c.attach(once)
-		cancel()
-		if err != nil {
-			return err
-		}
+		room <- struct{}{}
+		mending.Go(func() {
+			defer func() { <-room }()
+			if err := c.attach(ctx); err != nil {
+				failures[i] = fmt.Errorf("subscription %s to %s.%s: %w", c.sub.Handler, c.sub.Source, c.sub.Event, err)
+			}
+		})
 	}
-	once, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	return m.prove(once)
+	mending.Wait()
+	failures[len(m.events)] = m.prove(ctx)
+	return errors.Join(failures...)
 }
 
 // beats looks after running deliveries and open requests until the driver is

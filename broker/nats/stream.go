@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,16 @@ import (
 
 // Names of the streams.
 const (
-	eventStream   = "ENOKI_EVENTS"
+	// eventsOf begins the name of the stream that keeps the events of one
+	// source. One source's backlog must not take the room of another's, and
+	// the server keeps no account within a stream.
+	eventsOf = "ENOKI_EVENTS_"
+
+	// sharedStream kept the events of all sources in earlier versions. While
+	// it is there, it still does: instances of those versions read nothing
+	// else, and subjects of two streams must not overlap.
+	sharedStream = "ENOKI_EVENTS"
+
 	deadStream    = "ENOKI_DEAD"
 	attemptStream = "ENOKI_ATTEMPTS"
 	laterStream   = "ENOKI_LATER"
@@ -22,8 +32,21 @@ const (
 )
 
 const (
-	// minEventBytes is the smallest stream of events worth having.
+	// minEventBytes is the smallest stream worth having.
 	minEventBytes = 1 << 20
+
+	// The most that a stream holds, unless told otherwise.
+	defaultEventBytes = 256 << 20
+	defaultDeadBytes  = 128 << 20
+	attemptBytes      = 32 << 20
+	lockBytes         = 8 << 20
+
+	// lookTimeout is for a look at a stream: a server that is coming up loses
+	// some of the first questions.
+	lookTimeout = 2 * time.Second
+
+	// smallBytes is how small a stream gets before the log says so.
+	smallBytes = 16 << 20
 
 	// duplicateWindow is how long the broker remembers the ids of events, in
 	// which the same event may be emitted again without harm.
@@ -44,19 +67,38 @@ const (
 	// allows a stream 1000 consumers when nobody asks for more.
 	maxSubscriptions = 1_000_000
 
+	// probeStream is made for a moment, to see how much room there is.
+	probeStream = "ENOKI_PROBE"
+
+	// How many times the size of new streams has to fit, so that there is room
+	// for further ones: of those that are always there, and of a source.
+	spareFixed  = 4
+	spareEvents = 16
+
+	// overlaps is JetStream's code for subjects that another stream has.
+	overlaps jetstream.ErrorCode = 10065
+
+	// noCluster is JetStream's code for replicas on a server that is alone.
+	noCluster jetstream.ErrorCode = 10074
+
 	// fewConsumers is JetStream's code for more consumers than are allowed.
 	fewConsumers jetstream.ErrorCode = 10026
 )
 
 // streams are the streams of a broker, and handles to read them.
 type streams struct {
-	js      jetstream.JetStream
-	log     *slog.Logger
-	configs []jetstream.StreamConfig
+	js     jetstream.JetStream
+	log    *slog.Logger
+	fixed  []jetstream.StreamConfig // those that are always there
+	events jetstream.StreamConfig   // of a source; name and subjects are to be set
+	exact  bool                     // the size of events was asked for
+
+	making sync.Mutex // held while a stream is made, so that probes see what is there
 
 	mu      sync.Mutex // guards what follows
 	handles map[string]jetstream.Stream
 	warned  map[string]bool
+	shared  bool // when it was looked last, all sources shared one stream
 }
 
 func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *streams {
@@ -75,16 +117,15 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 		Discard:     jetstream.DiscardNew, // a full stream refuses loudly
 	}
 	events, dead, attempts, later, locks := common, common, common, common, common
-	events.Name, events.Subjects = eventStream, []string{eventPrefix + ">"}
-	events.Retention, events.MaxBytes = jetstream.InterestPolicy, c.EventBytes
+	events.Retention, events.MaxBytes = jetstream.InterestPolicy, cmp.Or(c.EventBytes, defaultEventBytes)
 	events.MaxConsumers = maxSubscriptions
 	dead.Name, dead.Subjects = deadStream, []string{deadPrefix + ">"}
-	dead.MaxBytes = max(c.EventBytes/4, minEventBytes)
+	dead.MaxBytes = c.DeadBytes
 	attempts.Name, attempts.Subjects = attemptStream, []string{attemptPrefix + ">"}
-	attempts.MaxBytes, attempts.Discard = max(c.EventBytes/16, minEventBytes), jetstream.DiscardOld
+	attempts.MaxBytes, attempts.Discard = attemptBytes, jetstream.DiscardOld
 	attempts.MaxMsgsPerSubject, attempts.MaxAge = 1, attemptAge
 	locks.Name, locks.Subjects = lockStream, []string{lockPrefix + ">"}
-	locks.MaxBytes, locks.MaxMsgsPerSubject = max(c.EventBytes/64, minEventBytes), 1
+	locks.MaxBytes, locks.MaxMsgsPerSubject = lockBytes, 1
 	locks.AllowDirect = false // only the leader of a stream knows what is last
 	// What waits must not be dropped, and the server allows no schedules in a
 	// stream that refuses: so it has no limit but the server's.
@@ -93,74 +134,207 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 	later.AllowMsgSchedules = schedules && !c.noSchedules
 	return &streams{
 		js: js, log: c.Logger,
-		configs: []jetstream.StreamConfig{locks, attempts, dead, later, events},
+		fixed:   []jetstream.StreamConfig{locks, attempts, dead, later},
+		events:  events,
+		exact:   c.EventBytes != 0,
 		handles: make(map[string]jetstream.Stream),
 		warned:  make(map[string]bool),
 	}
 }
 
-// ensure creates the streams that are missing. It changes none that exists:
-// an operator may have had reasons.
+// ensure creates the streams that are missing, but for those of sources. It
+// changes none that exists: an operator may have had reasons.
 func (s *streams) ensure(ctx context.Context) error {
+	if err := s.lookShared(ctx); err != nil {
+		return err
+	}
 	var missing []jetstream.StreamConfig
-	for _, config := range s.configs {
-		stream, err := s.look(ctx, config.Name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+	lost := false
+	for _, config := range s.fixed {
+		switch err := s.take(ctx, config); {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
 			missing = append(missing, config)
-			continue
-		}
-		if err == nil {
-			err = s.keep(stream, config)
-		}
-		if err != nil {
-			return fmt.Errorf("stream %s: %w", config.Name, err)
+			lost = lost || s.handle(config.Name) != nil
+		case err != nil:
+			return err
 		}
 	}
-	for i, config := range missing {
-		stream, err := s.create(ctx, config)
-		if isNoRoom(err) {
-			return s.squeeze(ctx, missing[i:])
+	if lost {
+		if err := s.letGo(ctx, missing...); err != nil {
+			return err
 		}
-		if err == nil {
-			err = s.keep(stream, config)
+	}
+	return s.make(ctx, missing, spareFixed)
+}
+
+// of returns the stream that keeps the events of source, and creates it when
+// it is missing.
+func (s *streams) of(ctx context.Context, source string) (string, error) {
+	config := s.events
+	config.Name, config.Subjects = eventsOf+token(source), []string{eventSubjects(source)}
+	if !s.isShared() { // otherwise it can't be there
+		err := s.take(ctx, config)
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return config.Name, err
 		}
-		if err != nil {
-			return fmt.Errorf("create stream %s: %w", config.Name, err)
+	}
+	if err := s.lookShared(ctx); err != nil {
+		return "", err
+	}
+	if s.isShared() {
+		return sharedStream, nil
+	}
+	if s.handle(config.Name) != nil {
+		if err := s.letGo(ctx, config); err != nil {
+			return "", err
+		}
+	}
+	spare := int64(spareEvents)
+	if s.exact {
+		spare = 1
+	}
+	err := s.make(ctx, []jetstream.StreamConfig{config}, spare)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == overlaps { // an instance of an earlier version was faster
+		if look := s.lookShared(ctx); look != nil {
+			return "", look
+		}
+		if s.isShared() {
+			return sharedStream, nil
+		}
+	}
+	return config.Name, err
+}
+
+// nameOf returns the name of the stream that of returns, as far as is known.
+func (s *streams) nameOf(source string) string {
+	if s.isShared() {
+		return sharedStream
+	}
+	return eventsOf + token(source)
+}
+
+// lookShared sees whether all sources share one stream.
+func (s *streams) lookShared(ctx context.Context) error {
+	config := s.events
+	config.Name, config.Subjects = sharedStream, []string{eventPrefix + ">"}
+	stream, err := s.info(ctx, sharedStream)
+	there := err == nil && slices.Contains(stream.CachedInfo().Config.Subjects, config.Subjects[0])
+	if there {
+		err = s.keep(stream, config)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("stream %s: %w", sharedStream, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there && !s.shared {
+		s.log.Warn("the events of all sources share one stream, as in earlier versions: when it is full, all of them are refused; docs/reliability.md says how to part them", "stream", sharedStream)
+	}
+	s.shared = there
+	return nil
+}
+
+func (s *streams) isShared() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shared
+}
+
+// take takes a stream into use that is there.
+func (s *streams) take(ctx context.Context, config jetstream.StreamConfig) error {
+	stream, err := s.info(ctx, config.Name)
+	if err == nil {
+		err = s.keep(stream, config)
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", config.Name, err)
+	}
+	return nil
+}
+
+// letGo gives streams some time that were there and are gone, because somebody
+// is just deleting them: the server tells before it has moved the files away
+// (nats-server 2.15), and would move away those of a new stream of that name,
+// too.
+func (s *streams) letGo(ctx context.Context, gone ...jetstream.StreamConfig) error {
+	names := make([]string, 0, len(gone))
+	for _, config := range gone {
+		names = append(names, config.Name)
+	}
+	s.log.Warn("streams were deleted; they are made again", "streams", names, "after", deletePause)
+	return sleep(ctx, deletePause)
+}
+
+// info, add and remove ask the server, which has a time for each: one
+// stream that it can't tell of must not take the time of the others.
+func (s *streams) info(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return s.js.Stream(ctx, name)
+}
+
+func (s *streams) add(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return s.js.CreateStream(ctx, config)
+}
+
+func (s *streams) remove(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return s.js.DeleteStream(ctx, name)
+}
+
+// make creates streams, all smaller in the same measure where they do not fit
+// spare times.
+func (s *streams) make(ctx context.Context, missing []jetstream.StreamConfig, spare int64) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	s.making.Lock()
+	defer s.making.Unlock()
+	divisor := s.divisor(ctx, missing, spare)
+	for _, config := range missing {
+		if err := s.create(ctx, config, divisor); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// look returns the stream of that name. One that was there and is gone gets
-// some time, because somebody is just deleting it: the server tells before it
-// has moved the files away (nats-server 2.15), and would move away those of a
-// new stream of that name, too.
-func (s *streams) look(ctx context.Context, name string) (jetstream.Stream, error) {
-	stream, err := s.js.Stream(ctx, name)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) || s.handle(name) == nil {
-		return stream, err
+func (s *streams) create(ctx context.Context, config jetstream.StreamConfig, divisor int64) error {
+	wanted := config.MaxBytes
+	config.MaxBytes = fraction(config, divisor)
+	stream, err := s.add(ctx, config)
+	if isNoRoom(err) { // a service that does not start is worse than one without room of its own
+		s.log.Warn("the NATS server has no room left to set aside: a stream shares what the others leave; raise max_file_store, or delete streams that nobody needs", "stream", config.Name)
+		config.MaxBytes, wanted = -1, -1
+		stream, err = s.add(ctx, config)
 	}
-	s.log.Warn("a stream was deleted; it is made again", "stream", name, "after", deletePause)
-	if err := sleep(ctx, deletePause); err != nil {
-		return nil, err
-	}
-	return s.js.Stream(ctx, name)
-}
-
-func (s *streams) create(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
-	stream, err := s.js.CreateStream(ctx, config)
 	if config.MaxConsumers > 0 && isFewConsumers(err) { // the account's limit, which holds then
 		config.MaxConsumers = 0
-		stream, err = s.js.CreateStream(ctx, config)
+		stream, err = s.add(ctx, config)
 	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made meanwhile, with another size
-		return s.js.Stream(ctx, config.Name)
+		stream, err = s.info(ctx, config.Name)
 	}
 	var api *jetstream.APIError
-	if errors.As(err, &api) && config.Replicas > 1 {
-		err = fmt.Errorf("%w: with %d replicas; set Config.Replicas if the cluster has fewer servers", err, config.Replicas)
+	switch {
+	case errors.As(err, &api) && api.ErrorCode == noCluster:
+		err = fmt.Errorf("%w: %w, and %d replicas are asked for; leave Config.Replicas (--nats-replicas) at 0", errRefused, err, config.Replicas)
+	case errors.As(err, &api) && config.Replicas > 1:
+		err = fmt.Errorf("%w: with %d replicas; set Config.Replicas (--nats-replicas) if the cluster has fewer servers", err, config.Replicas)
+	case err == nil:
+		err = s.keep(stream, config)
 	}
-	return stream, err
+	if err != nil {
+		return fmt.Errorf("create stream %s: %w", config.Name, err)
+	}
+	if config.MaxBytes < wanted && (s.exact || config.MaxBytes < smallBytes) {
+		s.log.Warn("the NATS server has little room: a stream is smaller than usual", "stream", config.Name, "bytes", config.MaxBytes, "usual", wanted)
+	}
+	return nil
 }
 
 func isFewConsumers(err error) bool {
@@ -173,49 +347,41 @@ func isNoRoom(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == noRoom
 }
 
-// squeeze creates the missing streams as large as the server has room for, all
-// smaller in the same measure. The server does not tell how much room it has,
-// so a stream of the size of all shows whether they fit.
-func (s *streams) squeeze(ctx context.Context, missing []jetstream.StreamConfig) error {
-	for divisor := int64(2); ; divisor *= 2 {
-		probe := jetstream.StreamConfig{Name: "ENOKI_PROBE", Storage: jetstream.FileStorage, Replicas: missing[0].Replicas}
-		atLeast := true // each is as small as it may be
-		for _, config := range missing {
-			size := fraction(config, divisor)
-			atLeast = atLeast && size <= minEventBytes
-			probe.MaxBytes += max(size, 0)
+// divisor returns by how much streams have to be smaller to fit spare times.
+// The server does not tell how much room it has, so a stream of that size shows
+// whether they do.
+func (s *streams) divisor(ctx context.Context, wanted []jetstream.StreamConfig, spare int64) int64 {
+	for divisor := int64(1); ; divisor *= 2 {
+		size, least := int64(0), true
+		for _, config := range wanted {
+			size += max(fraction(config, divisor), 0)
+			least = least && fraction(config, divisor) <= minEventBytes
 		}
-		_, err := s.js.CreateStream(ctx, probe)
-		if isNoRoom(err) && !atLeast {
-			continue
+		if least || !isNoRoom(s.probe(ctx, spare*size, wanted[0].Replicas)) { // any other error comes again, and tells more, as they are made
+			return divisor
 		}
-		if err != nil {
-			return fmt.Errorf("%w: the NATS server has no room for streams of %d MiB; raise its max_file_store: %w", errRefused, probe.MaxBytes>>20, err)
-		}
-		if err := s.js.DeleteStream(ctx, probe.Name); err != nil {
-			return err
-		}
-		return s.createSmaller(ctx, missing, divisor)
 	}
 }
 
-func (s *streams) createSmaller(ctx context.Context, missing []jetstream.StreamConfig, divisor int64) error {
-	for _, config := range missing {
-		wanted := config.MaxBytes
-		config.MaxBytes = fraction(config, divisor)
-		stream, err := s.create(ctx, config)
-		if err == nil {
-			err = s.keep(stream, config)
+// probe tells by its error whether a stream of that size fits.
+func (s *streams) probe(ctx context.Context, size int64, replicas int) error {
+	config := jetstream.StreamConfig{Name: probeStream, Storage: jetstream.FileStorage, Replicas: replicas, MaxBytes: size}
+	_, err := s.add(ctx, config)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else's probe, or one that was left behind
+		if err := sleep(ctx, storePause); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("create stream %s: %w", config.Name, err)
-		}
-		if wanted < 0 {
-			continue
-		}
-		s.log.Warn("the NATS server has little room: a stream is smaller than usual", "stream", config.Name, "bytes", config.MaxBytes, "usual", wanted)
+		_ = s.remove(ctx, probeStream) // gone already, if its maker lives
+		_, err = s.add(ctx, config)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	err = s.remove(ctx, probeStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // somebody else has taken it for one left behind
+		return nil
+	}
+	return err
 }
 
 // fraction is the size of a smaller stream. One without a limit reserves no
@@ -271,6 +437,3 @@ func (s *streams) handle(name string) jetstream.Stream {
 	defer s.mu.Unlock()
 	return s.handles[name]
 }
-
-// of returns the name of the stream that keeps the events of source.
-func (s *streams) of(string) string { return eventStream }

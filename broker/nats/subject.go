@@ -46,6 +46,15 @@ func eventSubject(source, event string) string {
 	return eventPrefix + token(source) + "." + token(event)
 }
 
+// eventSubjects are those of all events of source.
+func eventSubjects(source string) string { return eventPrefix + token(source) + ".>" }
+
+// sourceOf returns the source that a subject made by eventSubject names.
+func sourceOf(subject string) string {
+	source, _, _ := strings.Cut(strings.TrimPrefix(subject, eventPrefix), ".")
+	return name(source)
+}
+
 func deadSubject(service, handler, id string) string {
 	return deadPrefix + token(service) + "." + token(handler) + "." + token(id)
 }

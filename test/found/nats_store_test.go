@@ -5,12 +5,18 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/broker/nats/embedded"
 )
 
 // TestSentButNotConfirmed: an event that NATS may have stored, while its
@@ -44,6 +50,126 @@ func TestSentButNotConfirmed(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("the event was not stored, so this test shows nothing")
+	}
+}
+
+// TestNATSWithoutItsStreams: a server that comes back with an empty store gets
+// its streams and consumers again, within seconds. It never did: one deadline
+// was for five streams, and each took a second of it.
+func TestNATSWithoutItsStreams(t *testing.T) {
+	var up *embedded.Server
+	t.Cleanup(func() { up.Shutdown() }) // after the services have stopped
+	start := func(port int) *embedded.Server {
+		s, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: port, Fast: true, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		up = s
+		return s
+	}
+	first := start(-1)
+	address, err := url.Parse(first.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(address.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 100)
+	handle := func(_ context.Context, s string) error {
+		got <- s
+		return nil
+	}
+	var parts []enoki.Part
+	var events []enoki.Event[string]
+	for _, source := range []string{"orders", "stock", "mails"} {
+		events = append(events, enoki.NewEvent[string](source, "changed"))
+		parts = append(parts, enoki.On(events[len(events)-1], handle, enoki.Named("on_"+source)))
+	}
+	link := dialNATS(t, first.URL())
+	run(t, link, enoki.Options{}, enoki.NewService("shop", parts...))
+	client := enoki.NewClient(link, &enoki.Options{Logger: quiet, Timeout: 2 * time.Second})
+	reach := func(when string) {
+		t.Helper()
+		began := time.Now()
+		for _, ev := range events {
+			emit := enoki.Emitter(client, ev)
+			for came := false; !came; {
+				if time.Since(began) > patience {
+					t.Fatalf("%s: no event comes of %v", when, ev)
+				}
+				if err := emit(t.Context(), when); err != nil {
+					continue
+				}
+				select {
+				case <-got:
+					came = true
+				case <-time.After(time.Second): // dropped, before its consumer was back
+				}
+			}
+		}
+		t.Logf("%s: all events come after %v", when, time.Since(began))
+	}
+	reach("before")
+	first.Shutdown()
+	start(port)
+	reach("after")
+	for began := time.Now(); link.Ready() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatal(link.Ready())
+		}
+	}
+}
+
+// TestForgottenSubscription: a service that subscribed once and never comes
+// back stops the events of the one source it has subscribed to, by an error
+// that names it. All events of all services were refused.
+func TestForgottenSubscription(t *testing.T) {
+	s, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: -1, Fast: true, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	dial := func() broker.Broker {
+		b, err := nats.Dial(t.Context(), nats.Config{URL: s.URL(), Logger: quiet, EventBytes: 1 << 20})
+		return linked(t, b, err)
+	}
+	a, b := enoki.NewEvent[string]("a", "ev"), enoki.NewEvent[string]("b", "ev")
+	got := make(chan string, 10)
+	run(t, dial(), enoki.Options{}, enoki.NewService("forgotten", enoki.On(a, func(context.Context, string) error { return nil }, enoki.Named("on_ev"))))()
+	run(t, dial(), enoki.Options{}, enoki.NewService("billing", enoki.On(b, func(_ context.Context, s string) error {
+		got <- s
+		return nil
+	})))
+	link := dial()
+	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
+	emitA, emitB := enoki.Emitter(client, a), enoki.Emitter(client, b)
+	text := strings.Repeat("x", 8000)
+	stored := 0
+	for ; err == nil && stored < 1000; stored++ {
+		err = emitA(t.Context(), text)
+	}
+	stored--
+	if enoki.CodeOf(err) != enoki.NotDelivered || !strings.Contains(err.Error(), "forgotten.on_ev") || !strings.Contains(err.Error(), strconv.Itoa(stored)) {
+		t.Errorf("got error %v after %d events, want not_delivered that names forgotten.on_ev and how much waits for it", err, stored)
+	}
+	for range 5 {
+		if err := emitB(t.Context(), text); err != nil {
+			t.Fatalf("another source can't emit: %v", err)
+		}
+		<-got
+	}
+	backlog, err := link.Backlog(t.Context())
+	want := broker.Waiting{Service: "forgotten", Handler: "on_ev", Source: "a", Event: "ev", Events: uint64(stored)}
+	if err != nil || !slices.Contains(backlog.Waiting, want) {
+		t.Errorf("the backlog is %+v, %v, want %+v in it", backlog, err, want)
+	}
+	room := func(s broker.Store) bool {
+		return s.Name == "ENOKI_EVENTS_a" && s.Limit == 1<<20 && s.Used <= s.Limit && s.Used > s.Limit-10_000
+	}
+	if !slices.ContainsFunc(backlog.Stores, room) {
+		t.Errorf("the stores are %+v, want a full ENOKI_EVENTS_a", backlog.Stores)
 	}
 }
 

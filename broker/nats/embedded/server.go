@@ -30,7 +30,7 @@ type Options struct {
 	Dir      string       // for the server's files; created when missing
 	Host     string       // address to listen on; default 127.0.0.1
 	Port     int          // default DefaultPort; -1 takes a free one
-	MaxStore int64        // most bytes to store; default 1 GiB, or half of the free space when that is less
+	MaxStore int64        // most bytes to store; default 4 GiB, or half of the free space when that is less
 	Fast     bool         // confirm before the disk has it: a power cut loses up to two minutes of confirmed messages
 	Logger   *slog.Logger // for the server's warnings and errors; default slog.Default()
 }

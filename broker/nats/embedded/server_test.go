@@ -90,8 +90,8 @@ func TestStoreLimit(t *testing.T) {
 
 func TestDefaultLimit(t *testing.T) {
 	server := start(t, embedded.Options{})
-	if got := server.MaxStore(); got <= 0 || got > 1<<30 {
-		t.Errorf("MaxStore: got %d, want 1 GiB or less", got)
+	if got := server.MaxStore(); got <= 0 || got > 4<<30 {
+		t.Errorf("MaxStore: got %d, want 4 GiB or less", got)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // defaultMaxStore is the most that a store grows to unless told otherwise, in
 // bytes.
-const defaultMaxStore = 1 << 30
+const defaultMaxStore = 4 << 30
 
 // storeLimit chooses the size limit of the store in dir: want, or the default
 // when want is 0. What the store already holds counts as free, so that a
