@@ -8,7 +8,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the command enoki into bin/, stripped
@@ -19,6 +19,16 @@ test: ## install the test servers that are missing, then run every test with the
 	@scripts/install-test-servers
 	@scripts/test ./...
 	@cd examples/authentication && go test ./...
+
+.PHONY: test-rabbitmq4
+test-rabbitmq4: ## run the RabbitMQ driver's tests on RabbitMQ 4.0 and 4.3 (as root on Debian; 10 minutes)
+	@scripts/install-test-servers
+	@scripts/test-rabbitmq4
+
+.PHONY: test-rabbitmq4-short
+test-rabbitmq4-short: ## the same on 4.0 alone, and without its kills (2 minutes)
+	@scripts/install-test-servers
+	@scripts/test-rabbitmq4 --short
 
 .PHONY: e2e
 e2e: ## run only the tests in test/: whole processes, real brokers, a browser
@@ -98,4 +108,4 @@ vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB nam
 	@scripts/vulncheck $(GOVULNCHECK)
 
 .PHONY: check
-check: lint vuln footprint bench-guard test ## all that CI runs
+check: lint vuln footprint bench-guard test-rabbitmq4-short test ## all that CI runs

@@ -60,20 +60,22 @@ func (s *Server) Ctl(args ...string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("rabbitmqctl %s: %s is no RabbitMQ", strings.Join(args, " "), s.url)
 	}
-	cmd := exec.Command(filepath.Join(k.programs, "rabbitmqctl"), append([]string{"--quiet"}, args...)...)
-	cmd.Env = k.env
-	cmd.Dir = s.dir
-	out, err := cmd.CombinedOutput()
+	out, err := k.run(s, "rabbitmqctl", append([]string{"--quiet"}, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("rabbitmqctl %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
 }
 
+// rabbitRoot, of the environment, is a root directory with another RabbitMQ than
+// the machine's, as scripts/rabbitmq4 makes it. Every node is started in it then.
+const rabbitRoot = "ENOKI_RABBITMQ_ROOT"
+
 // rabbitMQ is one node. It gets an epmd (Erlang's port mapper) of its own:
 // the machine's common one would know the node by name, and outlive it.
 type rabbitMQ struct {
 	settings RabbitMQSettings
+	root     string   // see rabbitRoot; empty for the machine's RabbitMQ
 	programs string   // the directory of RabbitMQ's scripts
 	env      []string // of the node and of rabbitmqctl
 }
@@ -84,12 +86,22 @@ func (k *rabbitMQ) command(s *Server) (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command(filepath.Join(k.programs, "rabbitmq-server"))
+	cmd := k.run(s, "rabbitmq-server")
 	// With this variable the script becomes the node instead of its parent,
 	// so that killing it kills the node.
-	cmd.Env = append(k.env[:len(k.env):len(k.env)], "detached=1")
-	cmd.Dir = s.dir
+	cmd.Env = append(cmd.Env, "detached=1")
 	return cmd, nil
+}
+
+// run returns the command that runs one of RabbitMQ's scripts on this node.
+func (k *rabbitMQ) run(s *Server, script string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(k.programs, script), args...)
+	cmd.Env = k.env[:len(k.env):len(k.env)]
+	cmd.Dir = s.dir
+	if k.root != "" {
+		within(cmd, k.root)
+	}
+	return cmd
 }
 
 // prepare writes the node's configuration and starts its epmd.
@@ -125,11 +137,15 @@ func (k *rabbitMQ) prepare(s *Server) error {
 }
 
 func (k *rabbitMQ) find() error {
+	k.root = os.Getenv(rabbitRoot)
 	for _, dir := range rabbitPrograms {
-		if _, err := os.Stat(filepath.Join(dir, "rabbitmq-server")); err == nil {
+		if _, err := os.Stat(filepath.Join(k.root, dir, "rabbitmq-server")); err == nil {
 			k.programs = dir
 			return nil
 		}
+	}
+	if k.root != "" {
+		return fmt.Errorf("no rabbitmq-server in %s, which %s names; scripts/rabbitmq4 makes such a directory", k.root, rabbitRoot)
 	}
 	return fmt.Errorf("no rabbitmq-server in %s (on Debian: apt-get install rabbitmq-server): %w",
 		strings.Join(rabbitPrograms, ", "), exec.ErrNotFound)
