@@ -61,7 +61,7 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 // Dial connects to the broker that the URL names, by its scheme:
 //
 //	nats, tls            NATS; several servers of a cluster with commas between
-//	amqp, amqps, pyamqp  RabbitMQ
+//	amqp, amqps, pyamqp  RabbitMQ; several hosts of a cluster with commas between
 //	embedded             a NATS server in this process; embedded:?dir=DIR&port=N
 //	                     says where it keeps its files and listens on 127.0.0.1;
 //	                     an error in a program built with -tags noembedded
@@ -118,9 +118,27 @@ func checkURL(brokerURL string) (string, error) {
 	case "nats", "tls":
 		return scheme, checkHosts(strings.Split(brokerURL, ","))
 	case "amqp", "amqps", "pyamqp":
-		return scheme, checkHosts([]string{brokerURL})
+		return scheme, checkRabbitMQ(brokerURL)
 	}
 	return "", fmt.Errorf("no driver for the broker scheme %q; have nats, tls, amqp, amqps, pyamqp, embedded, memory", scheme)
+}
+
+// checkRabbitMQ checks a URL with one or several hosts.
+func checkRabbitMQ(brokerURL string) error {
+	for one := range strings.SplitSeq(brokerURL, ";") {
+		scheme, rest, found := strings.Cut(one, "://")
+		if !found {
+			return checkHosts([]string{one})
+		}
+		authority, path, _ := strings.Cut(rest, "/")
+		at := strings.LastIndexByte(authority, '@') + 1
+		for host := range strings.SplitSeq(authority[at:], ",") {
+			if err := checkHosts([]string{scheme + "://" + authority[:at] + host + "/" + path}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkHosts finds what the drivers would find too, but not all of them

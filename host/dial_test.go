@@ -156,6 +156,8 @@ func TestURLsThatCanBe(t *testing.T) {
 		"AMQP://guest:guest@localhost/":     "amqp",
 		"pyamqp://u:p%2F%40@h:5672/%2Fshop": "pyamqp",
 		"amqps://h?heartbeat=5":             "amqps",
+		"amqp://u:p@a:5672,b:5673/v":        "amqp",
+		"pyamqp://u:p@a/v;pyamqp://u:p@b/v": "pyamqp",
 		"memory:":                           "memory",
 		"embedded:":                         "embedded",
 	} {

@@ -38,7 +38,7 @@ func urlEnd(s string) int {
 		end = i
 	}
 	if next := strings.Index(s[:end], "://"); next >= 0 {
-		if comma := strings.LastIndexByte(s[:next], ','); comma >= 0 {
+		if comma := strings.LastIndexAny(s[:next], ",;"); comma >= 0 {
 			end = comma
 		}
 	}

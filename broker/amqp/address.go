@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +21,9 @@ import (
 
 // address is where and as whom to connect.
 type address struct {
-	masked    string // the URL without the password, for people
-	host      string // with the port
-	who       string // as whom, for people
+	masked    string   // the URL without the password, for people
+	hosts     []string // of one cluster, each with its port
+	who       string   // as whom, for people
 	vhost     string
 	sasl      []amqp091.Authentication
 	heartbeat time.Duration // 0 when the URL does not say
@@ -36,28 +37,76 @@ type address struct {
 // RabbitMQ's: heartbeat, channel_max, auth_mechanism, cacertfile, certfile,
 // keyfile and server_name_indication.
 func (c Config) address() (address, error) {
-	raw := c.URL
-	if rest, ok := strings.CutPrefix(raw, "pyamqp://"); ok {
-		raw = "amqp://" + rest
+	urls := urlsOf(c.URL)
+	first, a, err := c.readURL(urls[0])
+	if err != nil || len(urls) == 1 {
+		return a, err
 	}
+	hosts := []string{first.Host}
+	for _, text := range urls[1:] {
+		u, one, err := c.readURL(text)
+		if err != nil {
+			return address{}, err
+		}
+		hosts, a.hosts = append(hosts, u.Host), append(a.hosts, one.hosts...)
+		if u.Host = first.Host; u.String() != first.String() {
+			return address{}, fmt.Errorf("broker URL %s: it differs from that of %s in more than the host: "+
+				"give all hosts of a cluster the same scheme, user, password, vhost and parameters", one.masked, a.hosts[0])
+		}
+	}
+	if slices.Contains(hosts, "") {
+		return address{}, fmt.Errorf("broker URL %s: one of its hosts has no name", a.masked)
+	}
+	first.Host = strings.Join(hosts, ",")
+	a.masked = first.Redacted()
+	return a, nil
+}
+
+// urlsOf returns a URL for each host: of amqp://user@a:1,b:2/vhost, or of kombu's
+// form, whole URLs with semicolons between.
+func urlsOf(text string) []string {
+	var urls []string
+	for one := range strings.SplitSeq(text, ";") {
+		scheme, rest, found := strings.Cut(strings.TrimSpace(one), "://")
+		if !found {
+			urls = append(urls, one)
+			continue
+		}
+		if scheme == "pyamqp" {
+			scheme = "amqp"
+		}
+		end := len(rest)
+		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+			end = i
+		}
+		at := strings.LastIndexByte(rest[:end], '@') + 1
+		for host := range strings.SplitSeq(rest[at:end], ",") {
+			urls = append(urls, scheme+"://"+rest[:at]+strings.TrimSpace(host)+rest[end:])
+		}
+	}
+	return urls
+}
+
+// readURL reads the URL of one host.
+func (c Config) readURL(raw string) (*url.URL, address, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		// The text of a url.Error repeats the URL, and so the password.
 		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
 		}
-		return address{}, fmt.Errorf("broker URL can't be read: %w (reserved characters of user and password must be percent-encoded)", err)
+		return nil, address{}, fmt.Errorf("broker URL can't be read: %w (reserved characters of user and password must be percent-encoded)", err)
 	}
 	if u.Scheme != "amqp" && u.Scheme != "amqps" {
-		return address{}, fmt.Errorf("broker URL %s: scheme is %q, want amqp, amqps or pyamqp", u.Redacted(), u.Scheme)
+		return nil, address{}, fmt.Errorf("broker URL %s: scheme is %q, want amqp, amqps or pyamqp", u.Redacted(), u.Scheme)
 	}
 	uri, err := amqp091.ParseURI(raw)
 	if err != nil {
-		return address{}, fmt.Errorf("broker URL %s: %w", u.Redacted(), err)
+		return nil, address{}, fmt.Errorf("broker URL %s: %w", u.Redacted(), err)
 	}
 	a := address{
 		masked: u.Redacted(), vhost: uri.Vhost, channels: uri.ChannelMax,
-		host: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)),
+		hosts: []string{net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))},
 	}
 	if s, err := strconv.Atoi(u.Query().Get("heartbeat")); err == nil { // ParseURI has refused what is no number
 		a.heartbeat = time.Duration(s) * time.Second
@@ -69,9 +118,9 @@ func (c Config) address() (address, error) {
 		err = a.logIn(uri, c.LoginMethod)
 	}
 	if err != nil {
-		return address{}, fmt.Errorf("broker URL %s: %w", a.masked, err)
+		return nil, address{}, fmt.Errorf("broker URL %s: %w", a.masked, err)
 	}
-	return a, nil
+	return u, a, nil
 }
 
 // logIn sets how to log in: as the URL says, the preferred first, or else by
@@ -121,34 +170,31 @@ func (a *address) secure(c Config, uri amqp091.URI) error {
 		a.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	a.tls = a.tls.Clone()
-	if a.tls.ServerName == "" {
-		a.tls.ServerName = uri.Host
-	}
 	return nil
 }
 
-// tlsNow returns the TLS settings of a connection that is made now.
-func (a *address) tlsNow() (*tls.Config, error) {
-	if a.roots == nil {
-		return a.tls, nil
-	}
-	roots, err := a.roots()
-	if err != nil {
-		return nil, err
-	}
+// tlsNow returns the TLS settings of a connection that is made to a host now.
+func (a *address) tlsNow(host string) (*tls.Config, error) {
 	config := a.tls.Clone()
-	config.RootCAs = roots
-	return config, nil
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(host)
+	}
+	if a.roots == nil {
+		return config, nil
+	}
+	var err error
+	config.RootCAs, err = a.roots()
+	return config, err
 }
 
-// connect makes the TCP connection and its TLS handshake.
-func (a *address) connect(ctx context.Context) (net.Conn, error) {
+// connect makes the TCP connection to a host, and its TLS handshake.
+func (a *address) connect(ctx context.Context, host string) (net.Conn, error) {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", a.host)
+	conn, err := dialer.DialContext(ctx, "tcp", host)
 	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	config, err := a.tlsNow()
+	config, err := a.tlsNow(host)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -156,7 +202,7 @@ func (a *address) connect(ctx context.Context) (net.Conn, error) {
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", a.host, err)
+		return nil, fmt.Errorf("TLS with %s: %w", host, err)
 	}
 	return secure, nil
 }

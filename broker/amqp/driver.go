@@ -23,7 +23,11 @@ import (
 // Config says how to reach RabbitMQ. Only URL is needed.
 type Config struct {
 	// URL is amqp://user:password@host:port/vhost; the schemes amqps (TLS)
-	// and pyamqp (as in Nameko's AMQP_URI) are accepted too.
+	// and pyamqp (as in Nameko's AMQP_URI) are accepted too. Several hosts of a
+	// cluster have commas between, amqp://user:password@a:5672,b:5672/vhost, or
+	// are whole URLs with semicolons between, as kombu has them. Each connection
+	// is made to one of them, beginning with any and going on to the next when it
+	// can't be had.
 	URL string
 
 	// Logger takes news of the link and of what could not be settled; nil

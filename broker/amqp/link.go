@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
@@ -267,12 +268,49 @@ func (l *link) close() {
 	}
 }
 
+// dial connects to one of the hosts, beginning with another one each time. The
+// error is a refusal if one of them refused us.
 func (l *link) dial(ctx context.Context) (*session, error) {
+	hosts := l.address.hosts
+	if len(hosts) == 1 {
+		return l.dialHost(ctx, hosts[0])
+	}
+	start := rand.IntN(len(hosts))
+	var failed []string
+	var causes []error
+	for i := range hosts {
+		host := hosts[(start+i)%len(hosts)]
+		s, err := l.dialHost(ctx, host)
+		if err == nil {
+			return s, nil
+		}
+		failed, causes = append(failed, host+": "+err.Error()), append(causes, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	err := error(noHost{strings.Join(failed, "; "), causes})
+	if _, refused := errors.AsType[refusal](err); refused {
+		err = refusal{err}
+	}
+	return nil, err
+}
+
+// noHost says of each host why it can't be had.
+type noHost struct {
+	text   string
+	causes []error
+}
+
+func (e noHost) Error() string   { return e.text }
+func (e noHost) Unwrap() []error { return e.causes }
+
+func (l *link) dialHost(ctx context.Context, host string) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	socket, err := l.address.connect(ctx)
+	socket, err := l.address.connect(ctx, host)
 	if err != nil {
-		return nil, l.explain(err)
+		return nil, l.explain(host, err)
 	}
 	// The library's handshake knows no context.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
@@ -288,18 +326,18 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 			"connection_name": l.config.Owner + " (" + l.role + ")"},
 	})
 	if !stop() { // the socket was closed under the handshake, whatever that says
-		err = fmt.Errorf("handshake with %s: %w", l.address.host, ctx.Err())
+		err = fmt.Errorf("handshake with %s: %w", host, ctx.Err())
 	}
 	if err != nil {
 		_ = stream.Close()
-		return nil, l.explain(err)
+		return nil, l.explain(host, err)
 	}
 	return newSession(conn, stream), nil
 }
 
 // explain names user and vhost where the broker refused one of them, and
 // tells what trying again won't change.
-func (l *link) explain(err error) error {
+func (l *link) explain(host string, err error) error {
 	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
 		return refusal{err}
 	}
@@ -315,7 +353,7 @@ func (l *link) explain(err error) error {
 		return refusal{fmt.Errorf("RabbitMQ at %s does not offer the login method: check its auth_mechanisms, "+
 			"and for EXTERNAL that it has the plugin rabbitmq_auth_mechanism_ssl", l.address.masked)}
 	case strings.HasPrefix(refused.Reason, "remote error: tls:"): // by TLS 1.3 the server judges our certificate after its handshake
-		return refusal{fmt.Errorf("TLS with %s: %s: check the certificate that we show", l.address.host, refused.Reason)}
+		return refusal{fmt.Errorf("TLS with %s: %s: check the certificate that we show", host, refused.Reason)}
 	case refused.Code == amqp091.AccessRefused, refused.Code == amqp091.NotAllowed:
 		return refusal{fmt.Errorf("RabbitMQ at %s refused %s on vhost %q (%s): check the name and password or certificate, "+
 			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.who, l.address.vhost, refused.Reason)}
