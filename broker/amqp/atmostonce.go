@@ -30,6 +30,11 @@ const (
 	// free worker.
 	onceBacklog = 1024
 
+	// proofPatience is how long a call waits for the proof of its channel, and
+	// proofPause how long it takes until the next try at one.
+	proofPatience = 100 * time.Millisecond
+	proofPause    = 50 * time.Millisecond
+
 	directReplies = "amq.rabbitmq.reply-to"
 
 	// onceBody is the largest body that goes past the confirms, in bytes: one
@@ -62,6 +67,7 @@ type transient struct {
 	ch      *amqp091.Channel
 	lane    *lane
 	ended   chan struct{} // closed when the channel is gone
+	proven  chan struct{} // closed when a direct reply has come
 
 	mu      sync.Mutex
 	waiters map[string]chan *delivery // by correlation id
@@ -90,6 +96,7 @@ func (t *transients) await(ctx context.Context) (*transient, error) {
 		var ch *transient
 		if ch, err = openTransient(s); err == nil {
 			t.channel.Store(ch)
+			t.driver.goRun(ch.prove)
 			return ch, nil
 		}
 	}
@@ -125,7 +132,7 @@ func openTransient(s *session) (*transient, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transient{session: s, ch: ch, lane: l, ended: make(chan struct{}), waiters: map[string]chan *delivery{}}
+	t := &transient{session: s, ch: ch, lane: l, ended: make(chan struct{}), proven: make(chan struct{}), waiters: map[string]chan *delivery{}}
 	l.deliver, l.bounce = t.answered, t.bounced
 	if _, err := ch.Consume(directReplies, "enoki-"+uuid.New(), true, false, false, false, nil); err != nil {
 		return nil, errors.Join(err, ch.Close())
@@ -137,6 +144,58 @@ func openTransient(s *session) (*transient, error) {
 		}
 	}()
 	return t, nil
+}
+
+// prove replies to itself until that arrives: RabbitMQ drops direct replies
+// while it starts, when it takes connections already.
+func (t *transient) prove() {
+	id := uuid.New()
+	arrived, err := t.expect(id)
+	if err != nil {
+		return // never: the id is new
+	}
+	defer t.forget(id)
+	pause := time.NewTicker(proofPause)
+	defer pause.Stop()
+	for address := ""; ; {
+		probe := &outgoing{key: address, msg: amqp091.Publishing{CorrelationId: id}}
+		if address == "" {
+			// Nobody has this queue; what comes back tells where replies go.
+			probe.key, probe.mandatory, probe.msg.ReplyTo = "enoki.nobody-"+id, true, directReplies
+		}
+		t.lane.publish(probe)
+		select {
+		case d := <-arrived:
+			if d.Type != typeNotStarted {
+				close(t.proven)
+				return
+			}
+			address = d.ReplyTo
+			continue
+		case <-pause.C:
+		case <-t.ended:
+			return
+		}
+	}
+}
+
+// proof returns whether direct replies arrive on the channel.
+func (t *transient) proof(ctx context.Context) bool {
+	select {
+	case <-t.proven:
+		return true
+	default:
+	}
+	patience := time.NewTimer(proofPatience)
+	defer patience.Stop()
+	select {
+	case <-t.proven:
+		return true
+	case <-t.ended:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // expect has the reply to id kept for the waiter, until forget.
@@ -185,6 +244,9 @@ func (d *Driver) callAtMostOnce(ctx context.Context, service, method string, o *
 	t, err := d.transients.await(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !t.proof(ctx) {
+		return nil, errNotStarted
 	}
 	id := o.msg.CorrelationId
 	w, err := t.expect(id)

@@ -58,7 +58,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		return nil, err
 	}
 	reply, err := d.awaitReply(ctx, o, w)
-	if errors.Is(err, errNoRoute) {
+	if isNotThere(req, err) {
 		return nil, unknown(service, req)
 	}
 	if state := o.state.Load(); err != nil && ctx.Err() != nil && (state == sent || state == confirmed) {
@@ -83,10 +83,16 @@ func (d *Driver) send(ctx context.Context, service string, req *broker.Message, 
 		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}
 	err := d.publisher.publish(ctx, o)
-	if errors.Is(err, errNoRoute) {
+	if isNotThere(req, err) {
 		return unknown(service, req)
 	}
 	return err
+}
+
+// isNotThere tells whether a request found no queue, or that of one instance
+// while it went.
+func isNotThere(req *broker.Message, err error) bool {
+	return errors.Is(err, errNoRoute) || req.Instance != "" && errors.Is(err, errNack)
 }
 
 func unknown(service string, req *broker.Message) error {

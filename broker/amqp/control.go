@@ -88,7 +88,7 @@ func (d *Driver) say(ctx context.Context, key string, msg amqp091.Publishing) er
 	if err := d.declare(ctx, control); err != nil {
 		return err
 	}
-	return d.publisher.publish(ctx, &outgoing{exchange: control.name, key: key, repeatable: true, msg: msg})
+	return d.publisher.publish(ctx, &outgoing{exchange: control.name, key: key, repeatable: true, several: true, msg: msg})
 }
 
 // Services implements [broker.Broker]. It shows Enoki's instances only.

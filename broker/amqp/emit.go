@@ -40,7 +40,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 		if err = d.declare(ctx, ex); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
-		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, msg: msg, headers: headers})
+		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, several: true, msg: msg, headers: headers})
 		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {
 			return err
 		}

@@ -373,7 +373,7 @@ func (m *member) replied(d *delivery, o *outgoing, err error, refused func(error
 		go refused(err)
 	case isRefused && gone.Code == amqp091.NotFound:
 		go func() { m.settleReplied(d, m.replyAgain(d, o)) }()
-	case m.maySucceed(d, err):
+	case m.maySucceed(d, err), errors.Is(err, errNack):
 		go func() { m.settleReplied(d, m.publish(d, o)) }()
 	default:
 		m.settleReplied(d, err)

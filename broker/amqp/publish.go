@@ -103,7 +103,7 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 		if err := d.Declare(ctx, p.Declare...); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 		}
-		o := &outgoing{exchange: p.Exchange, key: p.RoutingKey, mandatory: p.Mandatory, repeatable: true, unawaited: p.Unconfirmed, msg: msg}
+		o := &outgoing{exchange: p.Exchange, key: p.RoutingKey, mandatory: p.Mandatory, repeatable: true, several: p.Exchange != "", unawaited: p.Unconfirmed, msg: msg}
 		if p.Unconfirmed {
 			return d.publisher.submit(ctx, o)
 		}

@@ -38,6 +38,7 @@ type outgoing struct {
 	exchange, key string
 	mandatory     bool
 	repeatable    bool // may reach the broker twice
+	several       bool // may go to more than one queue
 	msg           amqp091.Publishing
 	headers       []byte // msg.Headers as they are written; made by check unless given
 
@@ -57,7 +58,8 @@ type outgoing struct {
 
 // copy returns the same message to be sent once more.
 func (o *outgoing) copy() *outgoing {
-	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, received: o.received, msg: o.msg, headers: o.headers}
+	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, several: o.several,
+		received: o.received, msg: o.msg, headers: o.headers}
 }
 
 // The states of an outgoing message.
@@ -73,8 +75,10 @@ func (o *outgoing) confirmed(ack bool) {
 	switch {
 	case o.returned:
 		o.end(errNoRoute)
+	case !ack && o.several:
+		o.end(fmt.Errorf("%w: %w for every subscription", broker.ErrUnknownOutcome, errNack))
 	case !ack:
-		o.end(fmt.Errorf("%w: the broker could not take it (nack)", broker.ErrNotDelivered))
+		o.end(fmt.Errorf("%w: %w", broker.ErrNotDelivered, errNack))
 	default:
 		o.state.Store(confirmed)
 		o.end(nil)
@@ -101,20 +105,48 @@ type publisher struct {
 	again  []*outgoing   // to be sent first; touched by run only
 	gone   chan struct{} // closed when run has returned
 
+	nackPause time.Duration // the constant of that name but in tests
+
 	channel atomic.Pointer[confirming] // nil while there is none
 	mu      sync.Mutex
 	changed chan struct{} // closed when channel changes
 }
 
 func newPublisher(l *link, log *slog.Logger) *publisher {
-	return &publisher{link: l, log: log, queue: make(chan *outgoing, 64),
+	return &publisher{link: l, log: log, queue: make(chan *outgoing, 64), nackPause: nackPause,
 		gone: make(chan struct{}), changed: make(chan struct{})}
 }
+
+// errNack says that a queue has refused a message: it is full, or it was
+// deleted, or went with its consumer, while it got the message.
+var errNack = errors.New("the broker could not store it (nack)")
+
+const (
+	// nackTries is how often a message is sent that may be sent twice. A queue
+	// that is gone is not in the way of the second one.
+	nackTries = 3
+	nackPause = 50 * time.Millisecond // before the second try; twice that before the third
+)
 
 // publish sends o and waits for the broker's word on it. The error is
 // ErrNotDelivered, ErrUnknownOutcome, ErrBlocked or ErrClosed, and satisfies
 // the error of ctx too when ctx has ended.
 func (p *publisher) publish(ctx context.Context, o *outgoing) error {
+	for try := 1; ; try++ {
+		err := p.publishOnce(ctx, o)
+		if !errors.Is(err, errNack) || !o.repeatable || try == nackTries {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(try) * p.nackPause):
+		case <-ctx.Done():
+			return err
+		}
+		o = o.copy()
+	}
+}
+
+func (p *publisher) publishOnce(ctx context.Context, o *outgoing) error {
 	if err := p.submit(ctx, o); err != nil {
 		return err
 	}

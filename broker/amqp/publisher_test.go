@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,8 +226,11 @@ func TestRefusedByRightsAndBySize(t *testing.T) {
 	ctl("add_user", user, "secret")
 	t.Cleanup(func() { ctl("delete_user", user) })
 	ctl("set_permissions", user, ".*", "^(ok|enoki|nameko|rpc).*", "^(rpc|enoki|nameko).*")
-	ctl("eval", "application:set_env(rabbit, max_message_size, 100000).")
-	t.Cleanup(func() { ctl("eval", "application:set_env(rabbit, max_message_size, 134217728).") })
+	limit := func(bytes string) { // RabbitMQ 3 looks at the first, 4 at the second
+		ctl("eval", "application:set_env(rabbit, max_message_size, "+bytes+"), persistent_term:put(max_message_size, "+bytes+").")
+	}
+	limit("100000")
+	t.Cleanup(func() { limit("134217728") })
 
 	d := dial(t, Config{URL: strings.Replace(node.URL(), "guest:guest", user+":secret", 1)})
 	good, bad := name("ok"), name("no")
@@ -262,4 +266,56 @@ func TestRefusedByRightsAndBySize(t *testing.T) {
 			return broker.Settlement{}
 		}}}})
 	wantText(t, err, "ACCESS_REFUSED", user, "rabbitmqctl set_permissions")
+}
+
+// full declares a queue that refuses what comes, and binds it.
+func full(t *testing.T, s *sniffer, e exchange, key string) (queue string) {
+	t.Helper()
+	s.must(e.declare(s.ch))
+	queue = name("full")
+	_, err := s.ch.QueueDeclare(queue, true, false, false, false, amqp091.Table{"x-max-length": 0, "x-overflow": "reject-publish"})
+	s.must(err)
+	t.Cleanup(func() { _, _ = newSniffer(t).ch.QueueDelete(queue, false, false, false) })
+	s.must(s.ch.QueueBind(queue, key, e.name, false, nil))
+	return queue
+}
+
+// A nack says that one queue refused a message; others may have it.
+func TestNackedEvent(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	e := d.eventsOf(name("src"))
+	refuses := full(t, s, e, "e")
+	events := s.bind(e, "e")
+	m := text("once")
+	err := d.Emit(within(t, patience), strings.TrimSuffix(e.name, ".events"), "e", m)
+	if !errors.Is(err, broker.ErrUnknownOutcome) || errors.Is(err, broker.ErrNotDelivered) {
+		t.Errorf("got %v, want ErrUnknownOutcome: a queue has it", err)
+	}
+	for range nackTries {
+		if got := next(t, "the event", events); got.MessageId != m.ID {
+			t.Errorf("got the event %s, want %s", got.MessageId, m.ID)
+		}
+	}
+	err = d.Publish(within(t, patience), &Publishing{RoutingKey: refuses, Message: text("x")})
+	if !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrUnknownOutcome) {
+		t.Errorf("got %v of what goes to one queue only, want ErrNotDelivered", err)
+	}
+}
+
+// RabbitMQ 4 nacks a message when a queue goes that was to have it, as those of
+// instances do.
+func TestNackedPingIsSentAgain(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	svc := name("svc")
+	join(t, d, broker.Service{Instance: broker.Instance{Name: svc}, Serve: echo})
+	d.publisher.nackPause = 2 * time.Second
+	refuses, pings := full(t, s, control, pingKey), s.bind(control, pingKey)
+	go func() {
+		<-pings
+		_, _ = s.ch.QueueDelete(refuses, false, false, false) // Services fails if it is still there
+	}()
+	instances, err := d.Services(within(t, patience))
+	if err != nil || !slices.ContainsFunc(instances, func(i broker.Instance) bool { return i.Name == svc }) {
+		t.Errorf("got %v and error %v, want %s among them", instances, err, svc)
+	}
 }

@@ -136,7 +136,8 @@ func TestEventOnTheWire(t *testing.T) {
 }
 
 // The flags are those of Nameko's queues as RabbitMQ lists them; any other
-// would be refused to the one who comes second.
+// would be refused to the one who comes second. RabbitMQ 4 lists the type of a
+// queue among its arguments also when who declared it named none.
 func TestQueuesAreNamekos(t *testing.T) {
 	d := dial(t, Config{Owner: "front"})
 	svc, src := name("svc"), name("src")
@@ -163,7 +164,16 @@ func TestQueuesAreNamekos(t *testing.T) {
 		}
 		return lines
 	}
+	sniff, plain := newSniffer(t), name("plain")
+	_, err := sniff.ch.QueueDeclare(plain, true, false, false, false, nil)
+	sniff.must(err)
+	t.Cleanup(func() { _, _ = newSniffer(t).ch.QueueDelete(plain, false, false, false) })
 	queues := list("list_queues", "name durable exclusive auto_delete arguments")
+	if slices.Contains(queues, plain+` true false false [{"x-queue-type","classic"}]`) {
+		for i, line := range queues {
+			queues[i] = strings.NewReplacer(`,{"x-queue-type","classic"}`, "", `{"x-queue-type","classic"},`, "", `{"x-queue-type","classic"}`, "").Replace(line)
+		}
+	}
 	reply := "rpc.reply-front-" + d.replies.key
 	pool := "evt-" + src + "-e--" + svc + ".on_pool"
 	for _, want := range []string{
