@@ -84,6 +84,12 @@ type Options struct {
 	// Default: false.
 	CloudEvents bool
 
+	// Isolated has extensions that need another kind of broker do nothing
+	// instead of refusing to start: publishers of package nameko publish to
+	// nobody and its consumers get nothing. It is for trials, as enoki shadow
+	// makes. Default: false.
+	Isolated bool
+
 	// OnReady is called once, when every service takes work.
 	OnReady func()
 }

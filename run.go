@@ -162,6 +162,7 @@ type Scope struct {
 	Service     string
 	Logger      *slog.Logger
 	HTTPAddress string        // Options.HTTPAddress
+	Isolated    bool          // Options.Isolated
 	HTTPHosts   []string      // Options.HTTPHosts
 	Errors      []ErrorType   // what the service and Options.Errors declare, for Answer
 	Broker      broker.Broker // for what only one kind of broker can do

@@ -26,6 +26,7 @@ type config struct {
 	serializer, accept     string
 	cloudEvents            bool
 	breakers, retries      bool
+	isolated               bool
 	natsCreds              string
 	natsReplicas           int
 	natsEvents, natsDead   int64
@@ -97,6 +98,8 @@ func (c *config) settings() []*setting {
 			usage: "refuse calls to a method for some seconds while most calls to it fail"},
 		{name: "retries", value: boolValue{&c.retries},
 			usage: "send calls again that surely did not run or are marked idempotent"},
+		{name: "isolated", value: boolValue{&c.isolated},
+			usage: "do without what only RabbitMQ has (package nameko) instead of refusing to start; for trials"},
 		{name: "nats-creds", value: textValue{&c.natsCreds},
 			usage: "NATS: `file` with the token and key of a user"},
 		{name: "nats-replicas", value: intValue{&c.natsReplicas}, check: c.checkReplicas,

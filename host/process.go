@@ -193,7 +193,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 	return &enoki.Options{
 		Serializer: send, Accept: accept, CloudEvents: c.cloudEvents,
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
-		HTTPAddress: c.http, HTTPHosts: words(c.httpHosts), CallsTracked: c.tracked,
+		HTTPAddress: c.http, HTTPHosts: words(c.httpHosts), CallsTracked: c.tracked, Isolated: c.isolated,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
 		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },

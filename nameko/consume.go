@@ -43,7 +43,8 @@ func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, 
 
 // consumer is the extension of one Consume.
 type consumer struct {
-	queue Queue
+	driver *amqp.Driver // known from Prepare on; nil when the service does without
+	queue  Queue
 	settings
 	// handler returns what handles m, or why m can't be read.
 	handler func(scope *enoki.Scope, m *Message) (func(context.Context) error, error)
@@ -72,18 +73,18 @@ func (c *consumer) Check() error {
 }
 
 // Prepare implements [enoki.Preparer].
-func (c *consumer) Prepare(_ context.Context, scope *enoki.Scope) error {
-	_, err := driverOf(scope, c.String())
+func (c *consumer) Prepare(_ context.Context, scope *enoki.Scope) (err error) {
+	c.driver, err = driverOf(scope, c.String())
 	return err
 }
 
 // Start implements [enoki.Extension].
 func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
-	driver, err := driverOf(scope, c.String())
-	if err != nil {
-		return err
+	if c.driver == nil {
+		return nil
 	}
-	c.member, err = driver.Consume(ctx, amqp.Consumption{
+	var err error
+	c.member, err = c.driver.Consume(ctx, amqp.Consumption{
 		Service: scope.Service, Queue: c.queue, Prefetch: c.prefetch,
 		Handle: func(ctx context.Context, m *Message) broker.Settlement { return c.handle(ctx, scope, m) },
 		Buried: scope.Buried,
@@ -92,7 +93,12 @@ func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
 }
 
 // Stop implements [enoki.Extension].
-func (c *consumer) Stop(ctx context.Context) error { return c.member.Leave(ctx) }
+func (c *consumer) Stop(ctx context.Context) error {
+	if c.member == nil {
+		return nil
+	}
+	return c.member.Leave(ctx)
+}
 
 // Describe implements [enoki.Extension].
 func (c *consumer) Describe() []string { return []string{c.String()} }

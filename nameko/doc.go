@@ -26,9 +26,14 @@ type (
 // Message is a message from a queue with all that came with it.
 type Message = amqp.Received
 
-// driverOf returns the RabbitMQ driver that a service runs on.
+// driverOf returns the RabbitMQ driver that a service runs on, or nil when the
+// service does without.
 func driverOf(scope *enoki.Scope, what string) (*amqp.Driver, error) {
 	driver, ok := scope.Broker.(*amqp.Driver)
+	if !ok && scope.Isolated {
+		scope.Logger.Warn(what + " does nothing: the service runs isolated, without RabbitMQ")
+		return nil, nil
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s needs RabbitMQ, and service %s runs on another broker (%T): give the URL of a RabbitMQ, amqp://user:password@host/vhost",
 			what, scope.Service, scope.Broker)

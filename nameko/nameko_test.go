@@ -305,6 +305,34 @@ func TestOnlyOnRabbitMQ(t *testing.T) {
 	}
 }
 
+// TestIsolated: a service runs without RabbitMQ when it is told to, and publishes
+// to nobody.
+func TestIsolated(t *testing.T) {
+	b := memory.New()
+	defer b.Close()
+	var publish nameko.Publisher[int]
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	o := &enoki.Options{Logger: slog.New(slog.DiscardHandler), Isolated: true, OnReady: func() { close(ready) }}
+	go func() {
+		ended <- enoki.Run(ctx, b, o, enoki.NewService("shop",
+			nameko.Publishes(nameko.Exchange{Name: "orders"}, &publish),
+			nameko.Consume(nameko.Queue{Name: "orders"}, func(context.Context, int) error { return nil })))
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("it does not run: %v", err)
+	}
+	if err := publish(ctx, 1); err != nil {
+		t.Errorf("publish: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // What exists with other flags keeps the service from starting, at once.
 func TestOtherFlags(t *testing.T) {
 	d := dial(t)

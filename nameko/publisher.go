@@ -71,7 +71,10 @@ func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
 	if err != nil {
 		return err
 	}
-	if err := driver.Declare(ctx, p.outgoing().Declare...); err != nil {
+	if driver != nil {
+		err = driver.Declare(ctx, p.outgoing().Declare...)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
 	*p.publish = func(ctx context.Context, payload T, options ...PublishOption) error {
@@ -79,6 +82,9 @@ func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
 		return scope.Client.Send(ctx, enoki.KindMessage, scope.Service, p.exchange.Name, payload, func(ctx context.Context) error {
 			if err := out.carry(ctx, scope.Client, payload); err != nil {
 				return enoki.Errorf(enoki.InvalidArgument, "%s: %w", p, err)
+			}
+			if driver == nil {
+				return nil
 			}
 			if err := driver.Publish(ctx, &out.Publishing); err != nil {
 				return enoki.Errorf(enoki.CodeOf(err), "%s, routing key %q: %w", p, out.RoutingKey, err)

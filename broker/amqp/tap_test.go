@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -233,5 +234,49 @@ func TestTapSameBroker(t *testing.T) {
 	}
 	if queues := strings.Join(ctl(t, "list_queues name"), " "); strings.Contains(queues, "tap-mark") {
 		t.Errorf("the mark is still there: %s", queues)
+	}
+}
+
+// BenchmarkTap is what a tap costs the calls that it sees: with one caller, and
+// with as many as the service has workers. Compare alone with tapped.
+func BenchmarkTap(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		for _, tapped := range []bool{false, true} {
+			b.Run(fmt.Sprintf("callers=%d/tapped=%v", callers, tapped), func(b *testing.B) {
+				d := dial(b, Config{})
+				service := name("tapped")
+				join(b, d, broker.Service{Instance: broker.Instance{Name: service}, Serve: echo, Workers: callers})
+				if tapped {
+					tap, err := DialTap(within(b, patience), Config{URL: node.URL(), Owner: "tap-test"}, service)
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer tap.Close()
+					if err := tap.Attach(within(b, patience)); err != nil {
+						b.Fatal(err)
+					}
+					go func() { _ = tap.Run(b.Context(), func(Copy) {}) }() // ends with the tap
+				}
+				client := dial(b, Config{})
+				b.SetParallelism(max(1, callers/runtime.GOMAXPROCS(0)))
+				b.ResetTimer()
+				if callers == 1 {
+					for b.Loop() {
+						if _, err := client.Call(within(b, patience), service, "m", text(`"x"`)); err != nil {
+							b.Fatal(err)
+						}
+					}
+					return
+				}
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if _, err := client.Call(within(b, patience), service, "m", text(`"x"`)); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
 	}
 }

@@ -45,6 +45,24 @@ func readAnswer(m *broker.Message) answer {
 	return a
 }
 
+// fails tells whether the answer is an error.
+func (a answer) fails() bool { return a.failure != nil && a.failure != (absent{}) }
+
+// class returns the name of an error's class.
+func (a answer) class() string {
+	shown, _ := a.failure.(map[string]any)
+	if name, ok := shown["exc_type"].(string); ok && name != "" {
+		return name
+	}
+	return "unknown"
+}
+
+// isLate tells whether the side that answers ran out of time.
+func (a answer) isLate() bool {
+	shown, _ := a.failure.(map[string]any)
+	return shown["exc_path"] == "enoki.DeadlineExceeded"
+}
+
 // noAnswer stands for a reply that did not come.
 func noAnswer(err error) answer {
 	return answer{isMissing: true, text: "no answer: " + err.Error()}

@@ -28,6 +28,8 @@ type comparison struct {
 func compareAnswers(live, shadow answer, ignore []field) []difference {
 	c := &comparison{ignore: ignore}
 	switch {
+	case live.isReply && shadow.isReply && live.fails() != shadow.fails():
+		c.oneFails(live, shadow)
 	case live.isReply && shadow.isReply:
 		c.values(field{"error"}, field{"error"}, live.failure, shadow.failure)
 		if live.failure == nil && shadow.failure == nil {
@@ -37,6 +39,22 @@ func compareAnswers(live, shadow answer, ignore []field) []difference {
 		c.values(nil, nil, live.whole(), shadow.whole())
 	}
 	return c.found
+}
+
+// oneFails notes that one side has failed and the other has not: a kind of its
+// own for each side and class of error. What is ignored of errors does not
+// count here, since it says where two errors differ.
+func (c *comparison) oneFails(live, shadow answer) {
+	d := difference{live: absent{}, shadow: absent{}}
+	if live.fails() {
+		d.kind, d.live = field{"failure", "live", live.class()}, live.failure
+	} else {
+		d.kind, d.shadow = field{"failure", "shadow", shadow.class()}, shadow.failure
+	}
+	d.path = d.kind
+	if !slices.ContainsFunc(c.ignore, func(f field) bool { return f.covers(d.kind) }) {
+		c.found = append(c.found, d)
+	}
 }
 
 // values compares two values at a path. They are of the types that

@@ -56,16 +56,19 @@ func TestCompareAnswers(t *testing.T) {
 		"our code is no difference": {live: valueError,
 			shadow: strings.Replace(valueError, `"value":"no"`, `"value":"no","code":"unknown"`, 1)},
 		"error and result": {live: valueError, shadow: `{"result":1,"error":null}`,
-			want: []string{`error {"exc_path":"builtins.ValueError","exc_type":"ValueError","value":"no"} null`}},
-		"no JSON":        {live: `{"result":NaN,"error":null}`, shadow: `{"result":1,"error":null}`, want: []string{`answer "{\"result\":NaN,\"error\":null}" {"result":1}`}},
-		"the same bytes": {live: `{"result":NaN,"error":null}`, shadow: `{"result":NaN,"error":null}`},
+			want: []string{`failure.live.ValueError {"exc_path":"builtins.ValueError","exc_type":"ValueError","value":"no"} (nothing)`}},
+		"result and error": {live: `{"result":1,"error":null}`, shadow: valueError, ignore: "error,result",
+			want: []string{`failure.shadow.ValueError (nothing) {"exc_path":"builtins.ValueError","exc_type":"ValueError","value":"no"}`}},
+		"failure ignored": {live: `{"result":1,"error":null}`, shadow: valueError, ignore: "failure.shadow"},
+		"no JSON":         {live: `{"result":NaN,"error":null}`, shadow: `{"result":1,"error":null}`, want: []string{`answer "{\"result\":NaN,\"error\":null}" {"result":1}`}},
+		"the same bytes":  {live: `{"result":NaN,"error":null}`, shadow: `{"result":NaN,"error":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var ignore []field
 			if c.ignore != "" {
 				var err error
-				if ignore, err = parseFields("ignore", strings.Split(c.ignore, ","), []string{"result", "error"}, false); err != nil {
+				if ignore, err = parseFields("ignore", strings.Split(c.ignore, ","), []string{"result", "error", "failure"}, false); err != nil {
 					t.Fatal(err)
 				}
 			}

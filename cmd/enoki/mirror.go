@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -53,8 +53,10 @@ type pair struct {
 	key     pairKey
 	method  string
 	message *broker.Message
-	ctx     context.Context // ends with the request's own time
+	ctx     context.Context // ends when the pair is not followed any more
 	cancel  context.CancelFunc
+	timeout time.Duration // of the request, for each side
+	seen    time.Time
 
 	live     chan *broker.Message // gets the live reply
 	mirrored chan struct{}        // closed when the shadow has answered, or will not
@@ -106,7 +108,8 @@ func (m *mirror) begin(p *pair, timeout time.Duration) {
 	if timeout <= 0 {
 		timeout = m.timeout
 	}
-	p.ctx, p.cancel = context.WithTimeout(m.ctx, timeout)
+	p.timeout, p.seen = timeout, time.Now()
+	p.ctx, p.cancel = context.WithCancel(m.ctx)
 	before := m.answeredOnly()
 	m.pending[p.key] = p
 	m.held += p.held
@@ -179,6 +182,8 @@ func (m *mirror) follow(p *pair, before []*pair) {
 		m.report.count(dropped)
 	case live == nil:
 		m.report.count(unanswered)
+	case errors.Is(err, context.DeadlineExceeded), isLate(reply) && !readAnswer(live).isLate():
+		m.report.count(late)
 	case err != nil:
 		m.report.compare(p.method, p.message, readAnswer(live), noAnswer(err))
 	default:
@@ -186,16 +191,21 @@ func (m *mirror) follow(p *pair, before []*pair) {
 	}
 }
 
-// ask sends the request to the shadow as it was, but for its id.
+func isLate(reply *broker.Message) bool { return reply != nil && readAnswer(reply).isLate() }
+
+// ask sends the request to the shadow as it was, but for its id. Its time
+// begins when it is sent.
 func (m *mirror) ask(p *pair, before []*pair) (*broker.Message, error) {
 	for _, other := range before {
 		select {
 		case <-other.mirrored:
 		case <-p.ctx.Done():
-			return nil, fmt.Errorf("an earlier request took all of its time: %w", p.ctx.Err())
+			return nil, p.ctx.Err()
 		}
 	}
-	return m.shadow.Call(p.ctx, m.service, p.method, &broker.Message{
+	ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
+	defer cancel()
+	return m.shadow.Call(ctx, m.service, p.method, &broker.Message{
 		ID: uuid.New(), Context: p.message.Context, ContentType: p.message.ContentType, Body: p.message.Body,
 	})
 }
@@ -205,6 +215,7 @@ func (p *pair) awaitLive() *broker.Message {
 	select {
 	case reply := <-p.live:
 		return reply
+	case <-time.After(time.Until(p.seen.Add(p.timeout))):
 	case <-p.ctx.Done():
 	}
 	select {

@@ -83,16 +83,20 @@ func (c *cli) brokerForRun(ctx context.Context) (url string, shutdown func(), er
 }
 
 // programs makes a program of each package, with a prefix of its own.
-func (c *cli) programs(packages []goPackage, dir, url string, arguments []string, once bool) []*program {
+func (c *cli) programs(packages []goPackage, dir, url string, arguments []string, isolated bool) []*program {
 	names := prefixes(packages)
 	lines := &lineLock{}
+	env := c.programEnv(url)
+	if isolated {
+		env = append(env, isolatedVariable+"=true")
+	}
 	programs := make([]*program, len(packages))
 	for i, pkg := range packages {
 		programs[i] = &program{
-			name: names[i], pkg: pkg, once: once,
+			name: names[i], pkg: pkg, once: isolated,
 			builder:   &builder{pkg: pkg, dir: dir, name: fmt.Sprintf("%d-%s", i, pkg.base())},
 			arguments: arguments,
-			env:       c.programEnv(url),
+			env:       env,
 			stdout:    c.prefixed(c.stdout, lines, "stdout", names, i),
 			stderr:    c.prefixed(c.stderr, lines, "stderr", names, i),
 			hard:      c.hard,
@@ -111,8 +115,12 @@ func (c *cli) programEnv(url string) []string {
 	return env
 }
 
-// formatVariable tells package host how to log.
-const formatVariable = "ENOKI_LOG_FORMAT"
+// Variables that tell package host how to log, and that it does without
+// RabbitMQ.
+const (
+	formatVariable   = "ENOKI_LOG_FORMAT"
+	isolatedVariable = "ENOKI_ISOLATED"
+)
 
 // runPrograms runs all until each has ended. The first one that fails ends
 // the others.

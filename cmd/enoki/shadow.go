@@ -105,7 +105,7 @@ func (o *shadowOptions) read() error {
 	if o.percent, err = strconv.ParseFloat(share, 64); err != nil || !isPercent || !(o.percent > 0 && o.percent <= 100) {
 		return usageError{fmt.Errorf("--sample %q is no share of requests; write it as 10%%", o.sampled)}
 	}
-	if o.ignore, err = parseFields("ignore", o.ignored, []string{"result", "error"}, false); err != nil {
+	if o.ignore, err = parseFields("ignore", o.ignored, []string{"result", "error", "failure"}, false); err != nil {
 		return err
 	}
 	o.mask, err = parseFields("hide", o.hide, []string{"result", "error", "arguments"}, true)

@@ -173,7 +173,7 @@ func testShadowEqual(t *testing.T, rabbit *liveSide) {
 	for _, id := range []string{"7", "8", ""} {
 		rabbit.get(t, id)
 	}
-	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED\n3     3         3      0          0             0\n")
+	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED\n3     3         3      0          0             0     0\n")
 }
 
 func testShadowDifferent(t *testing.T, rabbit *liveSide) {
@@ -194,8 +194,8 @@ accounts.get(id="")
   error.value
     live    "no id for GB"
     shadow  "no id for UK"
-SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED
-3     3         0      3          0             0
+SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED
+3     3         0      3          0             0     0
 
 REQUESTS  METHOD        FIELD
 2         accounts.get  result.country
@@ -212,8 +212,8 @@ func testShadowIgnoredAndHidden(t *testing.T, rabbit *liveSide) {
   result.secret
     live    "***"
     shadow  "***"
-SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED
-1     1         0      1          0             0
+SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED
+1     1         0      1          0             0     0
 
 REQUESTS  METHOD        FIELD
 1         accounts.get  result.secret
@@ -221,7 +221,7 @@ REQUESTS  METHOD        FIELD
 	s = startShadowing(t, rabbit, url, "--count", "2", "--ignore", "result,error.value")
 	rabbit.get(t, "7")
 	rabbit.get(t, "")
-	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED\n2     2         2      0          0             0\n")
+	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED\n2     2         2      0          0             0     0\n")
 }
 
 func testShadowJSON(t *testing.T, rabbit *liveSide) {
@@ -230,7 +230,7 @@ func testShadowJSON(t *testing.T, rabbit *liveSide) {
 	s := startShadowing(t, rabbit, url, "--count", "1", "--json")
 	rabbit.get(t, "7")
 	wantEnd(t, s, 1, `{"difference":{"method":"accounts.get","arguments":{"args":[],"kwargs":{"id":"7"}},"path":"result.serial","live":1,"shadow":2}}
-{"summary":{"seen":1,"left_out":0,"compared":1,"equal":0,"different":1,"not_answered":0,"dropped":0,"kinds":[{"method":"accounts.get","path":"result.serial","requests":1}],"more":0}}
+{"summary":{"seen":1,"left_out":0,"compared":1,"equal":0,"different":1,"not_answered":0,"late":0,"dropped":0,"kinds":[{"method":"accounts.get","path":"result.serial","requests":1}],"more":0}}
 `)
 }
 
@@ -278,7 +278,7 @@ func testShadowBlocked(t *testing.T, rabbit *liveSide) {
 	}
 	s.kill() // it takes the rest, and waits for no answer
 	s.wait(t)
-	if want := "21    0         0      0          0             21"; !strings.Contains(s.stdout.String(), want) {
+	if want := "21    0         0      0          0             0     21"; !strings.Contains(s.stdout.String(), want) {
 		t.Errorf("it prints\n%s\nwant %s", s.stdout, want)
 	}
 	awaitState(t, rabbit.Server, before)
@@ -372,7 +372,7 @@ func TestShadowPython(t *testing.T) {
 		"register.check_registered(\"7434029\")\n  result.country\n    live    \"GB\"\n    shadow  \"UK\"\n",
 		"error.exc_path\n    live    \"builtins.KeyError\"\n",
 		"error.value\n    live    \"'1'\"\n    shadow  \"no user 1\"\n",
-		"4     4         2      2          0             0\n",
+		"4     4         2      2          0             0     0\n",
 	} {
 		if !strings.Contains(s.stdout.String(), want) {
 			t.Errorf("it prints\n%s\nwithout\n%s", s.stdout, want)
@@ -402,6 +402,26 @@ func New() *enoki.Service {
 			n, err := s.Count(ctx, item)
 			return n > 0, err
 		}, "item"))
+}
+`
+	// tellingPackage publishes and consumes as only RabbitMQ can.
+	tellingPackage = `package telling
+
+import (
+	"context"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/nameko"
+)
+
+var orders = nameko.Exchange{Name: "orders", Type: "topic"}
+
+func New() *enoki.Service {
+	var publish nameko.Publisher[string]
+	return enoki.NewService("shop",
+		nameko.Publishes(orders, &publish),
+		nameko.Consume(nameko.Queue{Name: "orders", Exchange: orders}, func(context.Context, string) error { return nil }),
+		enoki.Method("available", func(ctx context.Context, item string) (bool, error) { return true, publish(ctx, item) }, "item"))
 }
 `
 	stockPackage = `package stock
@@ -447,7 +467,7 @@ func TestShadowPackages(t *testing.T) {
 			return 0, nil
 		}, "item")))
 	newModule(t, map[string]string{
-		"shop/shop.go": shopPackage, "stock/stock.go": stockPackage, "dying/dying.go": dyingPackage,
+		"shop/shop.go": shopPackage, "stock/stock.go": stockPackage, "dying/dying.go": dyingPackage, "telling/telling.go": tellingPackage,
 		"broken/broken.go": strings.Replace(stockPackage, "return 3", "return three", 1),
 	})
 	shadow := func(flags ...string) *session {
@@ -463,7 +483,11 @@ func TestShadowPackages(t *testing.T) {
 
 	s := shadow("--against", "./shop", "--with", "./stock", "--count", "1")
 	available(s)
-	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  DROPPED\n1     1         1      0          0             0\n")
+	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED\n1     1         1      0          0             0     0\n")
+
+	s = shadow("--against", "./telling", "--count", "1") // which has no RabbitMQ there
+	available(s)
+	wantEnd(t, s, 0, "SEEN  COMPARED  EQUAL  DIFFERENT  NOT ANSWERED  LATE  DROPPED\n1     1         1      0          0             0     0\n")
 
 	s = shadow("--against", "./shop", "--count", "1") // which does not find stock: not on the live broker, too
 	available(s)

@@ -20,6 +20,7 @@ type outcome int
 const (
 	leftOut    outcome = iota + 1 // of the sample
 	unanswered                    // by the live service
+	late                          // by the shadow, within the time of the request
 	dropped                       // to keep within memory, or to end
 )
 
@@ -54,6 +55,7 @@ type shadowSummary struct {
 	Equal       int `json:"equal"`
 	Different   int `json:"different"`
 	NotAnswered int `json:"not_answered"`
+	Late        int `json:"late"`
 	Dropped     int `json:"dropped"`
 
 	Kinds []*differenceKind `json:"kinds"` // the most frequent first
@@ -89,6 +91,8 @@ func (r *shadowReport) count(o outcome) {
 		r.sum.LeftOut++
 	case unanswered:
 		r.sum.NotAnswered++
+	case late:
+		r.sum.Late++
 	case dropped:
 		r.sum.Dropped++
 	}
@@ -169,6 +173,9 @@ func (r *shadowReport) show(method string, q request, differences []difference) 
 func (r *shadowReport) side(path field, v any) *any {
 	if v == (absent{}) {
 		return nil
+	}
+	if len(path) > 0 && path[0] == "failure" { // what is shown of it is the error
+		path = field{"error"}
 	}
 	v = r.mask.value(path, v)
 	return &v
@@ -267,8 +274,8 @@ func (r *shadowReport) writeSummary() error {
 	s := r.sum
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SEEN\tCOMPARED\tEQUAL\tDIFFERENT\tNOT ANSWERED\tDROPPED")
-	fmt.Fprintf(table, "%d\t%d\t%d\t%d\t%d\t%d\n", s.Seen, s.Compared, s.Equal, s.Different, s.NotAnswered, s.Dropped)
+	fmt.Fprintln(table, "SEEN\tCOMPARED\tEQUAL\tDIFFERENT\tNOT ANSWERED\tLATE\tDROPPED")
+	fmt.Fprintf(table, "%d\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Seen, s.Compared, s.Equal, s.Different, s.NotAnswered, s.Late, s.Dropped)
 	if len(s.Kinds) > 0 {
 		_ = table.Flush() // into memory; the next table has columns of its own
 		fmt.Fprintln(table, "\nREQUESTS\tMETHOD\tFIELD")
