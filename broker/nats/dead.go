@@ -2,10 +2,14 @@ package nats
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +33,13 @@ const (
 	// clockSlack is how far apart the clocks of two machines may be: the
 	// broker's says when a letter came, the instance's when it died.
 	clockSlack = time.Minute
+
+	// restReserve is what a parted dead letter needs besides.
+	restReserve = 256
+
+	// maxHeader is the most of headers that a stream takes, 64 KiB, less what
+	// a parted dead letter needs.
+	maxHeader = 64<<10 - 1 - restReserve
 
 	// sequencePrefix begins the id of a dead letter that somebody else has put
 	// into the stream; its sequence follows.
@@ -61,12 +72,56 @@ func (m *member) bury(ctx context.Context, l letter, msg *natsgo.Msg, key string
 		return err
 	}
 	dead := &natsgo.Msg{Subject: deadSubject(l.Service, l.Handler, l.ID), Header: header, Data: msg.Data}
-	if err := m.driver.store(ctx, dead); err != nil {
+	if err := m.driver.storeDead(ctx, dead, key); err != nil {
 		return err
 	}
 	if m.service.Buried != nil {
 		m.service.Buried(l.DeadLetter)
 	}
+	return nil
+}
+
+// storeDead stores a dead letter. One that is too large, because a foreign
+// message came up to the server's limits and says more now, is parted: the end
+// of its body is stored first, as a message that is no letter. Headers that have
+// no room beside ours are left out.
+func (d *Driver) storeDead(ctx context.Context, dead *natsgo.Msg, key string) error {
+	limit := d.link.nc.MaxPayload() - restReserve
+	if contentSize(dead)-int64(len(dead.Data)) > maxHeader {
+		d.log.Warn("a dead letter is kept without its headers, which are too large with what it has to say", "subject", dead.Subject)
+		maps.DeleteFunc(dead.Header, func(name string, _ []string) bool {
+			return !slices.Contains([]string{idHeader, deadHeader, jetstream.MsgIDHeader}, name)
+		})
+	}
+	if over := contentSize(dead) - limit; over > 0 {
+		kept := int64(len(dead.Data)) - over
+		sum := sha256.Sum256([]byte(key)) // the same for a letter that is buried again
+		rest := &natsgo.Msg{Subject: restPrefix + hex.EncodeToString(sum[:]), Data: dead.Data[kept:],
+			Header: natsgo.Header{jetstream.MsgIDHeader: []string{key + "/rest"}}}
+		if err := d.store(ctx, rest); err != nil {
+			return err
+		}
+		dead.Header[restHeader], dead.Data = []string{rest.Subject}, dead.Data[:kept]
+	}
+	return d.store(ctx, dead)
+}
+
+// contentSize is what the server's limit is for.
+func contentSize(msg *natsgo.Msg) int64 {
+	return int64(msg.Size() - len(msg.Subject) - len(msg.Reply))
+}
+
+// join gives a dead letter that was parted its whole body.
+func (d *Driver) join(ctx context.Context, raw *jetstream.RawStreamMsg) error {
+	subject := raw.Header.Get(restHeader)
+	if subject == "" {
+		return nil
+	}
+	rest, err := d.streams.handle(deadStream).GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return fmt.Errorf("the end of dead letter %s, in %s: %w", raw.Subject, subject, err)
+	}
+	raw.Data = slices.Concat(raw.Data, rest.Data)
 	return nil
 }
 
@@ -110,6 +165,12 @@ func (d *Driver) DeadLetters(ctx context.Context, f broker.DeadLetterFilter) ite
 			if err != nil {
 				yield(nil, fmt.Errorf("nats: read %s: %w", deadStream, d.readError(err)))
 				return
+			}
+			if strings.HasPrefix(stored.Subject, restPrefix) {
+				continue // no letter
+			}
+			if err := d.join(ctx, stored); err != nil {
+				d.log.Warn("a dead letter is not whole", "error", err)
 			}
 			if held := d.hold(stored); f.Picks(&held.DeadLetter) && !yield(held, nil) {
 				return
@@ -310,6 +371,7 @@ func (d *Driver) stillDead(ctx context.Context, raw *jetstream.RawStreamMsg) err
 func (l letter) revive(raw *jetstream.RawStreamMsg, edited *broker.Message) (*natsgo.Msg, error) {
 	header := ownHeader(raw.Header)
 	delete(header, typeHeader)
+	delete(header, restHeader)
 	if edited.ContentType != "" {
 		header[typeHeader] = []string{edited.ContentType}
 	}
@@ -380,9 +442,14 @@ func (d *Driver) discard(ctx context.Context, raw *jetstream.RawStreamMsg) error
 	return nil
 }
 
-// forget deletes a dead letter.
+// forget deletes a dead letter, and what is left of one that was parted.
 func (d *Driver) forget(ctx context.Context, raw *jetstream.RawStreamMsg) error {
 	err := d.streams.handle(deadStream).DeleteMsg(ctx, raw.Sequence)
+	if rest := raw.Header.Get(restHeader); err == nil && rest != "" {
+		if err := d.streams.handle(deadStream).Purge(ctx, jetstream.WithPurgeSubject(rest)); err != nil {
+			d.log.Warn("the end of a dead letter that is gone stays", "subject", rest, "error", err)
+		}
+	}
 	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		if gone := d.stillDead(ctx, raw); gone != nil {
 			return gone

@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -176,5 +177,59 @@ func TestRetryAfterConsumerWasMadeAnew(t *testing.T) {
 	}
 	if id := receive(t, "the event, once more", got); id != "x" {
 		t.Errorf("got %q, want x", id)
+	}
+}
+
+// TestGreatestMessage: a foreign event as large as the server takes becomes a
+// dead letter, whole or with its headers cut, rather than to come again for
+// ever.
+func TestGreatestMessage(t *testing.T) {
+	server := startEmbedded(t, embedded.Options{})
+	link := open(t, nats.Config{InProcess: server})
+	deliveries := make(chan string, 1000)
+	join(t, link, handles(func(_ context.Context, m *broker.Message) broker.Settlement {
+		deliveries <- m.ID
+		return broker.Settlement{Verdict: broker.Reject, Reason: "can't be read"}
+	}))
+	nc := client(t, server)
+	whole := make([]byte, 1<<20)
+	for i := range whole {
+		whole[i] = byte(i % 251)
+	}
+	large := strings.Repeat("h", 64<<10-100)
+	for name, msg := range map[string]*natsgo.Msg{
+		"body":    {Data: whole},
+		"header":  {Header: natsgo.Header{"Foreign": {large}}},
+		"both":    {Header: natsgo.Header{"Foreign": {large[1000:]}}, Data: whole[:1<<20-64<<10]},
+		"context": {Header: natsgo.Header{"Enoki-Context": {large}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			msg.Subject = "enoki.events.comments.posted"
+			if err := nc.PublishMsg(msg); err != nil {
+				t.Fatal(err)
+			}
+			letter := awaitLetter(t, link)
+			if !bytes.Equal(letter.Message.Body, msg.Data) || letter.Reason != "can't be read" {
+				t.Errorf("got a body of %d bytes, want the %d that came, and reason %q", len(letter.Message.Body), len(msg.Data), letter.Reason)
+			}
+			if name == "body" {
+				if err := letter.Retry(t.Context()); !errors.Is(err, broker.ErrInvalid) {
+					t.Errorf("Retry of what has no room for a header: %v, want ErrInvalid", err)
+				}
+			}
+			if err := letter.Discard(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	dead, err := jetStream(t, server).Stream(t.Context(), "ENOKI_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := dead.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d messages are left of dead letters that were discarded", n)
+	}
+	if n := len(deliveries); n != 4 {
+		t.Errorf("the handler had %d deliveries, want 4", n)
 	}
 }

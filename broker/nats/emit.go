@@ -110,6 +110,10 @@ func (d *Driver) event(source, event string, m *broker.Message) (*natsgo.Msg, er
 	if limit := d.link.nc.MaxPayload() - deadReserve; err == nil && int64(msg.Size()) > limit {
 		err = d.tooLarge(msg, limit)
 	}
+	if err == nil && contentSize(msg)-int64(len(msg.Data)) > maxHeader-deadReserve {
+		err = fmt.Errorf("%w: context data and content type take %d bytes, over JetStream's limit of %d: put less into the context",
+			broker.ErrInvalid, contentSize(msg)-int64(len(msg.Data)), maxHeader-deadReserve)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("nats: emit %s.%s: %w", source, event, err)
 	}

@@ -28,6 +28,10 @@ const (
 	// deadHeader has the broker.DeadLetter of a message as JSON.
 	deadHeader = "Enoki-Dead"
 
+	// restHeader has the subject under which the end of the body of a dead
+	// letter is stored that was too large for one message.
+	restHeader = "Enoki-Rest"
+
 	// frameHeader asks in a request for a frame as the reply. Who gets one may
 	// send frames, too.
 	frameHeader = "Enoki-Frame"

@@ -16,6 +16,7 @@ const (
 	cancelPrefix  = "enoki.cancel."
 	eventPrefix   = "enoki.events."
 	deadPrefix    = "enoki.dead."
+	restPrefix    = deadPrefix + "%rest." // of the ends of dead letters; no name becomes that token
 	attemptPrefix = "enoki.attempts."
 	laterPrefix   = "enoki.later." // of events that wait for their schedule
 	duePrefix     = "enoki.due."   // of those that wait no longer, or for us

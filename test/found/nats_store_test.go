@@ -17,6 +17,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/nats"
 	"github.com/enoki-go/enoki/broker/nats/embedded"
+	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 // TestSentButNotConfirmed: an event that NATS may have stored, while its
@@ -170,6 +171,39 @@ func TestForgottenSubscription(t *testing.T) {
 	}
 	if !slices.ContainsFunc(backlog.Stores, room) {
 		t.Errorf("the stores are %+v, want a full ENOKI_EVENTS_a", backlog.Stores)
+	}
+}
+
+// TestGreatestForeignMessage: an event of 1,048,576 bytes that can't be read
+// becomes a dead letter. With what a dead letter says it was too large for one,
+// and came again every second.
+func TestGreatestForeignMessage(t *testing.T) {
+	const size = 1 << 20
+	s := testserver.NATS(t)
+	link := dialNATS(t, s.URL())
+	posted := enoki.NewEvent[string]("foreign", "posted")
+	run(t, link, enoki.Options{}, enoki.NewService("reader", enoki.On(posted, func(context.Context, string) error { return nil })))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "CONNECT {}\r\nPUB enoki.events.foreign.posted "+strconv.Itoa(size)+"\r\n"+strings.Repeat("{", size)+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		for letter, err := range link.DeadLetters(t.Context(), broker.DeadLetterFilter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(letter.Message.Body) != size {
+				t.Errorf("the dead letter has %d bytes, want %d", len(letter.Message.Body), size)
+			}
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatal("there is no dead letter")
+		}
 	}
 }
 
