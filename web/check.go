@@ -194,7 +194,11 @@ func (v *visit) fault(format string, a ...any) bool {
 	if len(a) > 0 {
 		format = fmt.Sprintf(format, a...)
 	}
-	*v.faults = append(*v.faults, FieldError{Location: string(v.path), Message: format})
+	location := v.path
+	if len(location) > longestLocation {
+		location = append(bytes.ToValidUTF8(location[:longestLocation], nil), "…"...)
+	}
+	*v.faults = append(*v.faults, FieldError{Location: string(location), Message: format})
 	return true
 }
 
@@ -570,7 +574,7 @@ func (s *shape) visitObject(v *visit) bool {
 	ok := v.Object(func(key []byte) bool {
 		n++
 		if v.faults != nil {
-			v.path = append(append(v.path[:before], '.'), key[:min(len(key), longestKey)]...)
+			v.path = append(append(v.path[:before], '.'), bytes.ToValidUTF8(key[:min(len(key), longestKey)], nil)...)
 		}
 		i, known := s.at[string(key)]
 		switch {
@@ -589,8 +593,11 @@ func (s *shape) visitObject(v *visit) bool {
 	return ok && s.isWhole(v, &seen) && s.isRight(v, n)
 }
 
-// longestKey is how much of a foreign key is told back, in bytes.
-const longestKey = 100
+// How much of a foreign key, and of where it is, is told back, in bytes.
+const (
+	longestKey      = 100
+	longestLocation = 300
+)
 
 // unexpected says so of a key, and names the one that was perhaps meant.
 func (s *shape) unexpected(key string) string {

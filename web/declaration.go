@@ -59,6 +59,9 @@ func (b *declaration) field(f reflect.StructField, without ...string) (s *Schema
 // input reads the declaration of what the route takes.
 func (b *declaration) input(t reflect.Type) *input {
 	in := &input{has: map[string]bool{}}
+	if implements[huma.Resolver](t) || implements[huma.ResolverWithPath](t) {
+		b.mistakes.add("the input has the method Resolve, which nobody calls; look at the input in the handler")
+	}
 	if t.Kind() != reflect.Struct {
 		b.mistakes.add("input must be a struct, not a %s", t)
 		return in
@@ -228,8 +231,20 @@ func (b *declaration) body(in *input, f reflect.StructField) {
 	in.completes = defaults{}.in(in.shape)
 	b.op.RequestBody = &huma.RequestBody{
 		Required: !in.optional,
-		Content:  map[string]*huma.MediaType{jsonType: {Schema: schema}},
+		Content:  map[string]*huma.MediaType{b.mediaType(f): {Schema: schema}},
 	}
+}
+
+// mediaType returns that of a body in JSON, which a tag may make more exact.
+func (b *declaration) mediaType(f reflect.StructField) string {
+	own := f.Tag.Get("contentType")
+	switch {
+	case own == "":
+		return jsonType
+	case own != jsonType && !strings.HasSuffix(own, "+json"):
+		b.mistake("Body", "is JSON, which %q is not; take the body as it is, as []byte", own)
+	}
+	return own
 }
 
 func (b *declaration) rawBody(in *input, f reflect.StructField) {
@@ -316,7 +331,7 @@ func (b *declaration) outputBody(out *output, f reflect.StructField) *Schema {
 	if !b.json(f.Type, "Body", writing) {
 		return nil
 	}
-	out.body = f.Index
+	out.body, out.mediaTypes = f.Index, b.mediaType(f)
 	return b.field(f)
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/enoki-go/enoki/web"
 )
 
@@ -27,6 +29,11 @@ func gives[Out any](path string, opts ...web.RouteOption) web.Route {
 type listOfItself []listOfItself
 
 type embeddedPart struct{ A int }
+
+// resolver is what huma would ask.
+type resolver struct{}
+
+func (resolver) Resolve(huma.Context) []error { return nil }
 
 // Declarations of which no request could make sense are told at start, with
 // what to do.
@@ -62,6 +69,10 @@ func TestDeclarationsAreChecked(t *testing.T) {
 		"list of lists": {takes[struct {
 			A [][]string `query:"a"`
 		}]("/x"), "a query parameter can't be a [][]string"},
+		"resolver": {takes[resolver]("/x"), "has the method Resolve, which nobody calls"},
+		"no JSON by its type": {takes[struct {
+			Body string `contentType:"text/csv"`
+		}]("/x"), `field Body: is JSON, which "text/csv" is not`},
 		"two bodies": {takes[struct {
 			Body    string
 			RawBody []byte
@@ -210,6 +221,15 @@ func TestDeclarationsThatWork(t *testing.T) {
 		}) (*struct{ Body int }, error) {
 			return &struct{ Body int }{len(in.RawBody)}, nil
 		}),
+		web.Patch("/merge", func(_ context.Context, in *struct {
+			Body map[string]int `contentType:"application/merge-patch+json"`
+		}) (*struct {
+			Body map[string]int `contentType:"application/vnd.x+json"`
+		}, error) {
+			return &struct {
+				Body map[string]int `contentType:"application/vnd.x+json"`
+			}{in.Body}, nil
+		}),
 		web.Get("/cached", func(context.Context, *struct{}) (*struct{ _ int }, error) { return nil, nil }, web.Status(http.StatusNotModified)),
 	)
 	if res, body := exchange(t, h, "POST", "/tree?limit=1", `{"kids":[{"by_key":{"a":{}}}]}`); res.StatusCode != 200 || body != "[{}]\n" {
@@ -218,6 +238,13 @@ func TestDeclarationsThatWork(t *testing.T) {
 	if res, body := exchange(t, h, "POST", "/raw", "a,b", "Content-Type", "text/csv"); res.StatusCode != 200 || body != "3\n" {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
+	res, body := exchange(t, h, "PATCH", "/merge", `{"a":1}`, "Content-Type", "application/merge-patch+json")
+	if res.StatusCode != 200 || body != `{"a":1}`+"\n" || res.Header.Get("Content-Type") != "application/vnd.x+json" {
+		t.Errorf("%d %v %s", res.StatusCode, res.Header, body)
+	}
+	document, _ := openAPI(t, h)
+	member(t, document, "paths", "/merge", "patch", "requestBody", "content", "application/merge-patch+json")
+	member(t, document, "paths", "/merge", "patch", "responses", "200", "content", "application/vnd.x+json")
 	if res, _ := exchange(t, h, "GET", "/cached", ""); res.StatusCode != 304 {
 		t.Errorf("%d", res.StatusCode)
 	}

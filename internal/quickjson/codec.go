@@ -36,10 +36,9 @@ var codecs, strictCodecs sync.Map // of *Codec by reflect.Type
 // Of returns the codec of a type.
 func Of(t reflect.Type) *Codec { return find(&codecs, t, false) }
 
-// Strict returns a codec of a type that differs from encoding/json in two
-// things: a field is known by its exact name only, and an empty list or object
-// is written for a slice or map that is nil. It refuses types for which only
-// encoding/json could go on, and url.URL, whose form is its user's choice.
+// Strict returns a codec of a type that knows a field by its exact name only. It
+// refuses types for which only encoding/json could go on, and url.URL, whose
+// form is its user's choice.
 func Strict(t reflect.Type) *Codec { return find(&strictCodecs, t, true) }
 
 func find(known *sync.Map, t reflect.Type, strict bool) *Codec {
