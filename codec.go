@@ -179,7 +179,7 @@ func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 	if len(raw) == 0 || p.optional && string(raw) == "null" {
 		return target.Elem(), nil
 	}
-	err := json.Unmarshal(raw, target.Interface())
+	err := quickjson.Unmarshal(raw, target.Elem())
 	if err == nil {
 		err = quickjson.Check(p.typ, raw)
 	}
@@ -315,7 +315,7 @@ func decodeResult(raw json.RawMessage, target any) error {
 	if len(raw) == 0 {
 		raw = null
 	}
-	if err := json.Unmarshal(raw, target); err != nil {
+	if err := quickjson.Unmarshal(raw, reflect.ValueOf(target).Elem()); err != nil {
 		return Errorf(Internal, "result does not fit the contract: %w", jsonMistake(err))
 	}
 	return nil

@@ -2,9 +2,9 @@ package enoki
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
 // Python services write JSON with kombu, whose dialect has more than JSON:
@@ -15,11 +15,17 @@ import (
 // text, so that no number is made up for it, and a tagged value the text that
 // kombu before 5.3 wrote for it. Anything else stays as it is.
 func plainJSON(body []byte) []byte {
-	if bytes.Contains(body, []byte("NaN")) || bytes.Contains(body, []byte("Infinity")) {
-		body = quoteWords(body)
-	}
+	body = plainWords(body)
 	if bytes.Contains(body, []byte(`"__type__"`)) {
 		body = untagAll(body)
+	}
+	return body
+}
+
+// plainWords makes text of the bare words only.
+func plainWords(body []byte) []byte {
+	if bytes.Contains(body, []byte("NaN")) || bytes.Contains(body, []byte("Infinity")) {
+		return quoteWords(body)
 	}
 	return body
 }
@@ -83,7 +89,7 @@ func untag(v any) any {
 			v[i] = untag(v[i])
 		}
 	case map[string]any:
-		if plain, ok := untagged(v); ok {
+		if plain, ok := quickjson.Untagged(v); ok {
 			return plain
 		}
 		for key := range v {
@@ -91,38 +97,4 @@ func untag(v any) any {
 		}
 	}
 	return v
-}
-
-// untagged returns the plain form of a tagged value. An object of a user's
-// that only looks like one is none, unless it has a type of kombu's.
-func untagged(object map[string]any) (any, bool) {
-	kind, isText := object["__type__"].(string)
-	value, isTagged := object["__value__"]
-	if !isText || !isTagged || len(object) != 2 {
-		return nil, false
-	}
-	switch kind {
-	case "datetime", "date", "time", "decimal", "bytes":
-		text, ok := value.(string)
-		return text, ok
-	case "base64": // of bytes that are no UTF-8; Go's own form of []byte
-		text, ok := value.(string)
-		if _, err := base64.StdEncoding.DecodeString(text); err != nil {
-			return nil, false
-		}
-		return text, ok
-	case "uuid":
-		parts, _ := value.(map[string]any)
-		digits, _ := parts["hex"].(string)
-		return dashed(digits)
-	}
-	return nil, false
-}
-
-// dashed gives 32 hexadecimal digits the form that Python prints a UUID in.
-func dashed(digits string) (string, bool) {
-	if _, err := hex.DecodeString(digits); err != nil || len(digits) != 32 {
-		return "", false
-	}
-	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:], true
 }

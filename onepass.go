@@ -133,7 +133,7 @@ func rawAnswer(body []byte, form *Serializer) (json.RawMessage, error) {
 	if readReply(body, read) {
 		return raw, nil
 	}
-	return parseReply(form.plain(body))
+	return parseReply(form.words(body))
 }
 
 // readReply reads a reply that is no error.
@@ -164,7 +164,7 @@ func unmarshal(body []byte, form *Serializer, v reflect.Value) (err error) {
 	}
 	v.SetZero()
 	body = form.plain(body)
-	if err := json.Unmarshal(body, v.Addr().Interface()); err != nil {
+	if err := quickjson.Unmarshal(body, v); err != nil {
 		return err
 	}
 	return quickjson.Check(v.Type(), body)

@@ -61,7 +61,7 @@ func (f *forms) find(contentType string) (*Serializer, error) {
 // with.
 func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err error) {
 	body, answer, err = f.open(m)
-	return answer.plain(body), answer, err
+	return answer.words(body), answer, err
 }
 
 // open is read that may leave kombu's dialect in a body that s.plain then
@@ -84,7 +84,15 @@ func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) 
 	return body, s, nil
 }
 
-// plain makes JSON of what came as JSON.
+// words makes JSON of what came as JSON, but that tagged values stay objects.
+func (s *Serializer) words(body []byte) []byte {
+	if s != nil {
+		return body
+	}
+	return plainWords(body)
+}
+
+// plain makes JSON of what came as JSON, with text for tagged values.
 func (s *Serializer) plain(body []byte) []byte {
 	if s != nil {
 		return body

@@ -7,6 +7,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/tinylib/msgp/msgp"
@@ -70,13 +74,98 @@ func toMsgPack(body []byte) ([]byte, error) {
 
 // YAML returns the serializer "yaml": YAML in bodies of type
 // application/x-yaml, of which it reads what JSON has a form for. It writes
-// JSON, which is YAML.
+// JSON, which is YAML, in the form that parsers of YAML 1.1 read alike: numbers
+// with an exponent have a point and a sign, and what YAML may not contain is
+// escaped.
 func YAML() enoki.Serializer {
 	return enoki.Serializer{
 		Name: "yaml", ContentType: "application/x-yaml",
-		Decode: yaml.YAMLToJSON,
-		Encode: func(body []byte) ([]byte, error) { return body, nil },
+		Decode: fromYAML, Encode: toYAML,
 	}
+}
+
+// fromYAML takes JSON as it is: so its numbers and escapes are not read by
+// YAML's rules.
+func fromYAML(body []byte) ([]byte, error) {
+	if json.Valid(body) {
+		return body, nil
+	}
+	text, err := yaml.YAMLToJSON(body)
+	if err == nil && json.Valid(text) {
+		return text, nil
+	}
+	var v any // the library writes some characters as JSON has no escape for
+	if err := yaml.Unmarshal(body, &v); err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+func toYAML(body []byte) ([]byte, error) {
+	if !json.Valid(body) {
+		return nil, fmt.Errorf("it holds what JSON has no form for, such as NaN")
+	}
+	out := make([]byte, 0, len(body))
+	inText := false
+	for i := 0; i < len(body); {
+		c := body[i]
+		switch {
+		case inText && c == '\\':
+			out = append(out, c, body[i+1])
+			i += 2
+			continue
+		case c == '"':
+			inText = !inText
+		case inText && c >= utf8.RuneSelf || c == 0x7f:
+			r, n := utf8.DecodeRune(body[i:])
+			out = appendRune(out, r)
+			i += n
+			continue
+		case !inText && (c == '-' || c >= '0' && c <= '9'):
+			n := numberLength(body[i:])
+			out = appendNumber(out, body[i:i+n])
+			i += n
+			continue
+		}
+		out = append(out, c)
+		i++
+	}
+	return out, nil
+}
+
+// appendRune escapes what YAML may not contain.
+func appendRune(b []byte, r rune) []byte {
+	switch {
+	case r == 0x85, r >= 0xa0 && r <= 0xd7ff && r != 0x2028 && r != 0x2029, r >= 0xe000 && r <= 0xfffd && r != 0xfeff, r >= 0x10000:
+		return utf8.AppendRune(b, r)
+	}
+	return fmt.Appendf(b, `\u%04x`, r)
+}
+
+func numberLength(b []byte) int {
+	n := bytes.IndexFunc(b, func(r rune) bool { return !strings.ContainsRune("+-.0123456789eE", r) })
+	if n < 0 {
+		return len(b)
+	}
+	return n
+}
+
+// appendNumber gives a number with an exponent a point and a sign, without
+// which YAML 1.1 takes it for text.
+func appendNumber(b, number []byte) []byte {
+	e := bytes.IndexAny(number, "eE")
+	if e < 0 {
+		return append(b, number...)
+	}
+	b = append(b, number[:e]...)
+	if !bytes.Contains(number[:e], []byte(".")) {
+		b = append(b, ".0"...)
+	}
+	b = append(b, 'e')
+	if c := number[e+1]; c != '-' && c != '+' {
+		b = append(b, '+')
+	}
+	return append(b, number[e+1:]...)
 }
 
 // decode decodes JSON with whole numbers as integers, which other forms keep
@@ -119,9 +208,21 @@ func number(n json.Number) (any, error) {
 	if bytes.ContainsAny([]byte(n), ".eE") {
 		return n.Float64()
 	}
-	var whole uint64
-	if err := json.Unmarshal([]byte(n), &whole); err != nil {
-		return nil, fmt.Errorf("number %s is over 64 bits", n)
+	if whole, err := strconv.ParseUint(string(n), 10, 64); err == nil {
+		return whole, nil
 	}
-	return whole, nil
+	if f, exact := floatOf(n); exact { // as JSON has floats below 1e21
+		return f, nil
+	}
+	return nil, fmt.Errorf("number %s is over 64 bits", n)
+}
+
+// floatOf returns a whole number as a float, if that is what it can be.
+func floatOf(n json.Number) (f float64, exact bool) {
+	whole, ok := new(big.Int).SetString(string(n), 10)
+	if !ok {
+		return 0, false
+	}
+	f, accuracy := new(big.Float).SetInt(whole).Float64()
+	return f, accuracy == big.Exact
 }

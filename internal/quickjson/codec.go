@@ -105,7 +105,7 @@ func (b *builder) fill(c *Codec, t reflect.Type) bool {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		c.read, c.write = readUint, writeUint
 	case reflect.Float32, reflect.Float64:
-		c.read, c.write = readFloat, writeFloat
+		c.read, c.write = readFloat, writeFloat(b.strict)
 	case reflect.String:
 		c.read, c.write = readString, writeString
 	case reflect.Interface:
@@ -188,10 +188,9 @@ func (b *builder) fields(t reflect.Type) ([]field, bool) {
 	return fields, len(fields) <= maxFields
 }
 
-// isPlain tells whether a name is written as it is, and never means kombu's
-// dialect, which is looked for where names are read in any order.
+// isPlain tells whether a name is written as it is.
 func isPlain(name string) bool {
-	return name != tagKey && !strings.ContainsFunc(name, func(r rune) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 }

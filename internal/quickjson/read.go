@@ -2,7 +2,6 @@ package quickjson
 
 import (
 	"bytes"
-	"encoding/json"
 	"reflect"
 	"strconv"
 )
@@ -43,7 +42,7 @@ func (s *Scanner) field(f *field, v reflect.Value) bool {
 // readByStandard has encoding/json read the value.
 func readByStandard(s *Scanner, v reflect.Value) bool {
 	text, ok := s.Skip()
-	return ok && (s.plain || !bytes.Contains(text, []byte(tagKey))) && json.Unmarshal(text, v.Addr().Interface()) == nil &&
+	return ok && s.decode(text, v) &&
 		(!s.whole || Check(v.Type(), text) == nil)
 }
 
@@ -92,13 +91,17 @@ func readUint(s *Scanner, v reflect.Value) bool {
 }
 
 func readFloat(s *Scanner, v reflect.Value) bool {
+	if f, ok := s.notFinite(); ok {
+		v.SetFloat(f)
+		return true
+	}
 	f, ok := s.float(v.Type().Bits())
 	v.SetFloat(f)
 	return ok
 }
 
 func readString(s *Scanner, v reflect.Value) bool {
-	text, ok := s.string()
+	text, ok := s.taggedText()
 	v.SetString(text)
 	return ok
 }

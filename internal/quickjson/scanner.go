@@ -21,7 +21,7 @@ type Scanner struct {
 	depth int
 	whole bool   // refuses null and missing fields
 	copy  string // of a small text, made for its first string
-	plain bool   // tagKey has no meaning
+	plain bool   // JSON, not kombu's dialect
 }
 
 // scanners are those that nobody uses; whoever puts one back clears it.
@@ -48,11 +48,6 @@ func scan(data []byte, plain bool, read func(s *Scanner) bool) bool {
 // field that is not.
 func (s *Scanner) Whole() { s.whole = true }
 
-// tagKey marks a value of kombu's dialect, which is more than JSON: Python's
-// services write so what JSON has no form for. Such an object is refused, but
-// in plain JSON.
-const tagKey = "__type__"
-
 // Object reads an object. It calls each for every key, in their order, to read
 // the value. The key is valid until each returns.
 func (s *Scanner) Object(each func(key []byte) bool) bool {
@@ -69,7 +64,7 @@ func (s *Scanner) Object(each func(key []byte) bool) bool {
 func (s *Scanner) members(each func(key []byte) bool) bool {
 	for {
 		key, ok := s.text()
-		if !ok || string(key) == tagKey && !s.plain || !s.next(':') || !each(key) {
+		if !ok || !s.next(':') || !each(key) {
 			return false
 		}
 		if !s.next(',') {
@@ -332,5 +327,5 @@ func (s *Scanner) any() (v any, ok bool) {
 	case 'n':
 		return nil, s.word("null")
 	}
-	return s.float(64)
+	return s.anyNumber()
 }

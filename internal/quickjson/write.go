@@ -55,25 +55,35 @@ func writeUint(b []byte, v reflect.Value, _ int) ([]byte, bool) {
 	return strconv.AppendUint(b, v.Uint(), 10), true
 }
 
-// writeFloat writes as ECMAScript does, as encoding/json promises.
-func writeFloat(b []byte, v reflect.Value, _ int) ([]byte, bool) {
-	f, bits := v.Float(), v.Type().Bits()
+// writeFloat writes as ECMAScript does, as encoding/json promises. What JSON has
+// no form for is written in kombu's words, unless strict.
+func writeFloat(strict bool) writer {
+	return func(b []byte, v reflect.Value, _ int) ([]byte, bool) {
+		f := v.Float()
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			if strict {
+				return b, false
+			}
+			return appendNotFinite(b, f), true
+		}
+		return appendFloat(b, f, v.Type().Bits()), true
+	}
+}
+
+func appendFloat(b []byte, f float64, bits int) []byte {
 	abs := math.Abs(f)
 	low, high := 1e-6, 1e21
 	if bits == 32 {
 		low, high = float64(float32(1e-6)), float64(float32(1e21))
 	}
-	switch {
-	case math.IsNaN(f) || math.IsInf(f, 0):
-		return b, false
-	case abs == 0 || abs >= low && abs < high:
-		return strconv.AppendFloat(b, f, 'f', -1, bits), true
+	if abs == 0 || abs >= low && abs < high {
+		return strconv.AppendFloat(b, f, 'f', -1, bits)
 	}
 	b = strconv.AppendFloat(b, f, 'e', -1, bits)
 	if n := len(b); string(b[n-4:n-1]) == "e-0" { // e-09 is e-9
 		b = append(b[:n-2], b[n-1])
 	}
-	return b, true
+	return b
 }
 
 func writeString(b []byte, v reflect.Value, _ int) ([]byte, bool) { return quote(b, v.String()), true }
