@@ -18,7 +18,7 @@ func TestAnyKeepsWhatCame(t *testing.T) {
 		run(t, dial(), enoki.Options{}, enoki.NewService("keeper",
 			enoki.Method("any", func(_ context.Context, v any) (any, error) { return v, nil }, "v"),
 			enoki.Method("odd", func(_ context.Context, v struct {
-				embedded
+				withID
 				V any `json:"v"`
 			}) (any, error) {
 				return v.V, nil
@@ -60,7 +60,7 @@ func TestAnyKeepsWhatCame(t *testing.T) {
 	})
 }
 
-type embedded struct {
+type withID struct {
 	ID int `json:"id"`
 }
 
