@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/enoki-go/enoki"
-	"github.com/enoki-go/enoki/internal/testserver"
 	"go.uber.org/goleak"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
 // childRole names the variable that makes this test binary a program of
@@ -25,13 +26,13 @@ import (
 const childRole = "ENOKI_HOST_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	switch role, argument, _ := strings.Cut(os.Getenv(childRole), " "); role {
+	switch os.Getenv(childRole) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "slow":
 		Main(slow())
 	case "local":
-		serveLocally(argument)
+		serveLocally()
 	}
 }
 
@@ -45,20 +46,10 @@ func slow() *enoki.Service {
 	}))
 }
 
-// serveLocally is Main of a process that was given no URL, with another local
-// address than the machine's real one.
-func serveLocally(address string) {
-	ctx, stop := untilSignal(context.Background())
-	l := newLayers(nil)
-	if _, err := l.resolve(os.Args[1:], os.LookupEnv, variableNames()); err != nil {
-		panic(err)
-	}
-	l.config.local = address
+// serveLocally is a service named for its process.
+func serveLocally() {
 	name := "s" + strconv.Itoa(os.Getpid())
-	service := enoki.NewService(name, enoki.Method("name", func(context.Context) (string, error) { return name, nil }))
-	err := newProcess(l.config, time.Now(), os.Stderr).run(ctx, only(service))
-	stop()
-	os.Exit(ExitCode(err))
+	Main(enoki.NewService(name, enoki.Method("name", func(context.Context) (string, error) { return name, nil })))
 }
 
 // child is a process of services.
@@ -117,8 +108,10 @@ func (c *child) exit(t *testing.T) int {
 // and returns when the call runs.
 func working(t *testing.T) (c *child, admin string, answer <-chan string) {
 	t.Helper()
-	c = startChild(t, "slow", "--broker=embedded:?port=0&dir="+t.TempDir())
-	url := fmt.Sprint(c.log.wait(t, "started a broker")["broker"])
+	dir := t.TempDir()
+	c = startChild(t, "slow", "--broker=embedded:?port=0&dir="+dir)
+	c.log.wait(t, "started a broker")
+	url := brokerdir.URL(dir)
 	admin = fmt.Sprint(c.log.wait(t, "ready in ")["admin"])
 	b, err := Dial(t.Context(), url, silent)
 	if err != nil {
@@ -183,8 +176,10 @@ func TestSecondSignalEndsTheProcessAtOnce(t *testing.T) {
 }
 
 func TestGraceEndsWhatDoesNotFinish(t *testing.T) {
-	c := startChild(t, "slow", "--broker=embedded:?port=0&dir="+t.TempDir(), "--grace=50ms")
-	url := fmt.Sprint(c.log.wait(t, "started a broker")["broker"])
+	dir := t.TempDir()
+	c := startChild(t, "slow", "--broker=embedded:?port=0&dir="+dir, "--grace=50ms")
+	c.log.wait(t, "started a broker")
+	url := brokerdir.URL(dir)
 	c.log.wait(t, "ready in ")
 	b, err := Dial(t.Context(), url, silent)
 	if err != nil {
@@ -210,12 +205,12 @@ func TestGraceEndsWhatDoesNotFinish(t *testing.T) {
 }
 
 // TestProcessesWithoutAURLShareOneBroker starts three at the same moment: one
-// of them has to win the port, the others have to find it there.
+// of them has to win the directory, the others have to find it there.
 func TestProcessesWithoutAURLShareOneBroker(t *testing.T) {
-	address, dir := testserver.Address(t), t.TempDir()
+	dir := t.TempDir()
 	var children []*child
 	for range 3 {
-		children = append(children, startChild(t, "local "+address, "--store-dir="+dir))
+		children = append(children, startChild(t, "local", "--store-dir="+dir))
 	}
 	for _, c := range children {
 		c.log.wait(t, "ready in ")
@@ -224,7 +219,7 @@ func TestProcessesWithoutAURLShareOneBroker(t *testing.T) {
 	for _, c := range children {
 		if strings.Contains(c.log.all(), "started a broker") {
 			owners++
-		} else if !strings.Contains(c.log.all(), "found a broker on this machine") {
+		} else if !strings.Contains(c.log.all(), "found the broker of this project") {
 			t.Errorf("no line about the broker in\n%s", c.log.all())
 		}
 	}
@@ -232,7 +227,7 @@ func TestProcessesWithoutAURLShareOneBroker(t *testing.T) {
 		t.Errorf("%d processes have started a broker, want 1", owners)
 	}
 
-	b, err := (&Dialer{Logger: silent, local: address}).Dial(t.Context(), "")
+	b, err := (&Dialer{Logger: silent, StoreDir: dir}).Dial(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

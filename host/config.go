@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/brokerdir"
 	"github.com/enoki-go/enoki/serializer"
 	"github.com/enoki-go/enoki/telemetry"
 )
@@ -41,7 +42,6 @@ type config struct {
 	tls     bool     // AMQP_SSL asks for it whatever the URL says
 	ignored []string // Nameko's keys that mean nothing here, and why
 	foreign []string // keys of a file of Nameko's, and variables, that name no setting
-	local   string   // see Dialer
 }
 
 // defaultAdmin is the port that OpenTelemetry's exporters offer Prometheus.
@@ -65,7 +65,7 @@ func defaultConfig() *config {
 func (c *config) settings() []*setting {
 	return []*setting{
 		{name: "broker", value: textValue{&c.broker}, check: c.checkBroker, filled: true,
-			usage: "`URL` of the broker: nats://, tls://, amqp://, amqps://, pyamqp://, embedded: or memory:; without one, the NATS server on this machine, and a new one in this process when there is none"},
+			usage: "`URL` of the broker: nats://, tls://, ws://, wss://, amqp://, amqps://, pyamqp://, embedded: or memory:; without one, that of this project, which the first of its programs runs"},
 		{name: "http", value: textValue{&c.http}, check: func() error { return checkAddress(c.http) },
 			usage: "`host:port` of HTTP entrypoints that name no address of their own; :8000 is every network"},
 		{name: "http-hosts", value: wordsValue{textValue{&c.httpHosts}},
@@ -176,7 +176,7 @@ func (c *config) accepted() ([]enoki.Serializer, error) {
 // brokerName is the broker as people are told of it.
 func (c *config) brokerName() string {
 	if c.broker == "" {
-		return "nats://" + cmp.Or(c.local, localAddress)
+		return telemetry.RedactURL(cmp.Or(brokerdir.URL(c.storeDir), "of this project"))
 	}
 	return telemetry.RedactURL(c.broker)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/broker/memory"
@@ -48,8 +49,7 @@ type Dialer struct {
 	// later. It must not block. Default: nobody is told.
 	OnUnreachable func(error)
 
-	local string        // host:port of the broker of no URL; default localAddress
-	race  time.Duration // see raceTimeout, the default
+	race time.Duration // see raceTimeout, the default
 }
 
 // Dial connects with a Dialer that has only a logger; a nil one is
@@ -61,21 +61,23 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 // Dial connects to the broker that the URL names, by its scheme:
 //
 //	nats, tls            NATS; several servers of a cluster with commas between
+//	ws, wss              NATS over WebSockets, for where only HTTP gets through
 //	amqp, amqps, pyamqp  RabbitMQ; several hosts of a cluster with commas between
 //	embedded             a NATS server in this process; embedded:?dir=DIR&port=N
 //	                     says where it keeps its files and listens on 127.0.0.1;
 //	                     an error in a program built with -tags noembedded
 //	memory               a broker in this process that nobody else can reach
-//	no URL               the NATS server on 127.0.0.1:4222, or, when nobody
-//	                     listens there, an embedded one
+//	no URL               the embedded broker of this project (see StoreDir): the
+//	                     one that runs already, or else one in this process
 //
 // It tries until the broker takes us or ctx ends; a refusal is an error at
-// once. No error shows a password. Closing the broker shuts the embedded
+// once. The code of an error is invalid_argument when the URL is wrong. No
+// error shows a password. Closing the broker shuts the embedded
 // server down too, as the last thing.
 func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, error) {
 	scheme, err := checkURL(brokerURL)
 	if err != nil {
-		return nil, err
+		return nil, enoki.Errorf(enoki.InvalidArgument, "%w", err)
 	}
 	switch scheme {
 	case "":
@@ -84,7 +86,7 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 		return d.dialEmbedded(ctx, brokerURL)
 	case "memory":
 		return memory.New(), nil
-	case "nats", "tls":
+	case "nats", "tls", "ws", "wss":
 		return asBroker(nats.Dial(ctx, d.nats(brokerURL)))
 	default: // amqp, amqps, pyamqp
 		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS, RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
@@ -115,12 +117,12 @@ func checkURL(brokerURL string) (string, error) {
 	switch scheme {
 	case "embedded", "memory":
 		return scheme, nil
-	case "nats", "tls":
+	case "nats", "tls", "ws", "wss":
 		return scheme, checkHosts(strings.Split(brokerURL, ","))
 	case "amqp", "amqps", "pyamqp":
 		return scheme, checkRabbitMQ(brokerURL)
 	}
-	return "", fmt.Errorf("no driver for the broker scheme %q; have nats, tls, amqp, amqps, pyamqp, embedded, memory", scheme)
+	return "", fmt.Errorf("no driver for the broker scheme %q; have nats, tls, ws, wss, amqp, amqps, pyamqp, embedded, memory", scheme)
 }
 
 // checkRabbitMQ checks a URL with one or several hosts.

@@ -3,16 +3,14 @@ package host
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/enoki-go/enoki/broker/nats/embedded"
-	"github.com/enoki-go/enoki/internal/testserver"
+	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -37,7 +35,7 @@ func TestDialChoosesByScheme(t *testing.T) {
 
 func TestDialRefuses(t *testing.T) {
 	for url, want := range map[string]string{
-		"kafka://u:hush@h":                `no driver for the broker scheme "kafka"; have nats, tls, amqp, amqps, pyamqp, embedded, memory`,
+		"kafka://u:hush@h":                `no driver for the broker scheme "kafka"; have nats, tls, ws, wss, amqp, amqps, pyamqp, embedded, memory`,
 		"localhost":                       "has no scheme",
 		"embedded://host":                 "the URL of the embedded broker is",
 		"embedded:dir":                    "the URL of the embedded broker is",
@@ -89,13 +87,12 @@ func TestEmbeddedPortInUseIsAnError(t *testing.T) {
 }
 
 func TestNoURLStartsABrokerOrFindsOne(t *testing.T) {
-	d := &Dialer{Logger: silent, StoreDir: t.TempDir(), local: testserver.Address(t)}
+	d := &Dialer{Logger: silent, StoreDir: t.TempDir()}
 	first, err := d.Dial(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	d.StoreDir = filepath.Join(t.TempDir(), "other")
 	second, err := d.Dial(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -109,40 +106,44 @@ func TestNoURLStartsABrokerOrFindsOne(t *testing.T) {
 	}
 }
 
-func TestNoURLWithSomethingElseOnTheAddress(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		for {
-			conn, err := l.Accept()
+// TestOtherProject: two projects have nothing of each other, and each finds its
+// own broker again at the same address.
+func TestOtherProject(t *testing.T) {
+	one, other := &Dialer{Logger: silent, StoreDir: t.TempDir()}, &Dialer{Logger: silent, StoreDir: t.TempDir()}
+	urls := map[string]bool{}
+	for range 2 {
+		for _, d := range []*Dialer{one, other} {
+			b, err := d.Dial(t.Context(), "")
 			if err != nil {
-				return
+				t.Fatal(err)
 			}
-			_, _ = io.WriteString(conn, "220 mail.example.org ESMTP\r\n")
-			_ = conn.Close()
+			defer b.Close()
+			if _, owns := b.(*embeddedBroker); !owns {
+				t.Errorf("it is %T", b)
+			}
+			urls[brokerdir.URL(d.StoreDir)] = true
+			if d == other {
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
-	}()
-	defer func() { _ = l.Close(); <-served }()
-	_, err = (&Dialer{Logger: silent, StoreDir: t.TempDir(), local: l.Addr().String()}).Dial(t.Context(), "")
-	if err == nil || !strings.Contains(err.Error(), "is no NATS server; name your broker with --broker URL") {
-		t.Error(err)
+		one = &Dialer{Logger: silent, StoreDir: t.TempDir()}
+	}
+	if len(urls) != 3 { // two of one, the same of other twice
+		t.Errorf("the brokers were at %v", urls)
 	}
 }
 
-// TestNoURLWithTheDirectoryElsewhere: the port is free, but a broker on
-// another port has the directory.
-func TestNoURLWithTheDirectoryElsewhere(t *testing.T) {
+// TestNoURLWithTheDirectoryLocked: somebody has the directory and no broker.
+func TestNoURLWithTheDirectoryLocked(t *testing.T) {
 	dir := t.TempDir()
-	other, err := embedded.Start(embedded.Options{Dir: dir, Port: -1, Logger: silent})
+	lock, err := brokerdir.Take(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Shutdown()
-	_, err = (&Dialer{Logger: silent, StoreDir: dir, local: testserver.Address(t), race: 100 * time.Millisecond}).Dial(t.Context(), "")
+	defer lock.Release()
+	_, err = (&Dialer{Logger: silent, StoreDir: dir, race: 100 * time.Millisecond}).Dial(t.Context(), "")
 	if !errors.Is(err, embedded.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Error(err)
 	}
@@ -153,6 +154,7 @@ func TestURLsThatCanBe(t *testing.T) {
 		"":                                  "",
 		"nats://a:4222,b:4222, nats://c":    "nats",
 		"tls://u:p@a":                       "tls",
+		"wss://u:p@a:443":                   "wss",
 		"AMQP://guest:guest@localhost/":     "amqp",
 		"pyamqp://u:p%2F%40@h:5672/%2Fshop": "pyamqp",
 		"amqps://h?heartbeat=5":             "amqps",

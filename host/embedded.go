@@ -9,11 +9,17 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/nats"
 	"github.com/enoki-go/enoki/broker/nats/embedded"
+	"github.com/enoki-go/enoki/telemetry"
 )
 
 type embeddedOptions = embedded.Options
 
 func (d *Dialer) startEmbedded(ctx context.Context, o embeddedOptions) (broker.Broker, error) {
+	log := d.logger()
+	owner, err := settle(o.Dir, log)
+	if err != nil {
+		return nil, err
+	}
 	server, err := embedded.Start(o)
 	if err != nil {
 		return nil, err
@@ -25,15 +31,16 @@ func (d *Dialer) startEmbedded(ctx context.Context, o embeddedOptions) (broker.B
 		server.Shutdown()
 		return nil, err
 	}
-	d.logger().Info("started a broker in this process", "broker", server.URL(), "dir", o.Dir)
+	if owner != "" {
+		log = log.With("project", owner)
+	}
+	log.Info("started a broker in this process", "broker", telemetry.RedactURL(server.URL()), "dir", o.Dir)
 	return &embeddedBroker{driver, server}, nil
 }
 
-// isTaken reports whether somebody else has the port or the directory, whose
-// server may serve us as well.
-func isTaken(err error) bool {
-	return errors.Is(err, embedded.ErrPortInUse) || errors.Is(err, embedded.ErrLocked)
-}
+// isTaken reports whether somebody else has the directory, whose server serves
+// us as well.
+func isTaken(err error) bool { return errors.Is(err, embedded.ErrLocked) }
 
 // embeddedBroker is a link to a server in this process, which ends with it.
 type embeddedBroker struct {

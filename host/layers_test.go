@@ -254,7 +254,7 @@ func TestMistakesInAFileSayWhere(t *testing.T) {
 		"workers: 0":                        "file:1:10: workers: want 1 or more, have 0",
 		"broker: [a, b]":                    "file:1:9: broker: want text, have a list",
 		"broker: true":                      "file:1:9: broker: want text, have true or false",
-		"broker: kafka://h":                 `file:1:9: broker: no driver for the broker scheme "kafka"; have nats, tls, amqp, amqps, pyamqp, embedded, memory`,
+		"broker: kafka://h":                 `file:1:9: broker: no driver for the broker scheme "kafka"; have nats, tls, ws, wss, amqp, amqps, pyamqp, embedded, memory`,
 		"broker: localhost":                 "file:1:9: broker: the broker's URL has no scheme; write it as nats://host:4222 or amqp://user:password@host/vhost",
 		"broker: embedded:?prot=1":          `file:1:9: broker: embedded: unknown parameter "prot"; have dir, port`,
 		"broker: embedded:?port=x":          `file:1:9: broker: embedded: port "x" is no port; want 0 (a free one) to 65535`,
@@ -294,7 +294,7 @@ func TestMistakesInFlagsAndEnvironment(t *testing.T) {
 		{"--grace=1e300", "", `--grace: want a duration such as "10s" or "1m30s", have "1e300"`},
 		{"service.go", "", `argument "service.go" is not wanted; settings are flags, such as --broker URL`},
 		{"", "ENOKI_WORKERS=x", `ENOKI_WORKERS: want a whole number, have "x"`},
-		{"", "ENOKI_BROKER=x://u:hush@h", `ENOKI_BROKER: no driver for the broker scheme "x"; have nats, tls, amqp, amqps, pyamqp, embedded, memory`},
+		{"", "ENOKI_BROKER=x://u:hush@h", `ENOKI_BROKER: no driver for the broker scheme "x"; have nats, tls, ws, wss, amqp, amqps, pyamqp, embedded, memory`},
 		{"--config=/not/there", "", "cannot read the config file: open /not/there: no such file or directory"},
 	} {
 		if _, err := resolve(t, strings.Fields(c.args), c.env, ""); err == nil || err.Error() != c.want {

@@ -145,7 +145,6 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 		Credentials: p.config.natsCreds, Replicas: p.config.natsReplicas, EventBytes: p.config.natsEvents, DeadBytes: p.config.natsDead, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
 		LoginMethod: p.config.loginMethod, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents,
 		RootCAs: roots, OnUnreachable: p.ready.unreachable,
-		local: p.config.local,
 	}
 	waiting := time.AfterFunc(slowDial, func() {
 		p.log.Info("waiting for the broker", "broker", p.config.brokerName(), "admin", p.admin)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -66,6 +67,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if own, ok := c.InProcess.(interface{ URL() string }); ok && c.URL == "" {
+		c.URL = own.URL() // with the password
+	}
 	if c.URL == "" {
 		c.URL = natsgo.DefaultURL
 	}
@@ -137,8 +141,26 @@ func (c Config) address() string {
 	return strings.Join(servers, ",")
 }
 
+// whereFrom tells of where the password of a server on this machine is to be
+// had, which may be one inside an Enoki program.
+func (c Config) whereFrom(err error) string {
+	u, parseErr := url.Parse(c.URL)
+	if parseErr != nil || !errors.Is(err, natsgo.ErrAuthorization) {
+		return ""
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return ""
+	}
+	return "; the broker of an Enoki program of yours is found without a URL in the directory of its project, and `enoki broker list` prints the URL with its password"
+}
+
 func redact(server string) string {
 	u, err := url.Parse(server)
+	if err == nil && u.User != nil {
+		if _, has := u.User.Password(); !has { // then the name is a token
+			u.User = url.User("xxxxx")
+		}
+	}
 	if err == nil {
 		return u.Redacted()
 	}

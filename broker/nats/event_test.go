@@ -23,7 +23,7 @@ func done(context.Context, *broker.Message) broker.Settlement { return broker.Se
 // client returns a plain connection.
 func client(t testing.TB, server *embedded.Server) *natsgo.Conn {
 	t.Helper()
-	nc, err := natsgo.Connect("", natsgo.InProcessServer(server), natsgo.Timeout(30*time.Second))
+	nc, err := natsgo.Connect(server.URL(), natsgo.InProcessServer(server), natsgo.Timeout(30*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

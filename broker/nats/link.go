@@ -113,7 +113,7 @@ func (l *link) connect(ctx context.Context) error {
 			err = refusal // which says why there is none
 		}
 		if what := toCheck(err); what != "" {
-			return fmt.Errorf("NATS at %s refuses us: %w: %s", c.address(), err, what)
+			return fmt.Errorf("NATS at %s refuses us: %w: %s%s", c.address(), err, what, c.whereFrom(err))
 		}
 		if last == nil || ctx.Err() == nil { // otherwise the one before tells more
 			last = err

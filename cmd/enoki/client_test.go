@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -159,9 +162,9 @@ func TestCompletionScripts(t *testing.T) {
 }
 
 func TestNoBroker(t *testing.T) {
-	t.Setenv(brokerVariable, "")
+	withoutBroker(t)
 	for _, args := range [][]string{{"services"}, {"call", "a.b"}, {"emit", "a.b"}, {"listen", "a.b"}, {"dead"}, {"dead", "retry", "--all"}} {
-		s := start(t, func(c *cli) { c.local = "127.0.0.1:1" }, args...)
+		s := start(t, nil, args...)
 		if code := s.wait(t); code != 7 || !strings.Contains(s.stderr.String(), "start one with `enoki broker`") {
 			t.Errorf("%v without a broker ends with %d: %s", args, code, s.stderr)
 		}
@@ -209,7 +212,7 @@ func TestBrokerCommand(t *testing.T) {
 	if got := must(t, "call", "register.check_registered", "u_id=7434029", "--broker", url); !strings.Contains(got, "Ada") {
 		t.Errorf("a call on it gives %q", got)
 	}
-	address := strings.TrimPrefix(url, "nats://")
+	_, address, _ := strings.Cut(url, "@")
 	if _, stderr, code := run(t, "", "broker", "--listen", address, "--dir", t.TempDir()); code != 1 || !strings.Contains(stderr, "port is in use") {
 		t.Errorf("a second one on its address ends with %d: %s", code, stderr)
 	}
@@ -221,6 +224,139 @@ func TestBrokerOfOneProcess(t *testing.T) {
 		if _, stderr, code := run(t, "", "services", "--broker", url); code != exitUsage || !strings.Contains(stderr, "nobody else is on it") {
 			t.Errorf("services on %s ends with %d: %s", url, code, stderr)
 		}
+	}
+}
+
+func TestEmptyAndMisspeltBroker(t *testing.T) {
+	withoutBroker(t)
+	for want, args := range map[string][]string{
+		"--broker is empty":     {"dead", "discard", "--all", "--yes", "--broker", ""},
+		"the broker's URL":      {"services", "--broker", "localhost"},
+		"no driver":             {"services", "--broker", "kafka://h"},
+		"unknown flag: --brokr": {"services", "--brokr", "x"},
+	} {
+		if _, stderr, code := run(t, "", args...); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%v ends with %d: %s, want %q", args, code, stderr, want)
+		}
+	}
+	t.Setenv("ENOKI_BROKR", "nats://h")
+	if _, stderr, code := run(t, "", "services"); code != exitUsage || !strings.Contains(stderr, "did you mean ENOKI_BROKER?") {
+		t.Errorf("a misspelt variable: %d %s", code, stderr)
+	}
+	t.Setenv(brokerVariable, "")
+	if _, stderr, code := run(t, "", "services"); code != exitUsage || !strings.Contains(stderr, "$ENOKI_BROKER is empty") {
+		t.Errorf("an empty variable: %d %s", code, stderr)
+	}
+}
+
+// TestBrokersOfProjects: each project has its own, which commands find by the
+// directory they run in.
+func TestBrokersOfProjects(t *testing.T) {
+	withoutBroker(t)
+	project := func() string {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module m\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	shop, zoo, nowhere := project(), project(), t.TempDir()
+	t.Chdir(shop)
+	first := start(t, nil, "broker")
+	first.stderr.await(t, "broker runs", 1)
+	serve(t, strings.TrimSpace(first.stdout.String()))
+	must(t, "services", "register", "--wait", "30s")
+
+	t.Chdir(nowhere)
+	if stdout, stderr, code := run(t, "", "services", "register"); code != 0 || !strings.Contains(stdout, "register") || !strings.Contains(stderr, "on the broker of project "+shop) {
+		t.Errorf("outside of projects, with one broker: %d %s %s", code, stdout, stderr)
+	}
+	if _, stderr, code := run(t, "", "broker"); code != exitUsage || !strings.Contains(stderr, "no project here") {
+		t.Errorf("a broker for no project: %d %s", code, stderr)
+	}
+	t.Chdir(zoo)
+	if _, stderr, code := run(t, "", "services"); code != 7 || !strings.Contains(stderr, "no broker runs for project "+zoo) || !strings.Contains(stderr, "one runs for project "+shop) {
+		t.Errorf("in a project without a broker: %d %s", code, stderr)
+	}
+	second := start(t, nil, "broker")
+	second.stderr.await(t, "broker runs", 1)
+	if _, stderr, code := run(t, "", "services"); code != 0 || !strings.Contains(stderr, "on the broker of project "+zoo) || !strings.Contains(stderr, "no service is alive") {
+		t.Errorf("in the other project: %d %s", code, stderr)
+	}
+	if _, stderr, code := run(t, "", "broker"); code != 1 || !strings.Contains(stderr, "that broker runs already") {
+		t.Errorf("a second one in a project: %d %s", code, stderr)
+	}
+	t.Chdir(nowhere)
+	if _, stderr, code := run(t, "", "services"); code != exitUsage || !strings.Contains(stderr, "which broker?") {
+		t.Errorf("outside of projects, with two: %d %s", code, stderr)
+	}
+	list := must(t, "broker", "list")
+	for _, want := range []string{shop, zoo, strings.TrimSpace(first.stdout.String()), strings.TrimSpace(second.stdout.String())} {
+		if !strings.Contains(list, want) {
+			t.Errorf("no %s in\n%s", want, list)
+		}
+	}
+}
+
+// TestPasswordOfTheBroker: without it nobody gets in, and is told where it is.
+func TestPasswordOfTheBroker(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, "broker", "--listen", "127.0.0.1:0", "--dir", t.TempDir())
+	s.stderr.await(t, "broker runs", 1)
+	u, err := url.Parse(strings.TrimSpace(s.stdout.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, "services", "--broker", u.String())
+	for _, user := range []*url.Userinfo{nil, url.UserPassword("enoki", "wrong")} {
+		u.User = user
+		_, stderr, code := run(t, "", "dead", "discard", "--all", "--yes", "--broker", u.String())
+		if code != 7 || !strings.Contains(stderr, "enoki: unavailable: ") || !strings.Contains(stderr, "enoki broker list") {
+			t.Errorf("with %v it ends with %d: %s", user, code, stderr)
+		}
+	}
+}
+
+// TestMisspeltNames: what is not there is told, with what is.
+func TestMisspeltNames(t *testing.T) {
+	t.Parallel()
+	url := startEmbedded(t)
+	serve(t, url)
+	must(t, "services", "register", "push", "comments", "--wait", "30s", "--broker", url)
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"services", "registr"}, 4, "registr is not alive\nDid you mean register?"},
+		{[]string{"services", "warehouse"}, 4, "warehouse is not alive; there is comments, push, register"},
+		{[]string{"services", "push", "registr"}, 4, "Did you mean register?"},
+		{[]string{"services", "registr", "--wait", "1ms"}, 124, "Did you mean register?"},
+		{[]string{"emit", "comments.postd", "1"}, 0, "no live service emits or handles comments.postd\nDid you mean comments.posted?"},
+		{[]string{"emit", "comments.posted", `{"article_id":1,"content":""}`}, 0, ""},
+	} {
+		_, stderr, code := run(t, "", append(c.args, "--broker", url)...)
+		if code != c.code || !strings.Contains(stderr, c.want) || c.want == "" && stderr != "" {
+			t.Errorf("%v ends with %d: %s, want %d and %q", c.args, code, stderr, c.code, c.want)
+		}
+	}
+	s := start(t, nil, "listen", "comment.posted", "--broker", url)
+	s.stderr.await(t, "Did you mean comments.posted?", 1)
+}
+
+// TestWaitForTheBroker: services --wait waits for the broker, too.
+func TestWaitForTheBroker(t *testing.T) {
+	withoutBroker(t)
+	t.Setenv(storeDirVariable, t.TempDir())
+	if _, stderr, code := run(t, "", "services", "--wait", "1ms"); code != 124 || !strings.Contains(stderr, "no broker came within 1ms") {
+		t.Errorf("without a broker: %d %s", code, stderr)
+	}
+	waiting := start(t, nil, "services", "register", "--wait", testTimeout.String())
+	broker := start(t, nil, "broker")
+	broker.stderr.await(t, "broker runs", 1)
+	serve(t, strings.TrimSpace(broker.stdout.String()))
+	if code := waiting.wait(t); code != 0 || !strings.Contains(waiting.stdout.String(), "check_registered") {
+		t.Errorf("it ends with %d: %s %s", code, waiting.stdout, waiting.stderr)
 	}
 }
 

@@ -18,16 +18,16 @@ type cli struct {
 	stderr io.Writer       // talk
 	hard   context.Context // ends when the user wants to stop at once
 
-	local      string        // address of the broker when none is named
 	editor     string        // command that edits a file; empty means $VISUAL, $EDITOR or what the system has
 	completing time.Duration // how long a shell waits for words from the broker, at most
 
-	broker string // URL; empty means $ENOKI_BROKER, and that empty the local default
-	json   bool
+	broker      string // URL, when it was given; else $ENOKI_BROKER or the one of this project counts
+	brokerGiven bool
+	json        bool
 }
 
 func newCLI(hard context.Context, stdin io.Reader, stdout, stderr io.Writer) *cli {
-	return &cli{hard: hard, stdin: stdin, stdout: stdout, stderr: stderr, local: defaultLocal, completing: completeTimeout}
+	return &cli{hard: hard, stdin: stdin, stdout: stdout, stderr: stderr, completing: completeTimeout}
 }
 
 // run runs the subcommand that args name until it ends or ctx does, and
@@ -39,7 +39,8 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	understood := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	given := root.PersistentFlags().Lookup("broker")
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood, c.brokerGiven = true, given.Changed }
 	err := root.ExecuteContext(ctx)
 	if err != nil && !understood {
 		err = usageError{err}
@@ -58,7 +59,7 @@ func (c *cli) command() *cobra.Command {
 		SilenceErrors: true, // report prints them, with their code
 		SilenceUsage:  true,
 	}
-	root.PersistentFlags().StringVar(&c.broker, "broker", "", "URL of the broker: nats://…, amqp://… (default $ENOKI_BROKER, else nats://"+c.local+")")
+	root.PersistentFlags().StringVar(&c.broker, "broker", "", "URL of the broker: nats://…, amqp://… (default $ENOKI_BROKER, else the broker of this project)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON, for programs")
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)

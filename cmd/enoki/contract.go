@@ -36,7 +36,7 @@ type contractOptions struct {
 func (c *cli) contractCommand() *cobra.Command {
 	var o contractOptions
 	cmd := &cobra.Command{
-		Use:   "contract --from FILE",
+		Use:   "contract FILE",
 		Short: "Write a Go contract from the Python source of a Nameko service",
 		Long: `Write a Go contract from the Python source of a Nameko service: a struct with a
 function for each @rpc method and a variable for each event that it dispatches.
@@ -49,13 +49,21 @@ With --live it watches the calls to a service on RabbitMQ, as enoki shadow does,
 and gives each any the type that was seen; without a file the contract holds
 what was called meanwhile. The service notices nothing, and no value is kept.`,
 		Example: example(
-			`enoki contract --from services/register.py -o registerapi/register.go`,
-			`enoki contract --from services/all.py --service push --package pushapi`,
-			`enoki contract --from services/register.py --live register --for 10m --broker amqp://localhost -o registerapi/register.go`),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.contract(cmd.Context(), o) },
+			`enoki contract services/register.py -o registerapi/register.go`,
+			`enoki contract services/all.py --service push --package pushapi`,
+			`enoki contract services/register.py --live register --for 10m --broker amqp://localhost -o registerapi/register.go`),
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			if len(words) > 0 && o.from != "" {
+				return usageError{fmt.Errorf("there are two files, %s and --from %s; give one", words[0], o.from)}
+			}
+			if len(words) > 0 {
+				o.from = words[0]
+			}
+			return c.contract(cmd.Context(), o)
+		},
 	}
-	cmd.Flags().StringVar(&o.from, "from", "", "Python file of the service")
+	cmd.Flags().StringVar(&o.from, "from", "", "Python file of the service, as FILE")
 	cmd.Flags().StringVar(&o.pkg, "package", "", `name of the Go package (default: that of the service and "api")`)
 	cmd.Flags().StringVar(&o.service, "service", "", "write this service only (default: all of the file)")
 	cmd.Flags().StringVar(&o.live, "live", "", "watch the calls to this service on RabbitMQ, and take types from them")
@@ -69,7 +77,7 @@ what was called meanwhile. The service notices nothing, and no value is kept.`,
 func (c *cli) contract(ctx context.Context, o contractOptions) error {
 	switch {
 	case o.from == "" && o.live == "":
-		return usageError{errors.New("--from is missing; name the Python file of the service, or a service that runs with --live")}
+		return usageError{errors.New("the Python file of the service is missing; name it, as in enoki contract services/register.py, or a service that runs with --live")}
 	case o.live != "" && o.service != "" && o.live != o.service:
 		return usageError{fmt.Errorf("--live %s and --service %s are two services; watch the one that you write", o.live, o.service)}
 	case o.live != "" && o.period <= 0:

@@ -32,7 +32,7 @@ func contractSources(t testing.TB) []string {
 func TestContract(t *testing.T) {
 	for _, source := range contractSources(t) {
 		t.Run(filepath.Base(source), func(t *testing.T) {
-			got := must(t, "contract", "--from", source)
+			got := must(t, "contract", source)
 			golden := goldenOf(source)
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -173,8 +173,9 @@ func TestContractRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		"no file":         {nil, exitUsage, "--from is missing"},
-		"arguments":       {[]string{"register.py"}, exitUsage, "unknown command"},
+		"no file":         {nil, exitUsage, "the Python file of the service is missing"},
+		"arguments":       {[]string{"register.py", "push.py"}, exitUsage, "at most 1 arg"},
+		"two files":       {[]string{"register.py", "--from", "push.py"}, exitUsage, "there are two files"},
 		"package":         {[]string{"--from", one, "--package", "my-api"}, exitUsage, "--package my-api can't be"},
 		"file not there":  {[]string{"--from", filepath.Join(dir, "none.py")}, 1, "none.py"},
 		"not Python":      {[]string{"--from", source("bad.py", "class A:\n  x = (1\n")}, 3, `bad.py:2: "(" is never closed`},

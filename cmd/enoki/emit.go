@@ -49,5 +49,9 @@ func (c *cli) emit(ctx context.Context, words []string) error {
 		return err
 	}
 	defer b.Close()
-	return enoki.NewClient(b, c.options()).Emit(ctx, source, event, payload)
+	if err := enoki.NewClient(b, c.options()).Emit(ctx, source, event, payload); err != nil {
+		return err
+	}
+	c.tellOfUnknownEvents(ctx, b, []string{source + "." + event})
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,18 @@ type comment struct {
 
 var posted = enoki.NewEvent[comment]("comments", "posted")
 
+// withoutBroker has commands find what runs for a user of the test's own.
+func withoutBroker(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{brokerVariable, storeDirVariable} {
+		t.Setenv(name, "") // restored in the end
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+}
+
 // serve runs services to call, until the test ends, and returns once they
 // take work.
 func serve(t *testing.T, url string) {
@@ -240,9 +253,13 @@ func push(_ context.Context, id, _ string, _ bool) (bool, string, error) {
 // may still answer, or none.
 func awaitAnswer(t *testing.T, url, want string) {
 	t.Helper()
-	must(t, "services", "greeter", "--wait", testTimeout.String(), "--broker", url)
+	var where []string // the broker of this project without a URL
+	if url != "" {
+		where = []string{"--broker", url}
+	}
+	must(t, append(where, "services", "greeter", "--wait", testTimeout.String())...)
 	for deadline := time.Now().Add(testTimeout); ; {
-		stdout, stderr, _ := run(t, "", "call", "greeter.hello", "name=Ada", "--timeout", "2s", "--broker", url)
+		stdout, stderr, _ := run(t, "", append(where, "call", "greeter.hello", "name=Ada", "--timeout", "2s")...)
 		if strings.TrimSpace(stdout) == want {
 			return
 		}

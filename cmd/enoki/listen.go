@@ -36,6 +36,9 @@ emitted before it listened is not shown.`,
 	return cmd
 }
 
+// listenerName is the name of listeners among the services.
+const listenerName = "enoki-listen"
+
 // listenJoinTimeout is how long the broker may take to set up a subscription.
 const listenJoinTimeout = 10 * time.Second
 
@@ -57,9 +60,15 @@ func (c *cli) listen(ctx context.Context, words []string, count int) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	c.say("listening; Ctrl-C ends it")
+	asking, stopAsking := withTimeout(ctx, listTimeout)
+	defer stopAsking()
+	var asked sync.WaitGroup
+	asked.Go(func() { c.tellOfUnknownEvents(asking, b, l.events) })
+	defer asked.Wait()
 	select {
 	case <-ctx.Done():
 	case <-l.done:
+		stopAsking()
 	}
 	leaving, cancel := withTimeout(context.WithoutCancel(ctx), listenJoinTimeout)
 	defer cancel()
@@ -68,8 +77,9 @@ func (c *cli) listen(ctx context.Context, words []string, count int) error {
 
 // listener prints events. Handlers of several events run at once.
 type listener struct {
-	cli  *cli
-	done chan struct{} // closed after the last event of a limited number
+	cli    *cli
+	events []string
+	done   chan struct{} // closed after the last event of a limited number
 
 	mu   sync.Mutex // guards left and the order of lines
 	left int        // events still to print; 0 or less is without limit
@@ -80,7 +90,7 @@ type listener struct {
 func (l *listener) service(words []string) (broker.Service, error) {
 	host, _ := os.Hostname() // only for people who list the services
 	s := broker.Service{
-		Instance: broker.Instance{Name: "enoki-listen", ID: uuid.New(), Host: host, Started: time.Now()},
+		Instance: broker.Instance{Name: listenerName, ID: uuid.New(), Host: host, Started: time.Now()},
 		Workers:  1,
 	}
 	for i, word := range words {
@@ -88,6 +98,7 @@ func (l *listener) service(words []string) (broker.Service, error) {
 		if err != nil {
 			return s, err
 		}
+		l.events = append(l.events, source+"."+event)
 		e := broker.Event{Source: source, Name: event, Mode: broker.Broadcast}
 		s.Handles = append(s.Handles, e)
 		s.Subscriptions = append(s.Subscriptions, broker.Subscription{

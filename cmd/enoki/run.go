@@ -8,6 +8,9 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+
+	"github.com/enoki-go/enoki/internal/brokerdir"
+	"github.com/enoki-go/enoki/telemetry"
 )
 
 func (c *cli) runCommand() *cobra.Command {
@@ -26,7 +29,7 @@ A package is a program (package main), or any package with a function
 which needs no main. ` + "`dir/...`" + ` takes all such packages below dir. What follows
 -- is given to every process.
 
-With no broker named and none at the default address it runs the embedded
+With no broker named and none running for this project it runs the embedded
 broker itself, for as long as it lives. The processes get the URL of the broker
 as $` + brokerVariable + `. Ctrl-C lets them finish what they do; a second one kills.`,
 		Example: example(
@@ -55,7 +58,7 @@ func (c *cli) runPackages(ctx context.Context, patterns, arguments []string, onc
 		return err
 	}
 	defer os.RemoveAll(dir)
-	url, shutdown, err := c.brokerForRun(ctx)
+	url, shutdown, err := c.brokerForRun()
 	if err != nil {
 		return err
 	}
@@ -65,20 +68,24 @@ func (c *cli) runPackages(ctx context.Context, patterns, arguments []string, onc
 
 // brokerForRun finds the broker of the programs, or starts one, which
 // shutdown ends.
-func (c *cli) brokerForRun(ctx context.Context) (url string, shutdown func(), err error) {
+func (c *cli) brokerForRun() (url string, shutdown func(), err error) {
 	shutdown = func() {}
 	if url, err := c.brokerURL(); url != "" || err != nil {
 		return url, shutdown, err
 	}
-	if listens(ctx, c.local) {
-		c.say("using the broker at nats://%s", c.local)
-		return "nats://" + c.local, shutdown, nil
-	}
-	server, err := c.startBroker(c.local, "")
+	p, _, err := c.place()
 	if err != nil {
 		return "", nil, err
 	}
-	c.say("no broker at %s, so it runs inside this process: %s", c.local, server.URL())
+	if url := brokerdir.URL(p.Dir); url != "" {
+		c.say("on the broker of %s", ownerOf(p))
+		return url, shutdown, nil
+	}
+	server, err := c.startBroker("", "")
+	if err != nil {
+		return "", nil, err
+	}
+	c.say("the broker of %s runs inside this process: %s", ownerOf(p), telemetry.RedactURL(server.URL()))
 	return server.URL(), server.Shutdown, nil
 }
 

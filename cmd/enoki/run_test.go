@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/enoki-go/enoki/internal/testserver"
+	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
 // plainMain is a program that says its version when it starts, and that it
@@ -156,18 +156,20 @@ func TestRun(t *testing.T) {
 // TestRunStartsBroker runs a service with no broker anywhere: the broker is
 // there for others as long as the command lives.
 func TestRunStartsBroker(t *testing.T) {
-	t.Setenv(brokerVariable, "")
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	withoutBroker(t)
 	newModule(t, map[string]string{"greeter/greeter.go": strings.ReplaceAll(greeter, "VERSION", "Hello")})
-	local := testserver.Address(t)
-	s := start(t, func(c *cli) { c.local = local }, "run", "./...")
-	s.stderr.await(t, "it runs inside this process: nats://"+local, 1)
-	awaitAnswer(t, "nats://"+local, `"Hello Ada"`)
+	s := start(t, nil, "run", "./...")
+	s.stderr.await(t, "runs inside this process: nats://enoki:xxxxx@127.0.0.1:", 1)
+	awaitAnswer(t, "", `"Hello Ada"`)
+	here, _, err := brokerdir.Here("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.interrupt()
 	if code := s.wait(t); code != 0 {
 		t.Errorf("Ctrl-C ends it with %d:\n%s", code, s.stderr)
 	}
-	if listens(t.Context(), local) {
+	if brokerdir.Running(here.Dir) {
 		t.Error("the broker outlives the command")
 	}
 }

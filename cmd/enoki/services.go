@@ -24,8 +24,9 @@ func (c *cli) servicesCommand() *cobra.Command {
 arguments ("?" marks an optional one), the events they handle and emit, and
 what they run by the clock.
 
-With --wait it waits until at least one instance of each service named (of any,
-when none is named) is there; if that takes too long it ends with code 124.`,
+With --wait it waits for the broker, and until at least one instance of each
+service named (of any, when none is named) is there; if that takes too long it
+ends with code 124. Without it a name that is not there ends it with code 4.`,
 		Example: example(
 			`enoki services`,
 			`enoki services register --json`,
@@ -45,35 +46,51 @@ const listTimeout = 10 * time.Second
 func (c *cli) services(ctx context.Context, names []string, wait time.Duration) error {
 	ctx, cancel := withTimeout(ctx, max(wait, listTimeout))
 	defer cancel()
-	b, err := c.connect(ctx)
+	deadline := time.Now().Add(wait)
+	b, err := c.connectWithin(ctx, wait)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	deadline := time.Now().Add(wait)
 	for {
-		instances, err := b.Services(ctx)
+		all, err := b.Services(ctx)
 		if err != nil {
 			return fmt.Errorf("ask for the services: %w", err)
 		}
-		instances, missing := pick(instances, names)
+		instances, missing := pick(all, names)
 		switch {
-		case missing == "" || wait == 0:
+		case len(missing) == 0:
 			return c.printServices(instances)
-		case time.Now().After(deadline):
-			return enoki.Errorf(enoki.DeadlineExceeded, "%s did not come within %v", missing, wait)
+		case wait == 0:
+			return c.printSome(instances, names, missing, all)
+		case !time.Now().Before(deadline):
+			return enoki.Errorf(enoki.DeadlineExceeded, "%s did not come within %v%s", strings.Join(missing, ", "), wait, whatThereIs(missing, serviceNames(all)))
 		}
 		// Services has just waited for answers, so this asks no faster than a
 		// few times a second.
 	}
 }
 
+// printSome prints those of the services named that are there, and says what
+// is missing.
+func (c *cli) printSome(there []broker.Instance, names, missing []string, all []broker.Instance) error {
+	if len(names) == 0 {
+		return c.printServices(nil)
+	}
+	if len(there) > 0 || c.json {
+		if err := c.printServices(there); err != nil {
+			return err
+		}
+	}
+	return enoki.Errorf(enoki.UnknownService, "%s is not alive%s", strings.Join(missing, ", "), whatThereIs(missing, serviceNames(all)))
+}
+
 // pick returns the instances of the services named, or all when none is, and
 // says what is missing.
-func pick(instances []broker.Instance, names []string) (picked []broker.Instance, missing string) {
+func pick(instances []broker.Instance, names []string) (picked []broker.Instance, missing []string) {
 	if len(names) == 0 {
 		if len(instances) == 0 {
-			missing = "a service"
+			missing = []string{"a service"}
 		}
 		return instances, missing
 	}
@@ -84,8 +101,7 @@ func pick(instances []broker.Instance, names []string) (picked []broker.Instance
 			seen[i.Name] = true
 		}
 	}
-	absent := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return seen[name] })
-	return picked, strings.Join(absent, ", ")
+	return picked, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return seen[name] })
 }
 
 func (c *cli) printServices(instances []broker.Instance) error {

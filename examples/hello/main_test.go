@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"go/format"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/host"
-	"github.com/enoki-go/enoki/internal/testserver"
 )
 
 const maxLines = 15
@@ -43,17 +40,12 @@ func TestSource(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	address := testserver.Address(t)
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	broker := "embedded:?port=" + port + "&dir=" + url.QueryEscape(filepath.Join(t.TempDir(), "broker"))
-	run(t, "--broker", broker, "--admin", "off", "--log-format", "json")
+	dir := filepath.Join(t.TempDir(), "broker")
+	run(t, "--store-dir", dir, "--admin", "off", "--log-format", "json")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b, err := host.Dial(ctx, "nats://"+address, nil)
+	b, err := (&host.Dialer{StoreDir: dir}).Dial(ctx, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package testserver
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -12,7 +14,13 @@ import (
 func Enoki(t testing.TB, program string) *Server {
 	t.Helper()
 	s, err := start("broker", enoki{program}, func(port int) string { return "nats://" + loopback(port) })
-	return forTest(t, s, err)
+	s = forTest(t, s, err)
+	url, err := os.ReadFile(filepath.Join(s.dir, "data", "url")) // with the password, which restarts keep
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = strings.TrimSpace(string(url))
+	return s
 }
 
 type enoki struct{ program string }

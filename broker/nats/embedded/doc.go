@@ -3,6 +3,11 @@
 // loopback port: other processes on the machine connect to its URL, this
 // process by InProcessConn.
 //
+// It lets in who knows the password, which the server makes and keeps, with its
+// port, in the file url of its directory: only the user who started it may read
+// that. URL has it, and so have connections that package nats makes by
+// Config.InProcess.
+//
 // The server keeps its files in a directory of its own, which one process at a
 // time may use. Every stored message is synced to disk before it is confirmed,
 // unless Options.Fast is set. The size of the store is limited below the free

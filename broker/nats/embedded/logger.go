@@ -3,6 +3,7 @@ package embedded
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -20,6 +21,9 @@ func (l *logger) Debugf(string, ...any)  {}
 func (l *logger) Tracef(string, ...any)  {}
 
 func (l *logger) Warnf(format string, args ...any) {
+	if strings.HasPrefix(format, "Plaintext passwords") {
+		return // ours is nobody's choice, and in a file that only its user may read
+	}
 	l.log.Warn("embedded NATS: " + fmt.Sprintf(format, args...))
 }
 

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
 	"syscall"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
 // DefaultPort is the port that NATS clients expect a server on.
@@ -22,23 +25,26 @@ var ErrPortInUse = errors.New("port is in use")
 
 // ErrLocked says that another process has its embedded server in the
 // directory.
-var ErrLocked = errors.New("directory is in use by another process")
+var ErrLocked = brokerdir.ErrLocked
 
 // Options say where the server keeps its files and where it listens. Dir must
 // be given; the rest has useful zeros.
 type Options struct {
 	Dir      string       // for the server's files; created when missing
 	Host     string       // address to listen on; default 127.0.0.1
-	Port     int          // default DefaultPort; -1 takes a free one
+	Port     int          // default that which the directory had before, else DefaultPort, else a free one; -1 takes a free one
 	MaxStore int64        // most bytes to store; default 4 GiB, or half of the free space when that is less
+	Open     bool         // let everybody in who reaches the port, without the password
 	Fast     bool         // confirm before the disk has it: a power cut loses up to two minutes of confirmed messages
 	Logger   *slog.Logger // for the server's warnings and errors; default slog.Default()
+
+	password string // empty for Open
 }
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
 	server   *natsserver.Server
-	lock     *dirLock
+	lock     *brokerdir.Lock
 	url      string
 	maxStore int64
 
@@ -55,25 +61,61 @@ func Start(o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(o.Dir)
+	lock, err := brokerdir.Take(o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	s, err := start(o)
+	s, err := startLocked(o)
 	if err != nil {
-		lock.release()
+		lock.Release()
 		return nil, err
 	}
 	s.lock = lock
 	return s, nil
 }
 
+// startLocked starts a server in a directory that is ours.
+func startLocked(o Options) (*Server, error) {
+	last, password, err := brokerdir.Last(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: can't use directory %s: %w", o.Dir, err)
+	}
+	if !o.Open {
+		o.password = password
+	}
+	s, err := startOnPort(o, last)
+	if err != nil {
+		return nil, err
+	}
+	if err := brokerdir.Publish(o.Dir, s.url); err != nil {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+		return nil, fmt.Errorf("embedded NATS: can't use directory %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+// startOnPort tries the ports that there are when none was asked for.
+func startOnPort(o Options, last int) (*Server, error) {
+	if o.Port != 0 {
+		return start(o)
+	}
+	for _, port := range []int{last, DefaultPort} {
+		if o.Port = port; port == 0 || o.checkPort() != nil {
+			continue
+		}
+		s, err := start(o)
+		if err == nil || !errors.Is(err, ErrPortInUse) {
+			return s, err
+		}
+	}
+	o.Port = natsserver.RANDOM_PORT
+	return start(o)
+}
+
 func (o Options) withDefaults() Options {
 	if o.Host == "" {
 		o.Host = "127.0.0.1"
-	}
-	if o.Port == 0 {
-		o.Port = DefaultPort
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -94,9 +136,13 @@ func (o Options) check() error {
 	if o.MaxStore < 0 {
 		return fmt.Errorf("embedded NATS: Options.MaxStore is %d: give a number of bytes, or 0 for the default", o.MaxStore)
 	}
-	if o.Port == natsserver.RANDOM_PORT {
+	if o.Port == natsserver.RANDOM_PORT || o.Port == 0 {
 		return nil
 	}
+	return o.checkPort()
+}
+
+func (o Options) checkPort() error {
 	l, err := net.Listen("tcp", o.address())
 	if err != nil {
 		return o.listenError(err)
@@ -132,11 +178,27 @@ func start(o Options) (*Server, error) {
 	if o.Fast {
 		o.Logger.Warn("embedded NATS confirms before the disk has it: a power cut loses confirmed messages", "dir", o.Dir)
 	}
-	return &Server{server: server, url: server.ClientURL(), maxStore: limit, down: make(chan struct{})}, nil
+	return &Server{server: server, url: o.urlOf(server), maxStore: limit, down: make(chan struct{})}, nil
+}
+
+// urlOf returns the URL with the password.
+func (o Options) urlOf(server *natsserver.Server) string {
+	u, err := url.Parse(server.ClientURL())
+	if err != nil || o.Open {
+		return server.ClientURL()
+	}
+	u.User = url.UserPassword(brokerdir.User, o.password)
+	return u.String()
 }
 
 func (o Options) serverOptions(limit int64) *natsserver.Options {
+	user := ""
+	if !o.Open {
+		user = brokerdir.User
+	}
 	return &natsserver.Options{
+		Username:               user,
+		Password:               o.password,
 		ServerName:             "enoki-" + strconv.Itoa(os.Getpid()),
 		Host:                   o.Host,
 		Port:                   o.Port,
@@ -166,7 +228,8 @@ func (o Options) startError(said string) error {
 	return fmt.Errorf("embedded NATS: can't start in %s: %s", o.Dir, said)
 }
 
-// URL is where other processes of this machine connect to.
+// URL is where other processes of this machine connect to. It has the password,
+// unless the server is open.
 func (s *Server) URL() string { return s.url }
 
 // MaxStore is the most bytes that the server will store.
@@ -192,7 +255,7 @@ func (s *Server) Shutdown() {
 	s.shutdown.Do(func() {
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
-		s.lock.release()
+		s.lock.Release()
 		close(s.down)
 	})
 	<-s.down

@@ -28,7 +28,7 @@ func TestServes(t *testing.T) {
 	server := start(t, embedded.Options{})
 	for name, connect := range map[string]func() (*nats.Conn, error){
 		"URL":           func() (*nats.Conn, error) { return nats.Connect(server.URL(), patient) },
-		"InProcessConn": func() (*nats.Conn, error) { return nats.Connect("", nats.InProcessServer(server), patient) },
+		"InProcessConn": func() (*nats.Conn, error) { return nats.Connect(server.URL(), nats.InProcessServer(server), patient) },
 	} {
 		nc, err := connect()
 		if err != nil {
@@ -169,7 +169,7 @@ func TestUnusableHost(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	server := start(t, embedded.Options{})
-	nc, err := nats.Connect("", nats.InProcessServer(server), patient)
+	nc, err := nats.Connect(server.URL(), nats.InProcessServer(server), patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func start(t *testing.T, o embedded.Options) *embedded.Server {
 
 func jetStream(t *testing.T, server *embedded.Server) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(server), patient)
+	nc, err := nats.Connect(server.URL(), nats.InProcessServer(server), patient)
 	if err != nil {
 		t.Fatal(err)
 	}

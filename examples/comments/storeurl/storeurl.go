@@ -29,7 +29,7 @@ const openTimeout = 5 * time.Second
 func Default(program string) string {
 	state := filepath.Join(os.TempDir(), "enoki")
 	if broker, err := host.StoreDir(); err == nil {
-		state = filepath.Dir(broker)
+		state = filepath.Dir(filepath.Dir(broker))
 	}
 	return filepath.Join(state, "comments", program+".db")
 }

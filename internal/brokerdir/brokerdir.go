@@ -1,0 +1,165 @@
+// Package brokerdir knows the directories of the brokers that programs run
+// inside themselves: which one is a project's, whether a broker runs in it, and
+// the URL by which its user reaches it.
+//
+// A directory has the server's files, a lock, and a file url that only its user
+// may read: it holds the password. The file stays when the server ends, so that
+// the next one has the same port and password and those who are still connected
+// find it.
+package brokerdir
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// User is whom the servers know; the password is a token of the directory.
+const User = "enoki"
+
+const (
+	urlFile     = "url"
+	projectFile = "project"
+)
+
+// URL returns by which URL the broker that runs in dir is reached, with its
+// password, or "" when none runs there or is just starting.
+func URL(dir string) string {
+	if !Running(dir) {
+		return ""
+	}
+	return readURL(dir)
+}
+
+func readURL(dir string) string {
+	text, err := os.ReadFile(filepath.Join(dir, urlFile))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// Last returns the port and password of the server that ran in dir before, and
+// forgets its URL, because from now on it is another's: the caller has the
+// lock. The port is 0 and the password new when there was none.
+func Last(dir string) (port int, password string, err error) {
+	if u, err := url.Parse(readURL(dir)); err == nil && u.User != nil {
+		port, _ = strconv.Atoi(u.Port())
+		password, _ = u.User.Password()
+	}
+	if password == "" {
+		token := make([]byte, 16)
+		_, _ = rand.Read(token) // never fails
+		password = hex.EncodeToString(token)
+	}
+	if err = os.Remove(filepath.Join(dir, urlFile)); errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return port, password, err
+}
+
+// Publish writes the URL of the server that runs in dir now.
+func Publish(dir, brokerURL string) error {
+	file := filepath.Join(dir, urlFile)
+	if err := os.WriteFile(file+".new", []byte(brokerURL+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// Place is a directory and whose it is.
+type Place struct {
+	Dir     string
+	Project string // root of the project, or path of the program's module
+}
+
+// State returns the directory below which the places of a user are: enoki in
+// $XDG_STATE_HOME or ~/.local/state, on macOS in ~/Library/Application Support
+// and on Windows in %LocalAppData%. It fails for a user without a home.
+func State() (string, error) {
+	state, err := userState()
+	return filepath.Join(state, "enoki"), err
+}
+
+func userState() (string, error) {
+	switch runtime.GOOS {
+	case "windows":
+		return os.UserCacheDir() // %LocalAppData%, which is for state as well
+	case "darwin", "ios":
+		return os.UserConfigDir()
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the specification ignores others
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".local", "state"), err
+}
+
+// Here returns the place of the project that the process runs in; see In.
+func Here(module string) (Place, bool, error) {
+	state, err := State()
+	if err != nil {
+		return Place{}, false, err
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return Place{}, false, err
+	}
+	p, ok := In(state, wd, module)
+	return p, ok, nil
+}
+
+// In returns the place of the project that the directory wd belongs to, below
+// state, the user's directory of such things. Outside of projects that is the
+// place of module, and none when that is empty.
+func In(state, wd, module string) (Place, bool) {
+	project := root(wd)
+	if project == "" {
+		project = module
+	}
+	if project == "" {
+		return Place{}, false
+	}
+	return Place{Dir: filepath.Join(state, "brokers", directoryName(project)), Project: project}, true
+}
+
+// Sign writes into the directory whose it is, for All.
+func (p Place) Sign() error {
+	if p.Project == "" {
+		return nil
+	}
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.Dir, projectFile), []byte(p.Project+"\n"), 0o600)
+}
+
+// All returns the places below state in which a broker runs, by project.
+func All(state string) []Place {
+	names, _ := filepath.Glob(filepath.Join(escape(state), "brokers", "*", projectFile)) // fails for bad patterns only
+	var places []Place
+	for _, name := range names {
+		dir := filepath.Dir(name)
+		project, err := os.ReadFile(name)
+		if err == nil && URL(dir) != "" {
+			places = append(places, Place{dir, strings.TrimSpace(string(project))})
+		}
+	}
+	slices.SortFunc(places, func(a, b Place) int { return strings.Compare(a.Project, b.Project) })
+	return places
+}
+
+// escape takes the meaning for Glob from a path.
+func escape(path string) string {
+	if os.PathSeparator == '\\' {
+		return path // Glob knows no escape there
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
