@@ -20,7 +20,7 @@ func (measured) Measure(context.Context) ([]enoki.Gauge, error) {
 
 func TestBacklogIsShown(t *testing.T) {
 	posted := enoki.NewEvent[string]("comments", "posted")
-	begun, free := make(chan struct{}, 1), make(chan struct{})
+	begun, free := make(chan struct{}, 3), make(chan struct{}) // room for every event, so that no handler stays
 	push := enoki.NewService("push", enoki.On(posted, func(context.Context, string) error {
 		begun <- struct{}{}
 		<-free
