@@ -214,7 +214,7 @@ func TestDocumentAndCheckAgree(t *testing.T) {
 	}
 	taken := 0
 	for range 2000 {
-		var body any = changed(random, whole)
+		body := changed(random, whole)
 		text, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
