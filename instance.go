@@ -444,8 +444,8 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 func (i *instance) scope() *Scope {
 	return &Scope{
 		Service: i.service.name, Logger: i.log, Isolated: i.process.options.Isolated, HTTPAddress: i.process.options.HTTPAddress,
-		HTTPHosts: i.process.options.HTTPHosts,
-		Errors:    i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
+		HTTPHosts: i.process.options.HTTPHosts, Memory: i.process.options.Memory,
+		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
 	}
 }
 

@@ -37,6 +37,11 @@ type Options struct {
 	// Default: none.
 	HTTPHosts []string
 
+	// Memory bounds what arrives and is not done yet, for all services together.
+	// Give the same to a driver's configuration that takes one.
+	// Default: a new one of DefaultMemory.
+	Memory *Memory
+
 	// CallsTracked is how many callers the call stack of a handler shows
 	// beside itself. Default: 10.
 	CallsTracked int
@@ -144,6 +149,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.HTTPAddress == "" {
 		out.HTTPAddress = "127.0.0.1:8000"
+	}
+	if out.Memory == nil {
+		out.Memory = NewMemory(DefaultMemory)
 	}
 	if out.CallsTracked <= 0 {
 		out.CallsTracked = 10

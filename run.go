@@ -164,6 +164,7 @@ type Scope struct {
 	HTTPAddress string        // Options.HTTPAddress
 	Isolated    bool          // Options.Isolated
 	HTTPHosts   []string      // Options.HTTPHosts
+	Memory      *Memory       // Options.Memory
 	Errors      []ErrorType   // what the service and Options.Errors declare, for Answer
 	Broker      broker.Broker // for what only one kind of broker can do
 	Client      *Client       // calls and emits as the service

@@ -17,7 +17,7 @@ import (
 // config is what a process of services can be told.
 type config struct {
 	broker, http, admin string
-	httpHosts           string
+	httpHosts, memory   string
 	workers, tracked    int
 	timeout, grace      time.Duration
 	drainDelay          time.Duration
@@ -74,6 +74,8 @@ func (c *config) settings() []*setting {
 			usage: "`host:port` of /livez, /readyz and /metrics, or off; the default takes any free port when it is in use"},
 		{name: "workers", value: intValue{&c.workers}, check: func() error { return atLeast(c.workers, 1) },
 			usage: "how many handlers one service runs at once"},
+		{name: "memory", value: textValue{&c.memory}, check: func() error { _, err := parseMemory(c.memory); return err },
+			usage: "`size`, such as 256MiB, of what arrives and is not done yet: bodies of HTTP, frames of WebSockets, compressed messages; default a quarter of GOMEMLIMIT or of the control group's limit, at most 256MiB"},
 		{name: "timeout", value: durationValue{&c.timeout}, check: func() error { return positive(c.timeout) },
 			usage: "how long a call may take that has no deadline of its own"},
 		{name: "grace", value: durationValue{&c.grace}, check: func() error { return positive(c.grace) },

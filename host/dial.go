@@ -40,6 +40,8 @@ type Dialer struct {
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
 
+	Memory *enoki.Memory // RabbitMQ: see amqp.Config. Default: no bound
+
 	AutoDeleteEvents, EventsUndeclared bool // RabbitMQ: see amqp.Config. Default: false
 
 	// RootCAs is asked for the authorities at each connect. Default: those of TLS.
@@ -91,7 +93,7 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 	default: // amqp, amqps, pyamqp
 		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS, RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
 			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat, LoginMethod: d.LoginMethod,
-			AutoDeleteEvents: d.AutoDeleteEvents, EventsUndeclared: d.EventsUndeclared}))
+			AutoDeleteEvents: d.AutoDeleteEvents, EventsUndeclared: d.EventsUndeclared, Memory: d.Memory}))
 	}
 }
 

@@ -22,6 +22,7 @@ type process struct {
 	began   time.Time
 	log     *slog.Logger
 	metrics *telemetry.Metrics
+	memory  *enoki.Memory
 	ready   readiness
 	survey  survey
 	admin   string // URL, or noAdmin
@@ -35,10 +36,12 @@ const slowDial = time.Second
 func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 	level, _ := telemetry.ParseLevel(c.logLevel)    // verified
 	format, _ := telemetry.ParseFormat(c.logFormat) // verified
+	bytes, _ := parseMemory(c.memory)               // verified
 	p := &process{
 		config: c, began: began, admin: noAdmin,
 		log:     slog.New(enoki.LogHandler(telemetry.NewLogger(stderr, level, format).Handler())),
 		metrics: telemetry.NewMetrics(),
+		memory:  enoki.NewMemory(bytes),
 	}
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
 	p.metrics.Watch(func() []telemetry.Reading {
@@ -143,7 +146,7 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 	d := &Dialer{
 		Logger: p.log, Name: services[0].Name(), StoreDir: p.config.storeDir, TLS: tlsConfig,
 		Credentials: p.config.natsCreds, Replicas: p.config.natsReplicas, EventBytes: p.config.natsEvents, DeadBytes: p.config.natsDead, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
-		LoginMethod: p.config.loginMethod, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents,
+		LoginMethod: p.config.loginMethod, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents, Memory: p.memory,
 		RootCAs: roots, OnUnreachable: p.ready.unreachable,
 	}
 	waiting := time.AfterFunc(slowDial, func() {
@@ -192,7 +195,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 	return &enoki.Options{
 		Serializer: send, Accept: accept, CloudEvents: c.cloudEvents,
 		Logger: p.log, Workers: c.workers, Timeout: c.timeout, Grace: c.grace,
-		HTTPAddress: c.http, HTTPHosts: words(c.httpHosts), CallsTracked: c.tracked, Isolated: c.isolated,
+		HTTPAddress: c.http, HTTPHosts: words(c.httpHosts), Memory: p.memory, CallsTracked: c.tracked, Isolated: c.isolated,
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
 		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },

@@ -104,8 +104,13 @@ func (h *handler) typed(r *Route, f *function) {
 // answer answers a request to a typed route.
 func (h *handler) answer(a *answer, req *http.Request, r *Route, f *function, in *input, out *output) {
 	v := reflect.New(f.in)
-	if p := in.read(a, req, r.settings.maxBody, v.Elem()); p != nil {
+	m := h.memory()
+	defer m.release()
+	if p := in.read(a, req, r.settings.maxBody, m, v.Elem()); p != nil {
 		a.problem(p)
+		if p.Status == http.StatusServiceUnavailable {
+			a.set("Retry-After", "1")
+		}
 		return
 	}
 	e := newExchange(req, r, a)

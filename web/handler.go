@@ -47,7 +47,7 @@ type handler struct {
 func NewHandler(o *Options, routes ...Route) http.Handler {
 	h, err := newHandler(o, routes)
 	if err == nil {
-		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.New(enoki.LogHandler(slog.Default().Handler())), Handle: handleAlone})
+		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.New(enoki.LogHandler(slog.Default().Handler())), Handle: handleAlone, Memory: enoki.NewMemory(enoki.DefaultMemory)})
 	}
 	if err != nil {
 		panic(err)

@@ -37,8 +37,8 @@ type input struct {
 const maxForm = 1 << 20
 
 // read fills in, or says what is wrong with the request. limit is that of the
-// body in bytes, or negative.
-func (i *input) read(w http.ResponseWriter, req *http.Request, limit int64, in reflect.Value) *Problem {
+// body in bytes, or negative. What the body takes comes from m.
+func (i *input) read(w http.ResponseWriter, req *http.Request, limit int64, m *memory, in reflect.Value) *Problem {
 	faults := i.readParams(req, in)
 	if i.body == nil && i.raw == nil {
 		return invalid(faults)
@@ -53,12 +53,16 @@ func (i *input) read(w http.ResponseWriter, req *http.Request, limit int64, in r
 		req.Body = http.MaxBytesReader(w, req.Body, limit)
 	}
 	if i.raw != nil {
-		if p := i.readRaw(req, limit, in.FieldByIndex(i.raw)); p != nil {
+		if p := i.readRaw(req, limit, m, in.FieldByIndex(i.raw)); p != nil {
 			return p
 		}
 		return invalid(faults)
 	}
+	m.meter(req, -1)
 	text, err := readAll(req)
+	if err == nil {
+		err = m.decode(req.Context(), len(text))
+	}
 	if err != nil {
 		return brokenBody(err, limit)
 	}
@@ -155,7 +159,7 @@ func (i *input) unreadable(req *http.Request) *Problem {
 
 // largestExpected is how much room is made for a body because it was announced,
 // in bytes; room beyond that is made for what has come.
-const largestExpected = 64 << 10
+const largestExpected = 16 << 10
 
 func readAll(req *http.Request) ([]byte, error) {
 	switch n := req.ContentLength; {
@@ -175,6 +179,9 @@ func readAll(req *http.Request) ([]byte, error) {
 func brokenBody(err error, limit int64) *Problem {
 	var large *http.MaxBytesError
 	var late net.Error
+	if full := exhausted(err); full != nil {
+		return full
+	}
 	switch {
 	case errors.As(err, &large):
 		return tooLarge(limit)
@@ -188,8 +195,9 @@ func tooLarge(limit int64) *Problem {
 	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 }
 
-func (i *input) readRaw(req *http.Request, limit int64, field reflect.Value) *Problem {
+func (i *input) readRaw(req *http.Request, limit int64, m *memory, field reflect.Value) *Problem {
 	if field.Kind() == reflect.Slice {
+		m.meter(req, -1)
 		text, err := readAll(req)
 		if err != nil {
 			return brokenBody(err, limit)
@@ -197,6 +205,7 @@ func (i *input) readRaw(req *http.Request, limit int64, field reflect.Value) *Pr
 		field.SetBytes(text)
 		return nil
 	}
+	m.meter(req, maxForm)
 	err := req.ParseMultipartForm(maxForm)
 	switch {
 	case errors.Is(err, http.ErrNotMultipart), errors.Is(err, http.ErrMissingBoundary):

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/enoki-go/enoki/internal/budget"
 )
 
 // kombu compresses bodies under names of its own and says so in a header. Its
@@ -18,9 +20,9 @@ const (
 	bzip2Type         = "application/x-bz2"
 )
 
-// maxInflated is the most that a compressed body becomes, in bytes: a small
-// one could fill the memory otherwise.
-const maxInflated = 4 * maxMessage
+// maxInflated is the most that a compressed body becomes, in bytes: what it may
+// have without compression.
+const maxInflated = maxMessage
 
 // isDeflate tells whether name is one of kombu's for deflate.
 func isDeflate(name string) bool { return name == "gzip" || name == "zlib" || name == zlibType }
@@ -45,11 +47,30 @@ func inflated(d *amqp091.Delivery) (contentType string, body []byte) {
 	return d.ContentType, body
 }
 
-func inflate(compression string, body []byte) ([]byte, error) {
+// inflatedCost is how much memory it takes to handle a compressed d, about;
+// 0 when it is not compressed, or refused. It inflates the body once without
+// keeping it, since a small one may become any size.
+func inflatedCost(d *amqp091.Delivery) int64 {
+	compression, _ := d.Headers[headerCompression].(string)
+	if compression == "" {
+		return 0
+	}
+	r, err := inflating(compression, d.Body)
+	if err != nil {
+		return 0
+	}
+	n, err := io.Copy(io.Discard, r)
+	if err != nil || n > maxInflated {
+		return 0
+	}
+	return n * budget.Decoding
+}
+
+// inflating returns a reader of a body as it was before it was compressed, and
+// of no more than shows that it is too large.
+func inflating(compression string, body []byte) (io.Reader, error) {
 	var r io.Reader = bytes.NewReader(body)
 	switch compression {
-	case "":
-		return body, nil
 	case zlibType:
 		z, err := zlib.NewReader(r)
 		if err != nil {
@@ -61,9 +82,28 @@ func inflate(compression string, body []byte) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("compression is %q, want %s or %s", compression, zlibType, bzip2Type)
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-	if err == nil && len(out) > maxInflated {
-		err = fmt.Errorf("the body has more than %d bytes", maxInflated)
+	return io.LimitReader(r, maxInflated+1), nil
+}
+
+func inflate(compression string, body []byte) ([]byte, error) {
+	if compression == "" {
+		return body, nil
 	}
+	r, err := inflating(compression, body)
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(io.Discard, r)
+	switch {
+	case err != nil:
+		return nil, err
+	case n > maxInflated:
+		return nil, fmt.Errorf("the body has more than %d bytes", maxInflated)
+	}
+	if r, err = inflating(compression, body); err != nil {
+		return nil, err
+	}
+	out := make([]byte, n)
+	_, err = io.ReadFull(r, out)
 	return out, err
 }

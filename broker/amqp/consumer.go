@@ -227,7 +227,7 @@ func (c *consumer) take(a *attachment, d *delivery) {
 	case c.inline:
 		c.handle(d)
 	case a.turns != nil:
-		a.turns.Do(c.order(d), func() time.Duration { return c.turn(d) })
+		a.turns.Do(c.order(d), func() time.Duration { return c.takeTurn(d) })
 	case !a.unsettled.add():
 		// The broker delivers it again.
 	case c.taking.Err() != nil, c.refuse != nil && c.workers.waits() >= onceBacklog:
@@ -235,6 +235,16 @@ func (c *consumer) take(a *attachment, d *delivery) {
 	default:
 		c.workers.give(d)
 	}
+}
+
+// takeTurn is turn with the memory that it takes.
+func (c *consumer) takeTurn(d *delivery) time.Duration {
+	release, ok := c.reserve(d)
+	if !ok {
+		return turns.Done // the broker delivers it again
+	}
+	defer release()
+	return c.turn(d)
 }
 
 func (c *consumer) giveBack(d *delivery) {
@@ -259,8 +269,25 @@ func (c *consumer) start(d *delivery) {
 				d.settled()
 			}
 		}()
-		c.handle(d)
+		if release, ok := c.reserve(d); ok {
+			defer release()
+			c.handle(d)
+		} else {
+			d.later = true
+			c.giveBack(d)
+		}
 	}
+}
+
+// reserve waits for the memory that a compressed message takes, and returns what
+// gives it back. It returns false when the consumer is to stop meanwhile.
+func (c *consumer) reserve(d *delivery) (release func(), ok bool) {
+	cost := inflatedCost(&d.Delivery)
+	if cost == 0 {
+		return func() {}, true
+	}
+	share := c.link.config.Memory.Work()
+	return share.Release, share.Take(c.taking, cost) == nil
 }
 
 // isOver tells whether the channel is closed: the broker delivers again what

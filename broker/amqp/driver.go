@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/budget"
 )
 
 // Config says how to reach RabbitMQ. Only URL is needed.
@@ -51,6 +52,10 @@ type Config struct {
 	// Nameko's LOGIN_METHOD. The URL's parameter auth_mechanism goes first.
 	// Default "PLAIN".
 	LoginMethod string
+
+	// Memory bounds what compressed messages take while they are handled; give
+	// it the one of enoki.Options. Nil has no bound.
+	Memory *budget.Budget
 
 	// Owner is whom the reply queue is named for: rpc.reply-<Owner>-<id>.
 	// Default "enoki".

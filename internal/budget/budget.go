@@ -1,0 +1,183 @@
+// Package budget bounds the memory that a process spends on what arrives. Who
+// reads a request takes its bytes first, and waits while others have them.
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// ErrFull is the error when bytes did not become free in time.
+var ErrFull = errors.New("memory for what arrives is used up")
+
+// Decoding is how many bytes of memory a byte of a text takes that is decoded,
+// about, at worst: a list of numbers of one digit in a field of any type takes
+// 8 for each interface, 8 for each number, and half of it again while it grows.
+const Decoding = 16
+
+// Budget is bytes in two halves: for what has come and waits, and for what is
+// being decoded and handled. Who has of the second never waits for the first,
+// so what is being handled always ends. Nil has no bound. Its methods may be
+// called concurrently.
+type Budget struct {
+	waiting, working pool
+}
+
+// New returns a budget of so many bytes.
+func New(bytes int64) *Budget {
+	half := max(bytes/2, 1)
+	return &Budget{waiting: pool{free: half, size: half}, working: pool{free: half, size: half}}
+}
+
+// Wait returns a share of the half for what waits; it has nothing yet.
+func (b *Budget) Wait() Share {
+	if b == nil {
+		return Share{}
+	}
+	return Share{pool: &b.waiting}
+}
+
+// Work returns a share of the half for what is handled; it has nothing yet.
+func (b *Budget) Work() Share {
+	if b == nil {
+		return Share{}
+	}
+	return Share{pool: &b.working}
+}
+
+// Used returns how many bytes are taken.
+func (b *Budget) Used() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.waiting.used() + b.working.used()
+}
+
+// Share is what one request or frame has. It belongs to one goroutine at a
+// time, and is not copied once it has something.
+type Share struct {
+	pool *pool // nil has no bound
+	has  int64
+}
+
+// Take adds n bytes to the share. It waits, first come first served, until they
+// are free or ctx ends, which is an ErrFull then. A share never has more than
+// all there is: what needs more is alone.
+func (s *Share) Take(ctx context.Context, n int64) error {
+	if s.pool == nil {
+		return nil
+	}
+	n = min(n, s.pool.size-s.has)
+	if n <= 0 {
+		return nil
+	}
+	if err := s.pool.take(ctx, n); err != nil {
+		return err
+	}
+	s.has += n
+	return nil
+}
+
+// TryTake is Take without waiting.
+func (s *Share) TryTake(n int64) bool {
+	if s.pool == nil {
+		return true
+	}
+	n = min(n, s.pool.size-s.has)
+	if n > 0 && !s.pool.tryTake(n) {
+		return false
+	}
+	s.has += max(n, 0)
+	return true
+}
+
+// Release gives back what the share has. It may be called again.
+func (s *Share) Release() {
+	if s.pool != nil && s.has > 0 {
+		s.pool.give(s.has)
+		s.has = 0
+	}
+}
+
+// pool is bytes, and who waits for some.
+type pool struct {
+	size int64
+
+	mu    sync.Mutex // guards what follows
+	free  int64
+	queue []*waiter // first come first served
+}
+
+type waiter struct {
+	n     int64
+	ready chan struct{} // closed when it has its bytes
+}
+
+func (p *pool) used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size - p.free
+}
+
+func (p *pool) tryTake(n int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) > 0 || p.free < n {
+		return false
+	}
+	p.free -= n
+	return true
+}
+
+func (p *pool) take(ctx context.Context, n int64) error {
+	p.mu.Lock()
+	if len(p.queue) == 0 && p.free >= n {
+		p.free -= n
+		p.mu.Unlock()
+		return nil
+	}
+	w := &waiter{n: n, ready: make(chan struct{})}
+	p.queue = append(p.queue, w)
+	p.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	p.leave(w)
+	return fmt.Errorf("%w: %d bytes were not free in time: %w", ErrFull, n, ctx.Err())
+}
+
+// leave takes w out of the queue, or gives back what it just got.
+func (p *pool) leave(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.queue {
+		if other == w {
+			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
+			p.serve() // those behind it may need less
+			return
+		}
+	}
+	p.free += w.n
+	p.serve()
+}
+
+func (p *pool) give(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free += n
+	p.serve()
+}
+
+// serve gives bytes to those who wait longest, as far as they go.
+func (p *pool) serve() {
+	for len(p.queue) > 0 && p.queue[0].n <= p.free {
+		w := p.queue[0]
+		p.queue = p.queue[1:]
+		p.free -= w.n
+		close(w.ready)
+	}
+}

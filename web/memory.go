@@ -1,0 +1,93 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/budget"
+)
+
+// memoryPatience is how long a request waits for memory that others have, which
+// is time of the client's that sends it.
+const memoryPatience = 5 * time.Second
+
+// growth is how much of memory a byte takes that is read into a buffer which
+// doubles as it grows.
+const growth = 2
+
+// memory is what one request has of the service's budget.
+type memory struct {
+	waiting, working budget.Share
+	body             metered
+}
+
+func (h *handler) memory() *memory {
+	return &memory{waiting: h.scope.Memory.Wait(), working: h.scope.Memory.Work()}
+}
+
+// release gives all back, once the request is answered.
+func (m *memory) release() {
+	m.waiting.Release()
+	m.working.Release()
+}
+
+// meter has a body count as it comes, so that a slow client has what it has
+// sent, up to most bytes.
+func (m *memory) meter(req *http.Request, most int64) {
+	m.body = metered{ReadCloser: req.Body, ctx: req.Context(), share: &m.waiting, left: most}
+	req.Body = &m.body
+}
+
+// decode takes what decoding a body of n bytes costs.
+func (m *memory) decode(ctx context.Context, n int) error {
+	if err := take(ctx, &m.working, int64(n)*budget.Decoding); err != nil {
+		return err
+	}
+	m.waiting.Release()
+	return nil
+}
+
+func take(ctx context.Context, s *budget.Share, n int64) error {
+	if s.TryTake(n) { // as almost always, and without a timer
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, memoryPatience)
+	defer cancel()
+	return s.Take(ctx, n)
+}
+
+// metered is a body that is counted while it is read.
+type metered struct {
+	io.ReadCloser
+	ctx   context.Context
+	share *budget.Share
+	left  int64 // that may still be kept in memory; negative for no limit
+}
+
+func (b *metered) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	counted := int64(n)
+	if b.left >= 0 {
+		counted = min(counted, b.left)
+		b.left -= counted
+	}
+	if full := take(b.ctx, b.share, counted*growth); full != nil {
+		return 0, full
+	}
+	return n, err
+}
+
+// exhausted is the answer to a request for which there was no memory in time,
+// or nil when err is another.
+func exhausted(err error) *Problem {
+	if !errors.Is(err, budget.ErrFull) {
+		return nil
+	}
+	p := newProblem(http.StatusServiceUnavailable, "too much is being read at the moment, try again")
+	p.Code = enoki.Unavailable
+	return p
+}

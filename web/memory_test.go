@@ -1,0 +1,98 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/internal/testserver"
+	"github.com/enoki-go/enoki/web"
+)
+
+// A body for which there is no memory in time is refused, and what was taken is
+// given back however a request ends.
+func TestMemoryIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testserver.NewPipes()
+		memory := enoki.NewMemory(2000) // 1000 for what is handled: a body of 62 bytes
+		free := make(chan struct{})
+		r := run(t, web.Options{Listener: p}, enoki.Options{Memory: memory}, web.Post("/x", func(_ context.Context, in *textInput) (*text, error) {
+			switch in.Body {
+			case "wait":
+				<-free
+			case "panic":
+				panic("secret")
+			}
+			return &text{in.Body}, nil
+		}))
+		client := &http.Client{Transport: &http.Transport{DialContext: p.Dial}}
+		defer client.CloseIdleConnections()
+		post := func(body string) (int, http.Header) {
+			res, err := client.Post(r.url("/x"), "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return 0, nil
+			}
+			res.Body.Close()
+			return res.StatusCode, res.Header
+		}
+		first := make(chan int)
+		go func() {
+			status, _ := post(`"wait"` + strings.Repeat(" ", 50)) // 56 bytes
+			first <- status
+		}()
+		synctest.Wait()
+		if used := memory.Used(); used != 56*16 {
+			t.Errorf("%d bytes are taken, want %d", used, 56*16)
+		}
+		if status, header := post(`"x"` + strings.Repeat(" ", 50)); status != 503 || header.Get("Retry-After") != "1" {
+			t.Errorf("%d %v, want 503", status, header)
+		}
+		if status, _ := post(`"x"`); status != 200 { // for which there is room
+			t.Error(status)
+		}
+		close(free)
+		if status := <-first; status != 200 {
+			t.Error(status)
+		}
+		for body, want := range map[string]int{`"panic"`: 500, `{`: 400, `"` + strings.Repeat("x", 2000) + `"`: 200} {
+			if status, _ := post(body); status != want {
+				t.Errorf("%.10s: %d, want %d", body, status, want)
+			}
+		}
+		synctest.Wait()
+		if used := memory.Used(); used != 0 {
+			t.Errorf("%d bytes were not given back", used)
+		}
+	})
+}
+
+// A slow client has what it has sent, and not what it has announced.
+func TestSlowBodyTakesWhatCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testserver.NewPipes()
+		memory := enoki.NewMemory(1 << 20)
+		run(t, web.Options{Listener: p}, enoki.Options{Memory: memory}, web.Post("/x", length))
+		c, err := p.Dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900000\r\n\r\n%s", strings.Repeat(" ", 1000)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if used := memory.Used(); used < 1000 || used > 3000 {
+			t.Errorf("%d bytes are taken for 1000 of a body", used)
+		}
+		c.Close()
+		synctest.Wait()
+		if used := memory.Used(); used != 0 {
+			t.Errorf("%d bytes were not given back", used)
+		}
+	})
+}
