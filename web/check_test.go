@@ -49,7 +49,7 @@ func FuzzCheckAndDecodeAgree(f *testing.F) {
 	}
 	registry := newSchemas()
 	in := &input{
-		body: []int{0}, bodyType: reflect.TypeFor[checkedBody](),
+		body:  []int{0},
 		shape: newShapes(registry).of(registry.Schema(reflect.TypeFor[checkedBody](), true, "")),
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -181,7 +181,7 @@ func TestRandomTypes(t *testing.T) {
 	for range 150 {
 		of := randomStruct(random, 2)
 		registry := newSchemas()
-		in := &input{body: []int{0}, bodyType: of, shape: newShapes(registry).of(registry.Schema(of, true, "T"))}
+		in := &input{body: []int{0}, shape: newShapes(registry).of(registry.Schema(of, true, "T"))}
 		in.completes = defaults{}.in(in.shape)
 		if told := registry.settle(); len(told) > 0 {
 			t.Fatalf("seed %d: %v: %q", seed, of, told)

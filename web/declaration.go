@@ -225,7 +225,7 @@ func (b *declaration) body(in *input, f reflect.StructField) {
 	if schema == nil {
 		return
 	}
-	in.body, in.bodyType = f.Index, f.Type
+	in.body = f.Index
 	in.optional = (f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Interface) && f.Tag.Get("required") != "true" || f.Tag.Get("required") == "false"
 	in.shape = b.shapes.of(schema)
 	in.completes = defaults{}.in(in.shape)

@@ -24,8 +24,7 @@ type input struct {
 	params    []*param
 	has       map[string]bool // places of params
 	body      []int           // index of the field Body, or nil
-	bodyType  reflect.Type
-	optional  bool // a request without a body is fine
+	optional  bool            // a request without a body is fine
 	shape     *shape
 	completes bool // the body may lack what has a default
 

@@ -3,6 +3,8 @@ package websocket
 import (
 	"errors"
 	"fmt"
+
+	coder "github.com/coder/websocket"
 )
 
 // Error is an error in the form in which it crosses the wire: Nameko's
@@ -63,13 +65,29 @@ func onWire(err error) *Error {
 
 // Reasons for which a socket ends.
 var (
-	errSlow     = errors.New("the client does not read: its queue is full")
-	errStuck    = errors.New("the client does not take what is sent to it: a write timed out")
+	errSlow    = errors.New("the client does not read: its queue is full")
+	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
+	errSilent  = errors.New("the client did not answer a ping in time")
+	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
+)
+
+// Breaches of the protocol by a client.
+var (
 	errNotUTF8  = errors.New("the client sent a text frame that is not UTF-8")
 	errUnmasked = errors.New("the client sent a frame that is not masked")
-	errSilent   = errors.New("the client did not answer a ping in time")
-	errStopped  = errors.New("websocket: the handler is shut down and accepts no more sockets")
 )
+
+// closeCode returns the code of RFC 6455, 7.4.1, to close with after a breach,
+// or 0 for another error.
+func closeCode(err error) coder.StatusCode {
+	switch {
+	case errors.Is(err, errNotUTF8):
+		return coder.StatusInvalidFramePayloadData
+	case errors.Is(err, errUnmasked):
+		return coder.StatusProtocolError
+	}
+	return 0
+}
 
 func refusal(reason string, status int) error {
 	return fmt.Errorf("websocket: request refused with status %d: %s", status, reason)

@@ -30,6 +30,7 @@ type socket struct {
 	in     chan []byte   // calls that wait; closed when nothing more comes
 	out    chan []byte   // frames that wait
 	last   chan struct{} // closed when no frame will be added
+	broken chan error    // has the breach of the protocol for which the socket ends
 	stalls atomic.Int64  // odd while the reader waits for room in in
 
 	over context.Context // ends with the connection, for the reason it has
@@ -42,6 +43,7 @@ func newSocket(h *Handler, conn *coder.Conn) *socket {
 	return &socket{
 		id: uuid.New(), handler: h, hub: h.hub, conn: conn, channels: map[string]struct{}{},
 		in: make(chan []byte, o.Waiting), out: make(chan []byte, o.Queue), last: make(chan struct{}),
+		broken: make(chan error, 1),
 	}
 }
 
@@ -62,31 +64,38 @@ func (s *socket) run(ctx context.Context) error {
 	close(s.last)
 	writer.Wait()
 	drained := s.over.Err() == nil
-	s.sayGoodbye()
+	breach := s.sayGoodbye()
 	s.cut(nil)
 	_ = s.conn.CloseNow() // has failed or is closed already
 	others.Wait()
-	if drained {
+	switch {
+	case breach != nil:
+		return reason(breach)
+	case drained:
 		return nil
 	}
 	return reason(context.Cause(s.over))
 }
 
 // sayGoodbye sends the close frame of an ending that the client can be told,
-// and waits up to 5 s for its own.
-func (s *socket) sayGoodbye() {
+// and waits up to 5 s for its own. It returns the breach of the protocol that
+// was the reason, if any.
+func (s *socket) sayGoodbye() (breach error) {
+	select {
+	case breach = <-s.broken:
+	default:
+	}
 	switch cause := context.Cause(s.over); {
+	case cause == nil && breach != nil:
+		_ = s.conn.Close(closeCode(breach), breach.Error())
 	case cause == nil:
 		_ = s.conn.Close(coder.StatusGoingAway, "the service is stopping")
 	case errors.Is(cause, coder.ErrMessageTooBig):
 		// The frame was sent when the limit was met. Closing the connection with
 		// the rest of the message unread resets it, and the frame may be lost.
 		_ = s.conn.Close(coder.StatusMessageTooBig, "")
-	case errors.Is(cause, errNotUTF8):
-		_ = s.conn.Close(coder.StatusInvalidFramePayloadData, "a text frame is UTF-8")
-	case errors.Is(cause, errUnmasked):
-		_ = s.conn.Close(coder.StatusProtocolError, "frames of a client are masked")
 	}
+	return breach
 }
 
 // departures are the errors that mean nothing but that the client left.
@@ -120,7 +129,7 @@ func (s *socket) read() {
 		}
 		if err != nil {
 			s.hub.remove(s)
-			s.cut(blamed(err))
+			s.end(blamed(err))
 			return
 		}
 		select {
@@ -136,6 +145,17 @@ func (s *socket) read() {
 		}
 		s.stalls.Add(1)
 	}
+}
+
+// end ends the socket because of what was read. A client that broke the protocol
+// still gets what is under way, and a close frame that says so: a write that
+// was cut off would close the connection without one.
+func (s *socket) end(cause error) {
+	if closeCode(cause) != 0 {
+		s.broken <- cause
+		return
+	}
+	s.cut(cause)
 }
 
 // write sends what is queued until the connection ends, or until all is sent
