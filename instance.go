@@ -119,8 +119,17 @@ func (i *instance) joining() broker.Service {
 // stop ends what brings work first, then waits for the work.
 func (i *instance) stop(ctx context.Context) error {
 	defer i.kill()
-	giveUp := context.AfterFunc(ctx, i.kill)
-	defer giveUp()
+	gaveUp := make(chan struct{})
+	giveUp := context.AfterFunc(ctx, func() {
+		defer close(gaveUp)
+		i.process.reportStuck()
+		i.kill()
+	})
+	defer func() {
+		if !giveUp() {
+			<-gaveUp // the process may end next, and the report is of use then
+		}
+	}()
 	var failures []error
 	for _, x := range i.opened {
 		failures = append(failures, i.safely("extension", func() error { return x.Stop(ctx) }))

@@ -65,6 +65,7 @@ type process struct {
 	options Options
 	targets *targets
 	started []*instance // in order; Run's goroutine only
+	stuck   sync.Once   // see reportStuck
 
 	mu      sync.RWMutex
 	running map[string]*instance
