@@ -48,6 +48,14 @@ type embeddedBroker struct {
 	server *embedded.Server
 }
 
+// Ready implements broker.Broker.
+func (b *embeddedBroker) Ready() error {
+	if err := b.server.Ready(); err != nil {
+		return err
+	}
+	return b.Broker.Ready()
+}
+
 // Close implements broker.Broker.
 func (b *embeddedBroker) Close() error {
 	err := b.Broker.Close()

@@ -61,7 +61,7 @@ func TestNATSWithoutItsStreams(t *testing.T) {
 	var up *embedded.Server
 	t.Cleanup(func() { up.Shutdown() }) // after the services have stopped
 	start := func(port int) *embedded.Server {
-		s, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: port, Fast: true, Logger: quiet})
+		s, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: port, Fast: true, Open: true, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@
 // The server keeps its files in a directory of its own, which one process at a
 // time may use. Every stored message is synced to disk before it is confirmed,
 // unless Options.Fast is set. The size of the store is limited below the free
-// disk space, because a JetStream that meets a full disk stays stuck until it
-// is restarted, and one that meets its limit refuses cleanly and goes on.
+// disk space, because a JetStream that meets its limit refuses cleanly and goes
+// on. One that meets a full disk all the same, because others have filled it,
+// stores nothing more until it is started again: that is done here, as soon as
+// there is room; until then Server.Ready says so.
 package embedded

@@ -13,7 +13,7 @@ func TestDurability(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config := s.server.JetStreamConfig()
+		config := s.running().JetStreamConfig()
 		s.Shutdown()
 		if config.SyncAlways == fast {
 			t.Errorf("Fast %v: the server has SyncAlways %v", fast, config.SyncAlways)

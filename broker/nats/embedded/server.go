@@ -43,13 +43,20 @@ type Options struct {
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
-	server   *natsserver.Server
+	options  Options // with the port that it has
 	lock     *brokerdir.Lock
 	url      string
 	maxStore int64
+	log      *logger
 
 	shutdown sync.Once
+	closing  chan struct{} // closed when it has to end
+	healing  sync.WaitGroup
 	down     chan struct{} // closed once everything has ended
+
+	mu     sync.Mutex // guards what follows
+	server *natsserver.Server
+	sick   error // why it stores nothing; nil when it is well
 }
 
 // Start starts a server and returns when it takes connections, a few
@@ -71,6 +78,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.lock = lock
+	s.healing.Go(s.heal)
 	return s, nil
 }
 
@@ -163,11 +171,27 @@ func start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := newLogger(o.Logger)
+	server, err := o.run(limit, log)
+	if err != nil {
+		return nil, err
+	}
+	if o.Fast {
+		o.Logger.Warn("embedded NATS confirms before the disk has it: a power cut loses confirmed messages", "dir", o.Dir)
+	}
+	o.Port = server.Addr().(*net.TCPAddr).Port
+	return &Server{
+		options: o, server: server, url: o.urlOf(server), maxStore: limit, log: log,
+		closing: make(chan struct{}), down: make(chan struct{}),
+	}, nil
+}
+
+// run starts a server of NATS and returns when it takes connections.
+func (o Options) run(limit int64, log *logger) (*natsserver.Server, error) {
 	server, err := natsserver.NewServer(o.serverOptions(limit))
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	log := &logger{log: o.Logger}
 	server.SetLoggerV2(log, false, false, false)
 	server.Start()
 	if server.Addr() == nil || !server.JetStreamEnabled() {
@@ -175,10 +199,7 @@ func start(o Options) (*Server, error) {
 		server.WaitForShutdown()
 		return nil, o.startError(log.fatal())
 	}
-	if o.Fast {
-		o.Logger.Warn("embedded NATS confirms before the disk has it: a power cut loses confirmed messages", "dir", o.Dir)
-	}
-	return &Server{server: server, url: o.urlOf(server), maxStore: limit, down: make(chan struct{})}, nil
+	return server, nil
 }
 
 // urlOf returns the URL with the password.
@@ -242,7 +263,7 @@ func (s *Server) MaxStore() int64 { return s.maxStore }
 // buffer: each write holds the client's lock until the server has read it,
 // while the workers of a service wait to send their replies.
 func (s *Server) InProcessConn() (net.Conn, error) {
-	address := s.server.Addr()
+	address := s.running().Addr()
 	if address == nil {
 		return nil, errors.New("embedded NATS: the server was shut down: start another one")
 	}
@@ -253,8 +274,10 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 // directory is free. Calling it again waits like the first call.
 func (s *Server) Shutdown() {
 	s.shutdown.Do(func() {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
+		close(s.closing)
+		s.healing.Wait()
+		s.running().Shutdown()
+		s.running().WaitForShutdown()
 		s.lock.Release()
 		close(s.down)
 	})
