@@ -20,6 +20,12 @@ type attempts struct {
 	Due      time.Time     `json:"due"`      // when the next may start
 	Delay    time.Duration `json:"delay"`    // that was asked for, in ns
 	First    time.Time     `json:"first"`    // when the first of them began
+
+	// Delivery is the last one whose outcome is known, by JetStream's count, and
+	// Starts those after it that were noted before they began, see
+	// broker.TriesAlone.
+	Delivery uint64 `json:"delivery,omitempty"`
+	Starts   int    `json:"starts,omitempty"`
 }
 
 // wait returns how long the next attempt has to wait yet. More than the delay

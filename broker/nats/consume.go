@@ -326,6 +326,9 @@ func (c *consumer) receive(msg *natsgo.Msg) {
 		c.member.driver.log.Error("a message is not from JetStream", "subject", msg.Subject, "error", err)
 		return
 	}
+	if dv.times > 1 && c.isHere(dv) {
+		return // its time was up while the link was lost, but its handler runs
+	}
 	if !c.accept(dv) {
 		dv.giveBack()
 		return
@@ -338,6 +341,28 @@ func (c *consumer) receive(msg *natsgo.Msg) {
 		dv.giveBack()
 		c.release(dv)
 	}
+}
+
+// isHere tells whether an event that comes again is still with a handler of
+// this consumer, which will settle it. Events that have an order are looked
+// after by order.
+func (c *consumer) isHere(dv *delivery) bool {
+	if c.sub.OrderBy != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.holds(dv) {
+		return false
+	}
+	if dv.msg.Sub == c.inbox {
+		c.heard = time.Now()
+		c.outstanding = max(c.outstanding-1, 0)
+	}
+	if err := c.pull(); err != nil {
+		c.lose(err)
+	}
+	return true
 }
 
 // accept counts dv as running unless the member is leaving.

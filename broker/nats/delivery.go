@@ -24,18 +24,26 @@ const (
 
 	// settleTimeout is how long a settlement tries to reach the broker.
 	settleTimeout = 10 * time.Second
+
+	// suspectPatience is how long a suspect event keeps a worker while another
+	// one runs, and suspectPause how long it is away then.
+	suspectPatience = time.Second
+	suspectPause    = time.Second
 )
 
 // delivery is an event that the broker has given to us and that is not settled.
 type delivery struct {
 	consumer *consumer
 	msg      *natsgo.Msg
-	stream   string    // where it is
-	sequence uint64    // there
-	times    uint64    // how often it was delivered, for whatever reason
-	first    time.Time // when the first attempt began; set by open
-	revived  int       // how often it was retried as a dead letter; set by open
-	seen     time.Time // when the broker was told last that we have it; guarded by consumer.mu
+	stream   string                         // where it is
+	sequence uint64                         // there
+	times    uint64                         // how often it was delivered, for whatever reason, or tried here
+	number   uint64                         // of this delivery, by JetStream's count
+	past     attempts                       // before this delivery; set by open
+	noted    atomic.Pointer[broker.Message] // set when its start is noted, see start
+	first    time.Time                      // when the first attempt began; set by open
+	revived  int                            // how often it was retried as a dead letter; set by open
+	seen     time.Time                      // when the broker was told last that we have it; guarded by consumer.mu
 	settled  atomic.Bool
 
 	// Of an event that has an order.
@@ -59,7 +67,7 @@ func newDelivery(c *consumer, msg *natsgo.Msg) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &delivery{consumer: c, msg: msg, stream: meta.Stream, sequence: meta.Sequence.Stream, times: meta.NumDelivered, seen: time.Now()}, nil
+	return &delivery{consumer: c, msg: msg, stream: meta.Stream, sequence: meta.Sequence.Stream, times: meta.NumDelivered, number: meta.NumDelivered, seen: time.Now()}, nil
 }
 
 // handle runs the handler of one event and settles it.
@@ -79,9 +87,67 @@ func (c *consumer) handle(dv *delivery) {
 	case c.member.ctx.Err() != nil:
 		dv.giveBack()
 	default:
+		leave, ok, wait := dv.start(m, suspectPatience)
+		if !ok {
+			dv.nak(wait) // nothing, if it is settled
+			break
+		}
+		defer leave()
 		dv.settle(m, c.sub.Handle(c.member.ctx, m))
 	}
 	returned = true
+}
+
+// start lets an event begin. One that has come again and again without an
+// outcome has to be the only one of them in this process; its start is noted
+// first. It returns false when the event is settled, or has to wait.
+func (dv *delivery) start(m *broker.Message, patience time.Duration) (leave func(), ok bool, wait time.Duration) {
+	if !dv.isSuspect() {
+		return func() {}, true, 0
+	}
+	c := dv.consumer
+	d := c.member.driver
+	if dv.past.Starts >= broker.TriesAlone {
+		m.Attempt += broker.TriesBeside - 1 // this one does not begin
+		dv.settle(m, c.sub.Failed(m, broker.NoOutcome()))
+		return nil, false, 0
+	}
+	leave, ok = d.suspects.Enter(c.member.ctx, patience)
+	if !ok {
+		return nil, false, suspectPause
+	}
+	noted := dv.past
+	noted.ID, noted.First = m.ID, dv.first
+	noted.Starts++
+	ctx, cancel := context.WithTimeout(c.member.ctx, settleTimeout)
+	defer cancel()
+	if err := d.countAttempt(ctx, c.name, dv.sequence, noted); err != nil {
+		d.log.Error("the start of an event can't be noted; if it ends the process that is not counted", "consumer", c.name, "id", m.ID, "error", err)
+	}
+	dv.noted.Store(m)
+	return leave, true, 0
+}
+
+// isSuspect tells whether an event has been delivered before, as often as may
+// be, with nothing known of what became of it.
+func (dv *delivery) isSuspect() bool {
+	return dv.tried == 0 && dv.number > dv.past.Delivery+broker.TriesBeside
+}
+
+// clear ends the suspicion against an event that is handed back: its handler
+// has said so, or the process that leaves.
+func (dv *delivery) clear(m *broker.Message) {
+	if dv.noted.Swap(nil) == nil {
+		return
+	}
+	c, known := dv.consumer, dv.past
+	known.ID, known.First, known.Delivery = m.ID, dv.first, dv.number
+	known.Attempts, known.Starts = m.Attempt-1, 0
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := c.member.driver.countAttempt(ctx, c.name, dv.sequence, known); err != nil {
+		c.member.driver.log.Error("an outcome can't be noted; the event is still suspect", "consumer", c.name, "id", m.ID, "error", err)
+	}
 }
 
 // failed says what becomes of an event whose handler, or what reads the event,
@@ -116,7 +182,8 @@ func (c *consumer) open(dv *delivery) (m *broker.Message, wait time.Duration) {
 	if wait := past.wait(); wait > 0 { // the broker has forgotten the delay, in a crash
 		return nil, wait
 	}
-	m.Attempt, m.Redelivered = past.Attempts+1, dv.times > 1
+	dv.past = past
+	m.Attempt, m.Redelivered = past.Attempts+past.Starts+1, dv.times > 1
 	dv.first = cmp.Or(letter.First, dv.first, past.First, time.Now())
 	dv.revived = letter.Revived
 	return m, 0
@@ -159,6 +226,7 @@ func (dv *delivery) settle(m *broker.Message, s broker.Settlement) {
 	case broker.Reject:
 		dv.reject(m, s)
 	case broker.HandBack:
+		dv.clear(m)
 		dv.nak(bouncePause)
 	default:
 		dv.consumer.member.driver.log.Error("a handler returned a verdict that does not exist", "verdict", int(s.Verdict), "consumer", dv.consumer.name)
@@ -176,7 +244,7 @@ func (dv *delivery) count(m *broker.Message, delay time.Duration) {
 	c := dv.consumer
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
-	count := attempts{ID: m.ID, Attempts: m.Attempt, Due: time.Now().Add(delay), Delay: delay, First: dv.first}
+	count := attempts{ID: m.ID, Attempts: m.Attempt, Due: time.Now().Add(delay), Delay: delay, First: dv.first, Delivery: dv.number}
 	if err := c.member.driver.countAttempt(ctx, c.name, dv.sequence, count); err != nil {
 		c.member.driver.log.Error("an attempt can't be counted; the event comes again uncounted", "consumer", c.name, "id", m.ID, "attempt", m.Attempt, "error", err)
 	}
@@ -203,6 +271,9 @@ func (dv *delivery) reject(m *broker.Message, s broker.Settlement) {
 func (dv *delivery) giveBack() {
 	if dv.settled.Swap(true) {
 		return
+	}
+	if m := dv.noted.Load(); m != nil {
+		dv.clear(m) // the process lives
 	}
 	_ = dv.msg.Nak() // as far as the broker can be reached; otherwise it comes again after AckWait
 }

@@ -203,7 +203,17 @@ func (t *term) try(dv *delivery) (again time.Duration) {
 		if dv.settled.Load() {
 			wait = turns.Done
 		}
-		if m == nil || wait == turns.Done {
+		var leave func()
+		if ok := m != nil && wait != turns.Done; ok {
+			leave, ok, wait = dv.start(m, 0)
+			if ok {
+				defer leave()
+			}
+			if dv.settled.Load() {
+				wait = turns.Done
+			}
+		}
+		if leave == nil {
 			returned = true
 			return wait
 		}
@@ -223,6 +233,7 @@ func (t *term) settle(dv *delivery, m *broker.Message, s broker.Settlement) time
 		dv.times, dv.tried = dv.times+1, m.Attempt
 		return max(s.Delay, 0)
 	case broker.HandBack:
+		dv.clear(m)
 		dv.times++
 		return bouncePause
 	}

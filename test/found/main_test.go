@@ -7,6 +7,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,9 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 var rabbit, server *testserver.Server
 
 func TestMain(m *testing.M) {
+	if url, handler, poisoned := strings.Cut(os.Getenv(poisonURL), " "); poisoned {
+		dieOfPoison(url, handler)
+	}
 	testserver.Main(m, testserver.Started(&rabbit, testserver.StartRabbitMQ), testserver.Started(&server, testserver.StartNATS))
 }
 
