@@ -76,6 +76,16 @@ func (m *member) consume(d *delivery, queueName string, handle func(context.Cont
 	ctx, cancel := context.WithCancel(m.hard)
 	defer cancel()
 	d.begun = time.Now()
+	leave, ok := m.start(d, m.backTo(d, queueName), func() {
+		delete(d.Headers, headerTries)
+		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.TriesBeside + broker.TriesAlone)
+		err := broker.NoOutcome()
+		m.settle(d, queueName, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: queueName})
+	})
+	if !ok {
+		return
+	}
+	defer leave()
 	returned := false
 	defer func() {
 		if !returned {
@@ -89,7 +99,7 @@ func (m *member) consume(d *delivery, queueName string, handle func(context.Cont
 }
 
 func (m *member) settleReceived(d *delivery, queueName string, s broker.Settlement) {
-	if s.Verdict == broker.HandBack && m.hard.Err() == nil {
+	if s.Verdict == broker.HandBack && m.hard.Err() == nil && triesOf(&d.Delivery) == 0 {
 		_ = d.Reject(true) // on a closed channel it has gone back already
 		return
 	}

@@ -65,6 +65,7 @@ type attachment struct {
 	session   *session
 	ch        *amqp091.Channel
 	tag       string
+	prefetch  int
 	consuming <-chan amqp091.Delivery // closed when the broker ends the consumer; the lane has the deliveries
 	since     time.Time
 	unsettled *tally
@@ -169,7 +170,7 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 	if err := c.bound(ch); err != nil {
 		return nil, errors.Join(err, ch.Close())
 	}
-	a := &attachment{session: s, ch: ch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
+	a := &attachment{session: s, ch: ch, prefetch: c.prefetch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
 	if c.order != nil {
 		a.turns = turns.New(c.atOnce)
 	}

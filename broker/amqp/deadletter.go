@@ -48,6 +48,7 @@ const headerRevived = ownPrefix + "revived"
 var lettersOnly = []string{
 	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
 	headerAttempts, headerQueue, headerAttempt, headerPacked,
+	headerTries, headerStart, headerHeld,
 }
 
 const (

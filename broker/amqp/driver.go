@@ -19,6 +19,7 @@ import (
 
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/internal/budget"
+	"github.com/enoki-go/enoki/internal/solo"
 )
 
 // Config says how to reach RabbitMQ. Only URL is needed.
@@ -111,6 +112,9 @@ type Driver struct {
 	mu      sync.Mutex
 	closed  bool
 	members map[*member]struct{}
+	starts  map[string]*start // of suspects, by headerStart, see poison.go
+
+	suspects *solo.Lane // of messages that may end the process
 
 	reading chan struct{} // has an item while a loop reads dead letters
 	ladders chan struct{} // has an item while somebody makes a ladder
@@ -128,7 +132,8 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
-	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{}, reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
+	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{},
+		starts: map[string]*start{}, suspects: solo.New(), reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
 	d.consuming, d.publishing = newLinks(address, c)
 	d.crowd = newCrowd(d.consuming, c.consumersPerLink)
 	d.locking.link = newLockLink(d.consuming)

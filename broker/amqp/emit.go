@@ -124,6 +124,6 @@ func message(d *amqp091.Delivery) *broker.Message {
 		Body:        body,
 		Attempt:     attemptOf(d.Headers),
 		OneWay:      d.Headers[headerOneWay] == true,
-		Redelivered: d.Redelivered,
+		Redelivered: d.Redelivered || cameAgain(d.Headers),
 	}
 }

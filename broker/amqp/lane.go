@@ -211,3 +211,11 @@ func (l *lane) settleAll() {
 	}
 	l.acks = l.acks[:0]
 }
+
+// flush writes the acks that wait before anything that is written after it.
+func (l *lane) flush() {
+	l.stream.mu.Lock()
+	defer l.stream.mu.Unlock()
+	l.settleAll()
+	l.stream.signal()
+}

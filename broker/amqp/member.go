@@ -247,6 +247,17 @@ func (m *member) serve(d *delivery) { m.serveAs(d, "") }
 func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
 
 func (m *member) serveAs(d *delivery, instance string) {
+	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
+	if instance == "" { // those to one instance end with it
+		leave, ok := m.start(d, m.requestBack(d), func() {
+			req := message(&d.Delivery)
+			m.answerCall(d, method, req, m.service.Failed(method, req, broker.NoOutcome()))
+		})
+		if !ok {
+			return
+		}
+		defer leave()
+	}
 	ctx, end := m.begin(d)
 	defer end()
 	if m.isGivenUp(ctx) {
@@ -254,7 +265,6 @@ func (m *member) serveAs(d *delivery, instance string) {
 		return
 	}
 	d.begun = time.Now()
-	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
 	var req *broker.Message
 	returned := false
 	defer func() {

@@ -71,18 +71,11 @@ func (w retryWay) declare(ch *amqp091.Channel) error {
 // dead letter.
 func (m *member) retry(d *delivery, queueName string, delay time.Duration, letter broker.DeadLetter) {
 	msg := copyOf(d)
+	dropSuspicion(msg.Headers)
 	msg.Headers[headerAttempt] = int32(attemptOf(d.Headers) + 1)
 	msg.Headers[headerFirst] = firstOf(d).UTC().Format(time.RFC3339Nano)
 	keepRoute(msg.Headers, d)
-	// Mandatory: a message that no queue takes would be lost.
-	o := &outgoing{key: queueName, mandatory: true, repeatable: true, received: true, msg: msg}
-	var way topology = straight{}
-	if delay > 0 {
-		n := retrySteps(delay)
-		back := retryWay{ladder: ladder{top: topOf(n), events: retryExchange()}, queue: queueName}
-		back.headers(msg.Headers, n)
-		o.exchange, way = level(back.top).name, back
-	}
+	o, way := m.wayBack(&outgoing{msg: msg}, queueName, delay)
 	err := o.check(m.driver.publisher.limits())
 	if err == nil {
 		err = m.publishTo(d, way, o)
@@ -142,10 +135,8 @@ func copyOf(d *delivery) amqp091.Publishing {
 
 // attemptOf returns the number of this attempt, from 1.
 func attemptOf(headers amqp091.Table) int {
-	if n, ok := valueOf(headers[headerAttempt]).(int64); ok && n > 1 {
-		return int(n)
-	}
-	return 1
+	n, _ := valueOf(headers[headerAttempt]).(int64)
+	return max(int(n), 1) + alone(headers)
 }
 
 // firstOf returns when the first attempt at a message began.

@@ -36,6 +36,11 @@ func (h *handler) handle(d *delivery) {
 	ctx, cancel := context.WithCancel(h.member.hard)
 	defer cancel()
 	d.begun = time.Now()
+	leave, ok := h.member.start(d, h.member.backTo(d, h.queue.name), func() { h.poisonous(d) })
+	if !ok {
+		return
+	}
+	defer leave()
 	var m *broker.Message
 	returned := false
 	defer func() {
@@ -46,6 +51,13 @@ func (h *handler) handle(d *delivery) {
 	m = message(&d.Delivery)
 	h.settle(d, h.Handle(ctx, m))
 	returned = true
+}
+
+// poisonous settles an event that was started often enough without an outcome.
+func (h *handler) poisonous(d *delivery) {
+	delete(d.Headers, headerTries)
+	d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.TriesBeside + broker.TriesAlone)
+	h.settle(d, h.Failed(message(&d.Delivery), broker.NoOutcome()))
 }
 
 // failed says what becomes of an event whose handler, or what reads the event,
@@ -83,6 +95,12 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 		letter.Kind, letter.Reason = s.Kind, s.Reason
 		m.bury(d, queueName, letter)
 	case broker.HandBack:
+		if triesOf(&d.Delivery) > 0 { // an outcome, which a queue does not tell from none
+			o, way := m.backTo(d, queueName)(0)
+			o.msg.Headers[headerTries] = int32(0)
+			m.replaced(d, m.publishTo(d, way, o))
+			return
+		}
 		_ = d.Nack(false, true) // on a closed channel it has gone back already
 	default:
 		_ = d.Ack(false) // on a closed channel it comes again

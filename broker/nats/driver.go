@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enoki-go/enoki/broker"
-	"github.com/enoki-go/enoki/internal/lane"
+	"github.com/enoki-go/enoki/internal/solo"
 )
 
 // Driver is a link to a NATS server or cluster. It implements broker.Broker.
@@ -31,7 +31,7 @@ type Driver struct {
 
 	proven   atomic.Uint64 // the epoch of the link in which all was found in order, plus one
 	dropped  atomic.Int64  // requests lost by members that have left
-	suspects *lane.Lane    // of events that may end the process
+	suspects *solo.Lane    // of events that may end the process
 	closed   chan struct{}
 	tasks    sync.WaitGroup
 
@@ -85,7 +85,7 @@ func newDriver(c Config, link *link) (*Driver, error) {
 		config: c, log: c.Logger, link: link, js: js, replies: replies,
 		streams: newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12)),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
-		closed:  make(chan struct{}), suspects: lane.New(),
+		closed:  make(chan struct{}), suspects: solo.New(),
 		members: make(map[*member]struct{}),
 		leases:  make(map[*lease]struct{}),
 	}, nil

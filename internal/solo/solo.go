@@ -1,6 +1,6 @@
-// Package lane lets those pass one at a time of whom one may end the process,
+// Package solo lets those pass one at a time of whom one may end the process,
 // so that it does not happen beside the others.
-package lane
+package solo
 
 import (
 	"context"
