@@ -194,8 +194,11 @@ func (l *layers) applyPairs(pairs []pair) error {
 			continue
 		}
 		name := cmp.Or(namekoNames[key], key)
-		if key == "WEB_SERVER_ADDRESS" {
+		switch key {
+		case "WEB_SERVER_ADDRESS":
 			p.value = webAddress(p.value)
+		case "AMQP_URI":
+			p.value = oneURI(p.value)
 		}
 		s := l.byName(name)
 		switch {

@@ -109,6 +109,24 @@ func webAddress(n node) node {
 	return n
 }
 
+// oneURI joins a list of URIs, one for each host of a cluster, as kombu writes
+// several in one.
+func oneURI(n node) node {
+	list, isList := n.value.([]node)
+	if !isList || len(list) == 0 {
+		return n
+	}
+	uris := make([]string, len(list))
+	for i, item := range list {
+		if (textValue{&uris[i]}).take(item) != nil {
+			return n // which tells that it wants text
+		}
+	}
+	n.text = strings.Join(uris, ";")
+	n.value = n.text
+	return n
+}
+
 // askForTLS makes the scheme of a RabbitMQ URL say what AMQP_SSL says.
 func askForTLS(brokerURL string) string {
 	for _, scheme := range []string{"amqp://", "pyamqp://"} {

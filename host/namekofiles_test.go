@@ -16,6 +16,7 @@ func TestNamekoFilesLoadAsTheyAre(t *testing.T) {
 		broker  string
 		foreign []string // keys
 	}{
+		"cluster.yaml": {"pyamqp://guest:guest@10.0.0.1:5672;pyamqp://guest:guest@10.0.0.2:5672", []string{"CONSUL"}},
 		"minimal.yaml": {broker: "pyamqp://guest:guest@localhost"},
 		"shop.yaml":    {"pyamqp://guest:hush@localhost:5672/", []string{"DB_URIS", "REDIS_URIS", "SENTRY", "RPC_TIMEOUT", "DEBUG"}},
 		"tls.yaml":     {"amqps://guest:guest@localhost:5671//", []string{"defaults", "payment_gateway", "CORS_ALLOW_ORIGIN_REGEXS", "STATSD"}},
