@@ -22,6 +22,10 @@ type Store struct {
 	Name  string // as the broker's own tools show it
 	Used  int64  // bytes
 	Limit int64  // bytes; beyond them it refuses more. 0: it has no limit of its own
+
+	// Lost is how many messages that were confirmed a damaged disk has cost,
+	// as far as was noticed when the broker was started in this process.
+	Lost uint64
 }
 
 // Add counts events of a subscription.

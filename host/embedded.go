@@ -56,6 +56,21 @@ func (b *embeddedBroker) Ready() error {
 	return b.Broker.Ready()
 }
 
+// Backlog implements broker.Broker.
+func (b *embeddedBroker) Backlog(ctx context.Context) (broker.Backlog, error) {
+	backlog, err := b.Broker.Backlog(ctx)
+	lost := b.server.Lost()
+	for i := range backlog.Stores {
+		s := &backlog.Stores[i]
+		s.Lost = lost[s.Name]
+		delete(lost, s.Name)
+	}
+	for name, n := range lost { // of sources that are nobody's here
+		backlog.Stores = append(backlog.Stores, broker.Store{Name: name, Lost: n})
+	}
+	return backlog, err
+}
+
 // Close implements broker.Broker.
 func (b *embeddedBroker) Close() error {
 	err := b.Broker.Close()

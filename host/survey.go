@@ -81,6 +81,9 @@ func readingsOf(b broker.Backlog) []telemetry.Reading {
 	for _, s := range b.Stores {
 		store := map[string]string{"store": s.Name}
 		all = append(all, telemetry.Reading{Name: "store_used_bytes", Help: "Bytes that a store of the broker holds.", Labels: store, Value: float64(s.Used)})
+		if s.Lost > 0 {
+			all = append(all, telemetry.Reading{Name: "store_lost_messages", Help: "Confirmed messages that a damaged disk has cost, found at the start.", Labels: store, Value: float64(s.Lost)})
+		}
 		if s.Limit > 0 {
 			all = append(all, telemetry.Reading{Name: "room_bytes", Help: "Bytes that a store of the broker takes before it refuses more.", Labels: store, Value: float64(max(s.Limit-s.Used, 0))})
 		}

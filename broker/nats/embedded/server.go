@@ -48,11 +48,12 @@ type Server struct {
 	url      string
 	maxStore int64
 	log      *logger
+	lost     map[string]uint64 // see Lost
 
 	shutdown sync.Once
-	closing  chan struct{} // closed when it has to end
-	healing  sync.WaitGroup
-	down     chan struct{} // closed once everything has ended
+	closing  chan struct{}  // closed when it has to end
+	healing  sync.WaitGroup // and what keeps records
+	down     chan struct{}  // closed once everything has ended
 
 	mu     sync.Mutex // guards what follows
 	server *natsserver.Server
@@ -78,7 +79,9 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.lock = lock
+	s.findLost()
 	s.healing.Go(s.heal)
+	s.healing.Go(s.keepRecords)
 	return s, nil
 }
 
