@@ -115,8 +115,9 @@ func Backoff(first, last time.Duration) SubscribeOption {
 }
 
 // RequeueOnError has an event whose handler fails or panics delivered again at
-// once, to any instance, without limit: Nameko's requeue_on_error=True. One
-// that always fails keeps the service busy for ever; prefer Retry. An event
+// once, to any instance: Nameko's requeue_on_error=True. One that always fails
+// keeps the service busy for ever, or, on a quorum queue of RabbitMQ with its
+// limit of deliveries, for 20 times, and is a dead letter then; prefer Retry. An event
 // that cannot be decoded, or whose error is [Permanent], is kept as a dead
 // letter all the same.
 func RequeueOnError() SubscribeOption {
@@ -204,7 +205,7 @@ func (sub *subscription) settle(ctx context.Context, attempt int, err error) bro
 	case sub.onError == dropOnError:
 		return broker.Settlement{}
 	case sub.onError == requeueOnError && !isPermanent(err):
-		return broker.Settlement{Verdict: broker.HandBack}
+		return broker.Settlement{Verdict: broker.HandBack, Reason: textOf(err), Kind: kindOf(err)}
 	case panicked, isPermanent(err), CodeOf(err) == InvalidArgument, attempt >= sub.attempts:
 		return broker.Settlement{Verdict: broker.Reject, Reason: textOf(err), Kind: kindOf(err)}
 	}

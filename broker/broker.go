@@ -347,7 +347,7 @@ type Message struct {
 type Settlement struct {
 	Verdict Verdict
 	Delay   time.Duration // of Retry: the least time until the next attempt
-	Reason  string        // of Reject: why
+	Reason  string        // of Reject: why; of HandBack: why its handler failed, empty when it was not started
 	Kind    string        // of Reject: what kind of failure it is; see DeadLetter
 }
 
@@ -363,6 +363,8 @@ const (
 	// Reject: keep it as a dead letter.
 	Reject
 	// HandBack: it was not started; deliver it again, to any instance,
-	// without counting an attempt.
+	// without counting an attempt. With a Reason its handler has failed and
+	// asks for it once more: then a broker that limits this makes it a dead
+	// letter in the end.
 	HandBack
 )

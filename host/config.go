@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/internal/brokerdir"
 	"github.com/enoki-go/enoki/serializer"
 	"github.com/enoki-go/enoki/telemetry"
@@ -34,6 +35,7 @@ type config struct {
 	rpcExchange            string
 	heartbeat              time.Duration
 	loginMethod            string
+	queueType              string
 	autoDeleteEvents       bool
 	declareEvents          bool
 	tlsCA, tlsCert, tlsKey string
@@ -116,6 +118,8 @@ func (c *config) settings() []*setting {
 			usage: "RabbitMQ: how often each side shows that it lives"},
 		{name: "login-method", value: textValue{&c.loginMethod}, check: c.checkLoginMethod,
 			usage: "RabbitMQ: `how` to log in: PLAIN, AMQPLAIN, or EXTERNAL by tls-cert"},
+		{name: "queue-type", value: textValue{&c.queueType}, check: func() error { return amqp.CheckQueueType(c.queueType) },
+			usage: "RabbitMQ: `type` of the queues that last: quorum in a cluster; default the vhost's"},
 		{name: "auto-delete-event-exchanges", value: boolValue{&c.autoDeleteEvents},
 			usage: "RabbitMQ: event exchanges go when nobody subscribes any more; all services must agree"},
 		{name: "declare-event-exchanges", value: boolValue{&c.declareEvents},

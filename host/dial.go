@@ -39,6 +39,7 @@ type Dialer struct {
 	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
+	QueueType   string        // RabbitMQ: see amqp.Config. Default: the vhost's
 
 	Memory *enoki.Memory // RabbitMQ: see amqp.Config. Default: no bound
 
@@ -92,7 +93,7 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 		return asBroker(nats.Dial(ctx, d.nats(brokerURL)))
 	default: // amqp, amqps, pyamqp
 		return asBroker(amqp.Dial(ctx, amqp.Config{URL: brokerURL, Logger: d.logger(), TLS: d.TLS, RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
-			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat, LoginMethod: d.LoginMethod,
+			Owner: d.Name, RPCExchange: d.RPCExchange, Heartbeat: d.Heartbeat, LoginMethod: d.LoginMethod, QueueType: d.QueueType,
 			AutoDeleteEvents: d.AutoDeleteEvents, EventsUndeclared: d.EventsUndeclared, Memory: d.Memory}))
 	}
 }

@@ -128,7 +128,7 @@ func (c *consumer) handle(ctx context.Context, scope *enoki.Scope, m *Message) b
 	}
 	log.ErrorContext(ctx, "handler failed", "requeued", c.requeue, "error", err)
 	if c.requeue {
-		return broker.Settlement{Verdict: broker.HandBack}
+		return broker.Settlement{Verdict: broker.HandBack, Reason: err.Error(), Kind: string(enoki.CodeOf(err))}
 	}
 	return broker.Settlement{}
 }

@@ -21,9 +21,10 @@ type Consumption struct {
 	Prefetch int
 
 	// Handle takes one message and says what becomes of it. It runs in a
-	// goroutine of its own for each message. HandBack rejects it, which a
-	// quorum queue counts towards its delivery limit. ctx ends when the member
-	// has to leave at once.
+	// goroutine of its own for each message. HandBack with a Reason counts
+	// towards the delivery limit of a quorum queue whose arguments have one, or
+	// a dead letter exchange; of another queue the message becomes one of
+	// Enoki's dead letters then. ctx ends when the member has to leave at once.
 	Handle func(ctx context.Context, m *Received) broker.Settlement
 
 	// Buried is that of [broker.Service].
@@ -63,7 +64,7 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 	if err != nil {
 		return nil, fmt.Errorf("consume: %w", err)
 	}
-	handle := func(dv *delivery) { m.consume(dv, q.name, c.Handle) }
+	handle := func(dv *delivery) { m.consume(dv, q, c.Handle) }
 	m.consumers = []*consumer{m.newConsumer(q, min(c.Prefetch, math.MaxUint16), handle)}
 	if err := m.attach(ctx); err != nil {
 		return nil, fmt.Errorf("consume: %w", err)
@@ -72,15 +73,15 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 }
 
 // consume handles one message of a queue and settles it.
-func (m *member) consume(d *delivery, queueName string, handle func(context.Context, *Received) broker.Settlement) {
+func (m *member) consume(d *delivery, q queue, handle func(context.Context, *Received) broker.Settlement) {
 	ctx, cancel := context.WithCancel(m.hard)
 	defer cancel()
 	d.begun = time.Now()
-	leave, ok := m.start(d, m.backTo(d, queueName), func() {
+	leave, ok := m.start(d, m.backTo(d, q.name), func() {
 		delete(d.Headers, headerTries)
 		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.TriesBeside + broker.TriesAlone)
 		err := broker.NoOutcome()
-		m.settle(d, queueName, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: queueName})
+		m.settle(d, q.name, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: q.name})
 	})
 	if !ok {
 		return
@@ -91,19 +92,25 @@ func (m *member) consume(d *delivery, queueName string, handle func(context.Cont
 		if !returned {
 			err := broker.Ended(recover())
 			m.logFailed(d, err)
-			m.settle(d, queueName, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: queueName})
+			m.settle(d, q.name, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: q.name})
 		}
 	}()
-	m.settleReceived(d, queueName, handle(ctx, received(d)))
+	m.settleReceived(d, q, handle(ctx, received(d)))
 	returned = true
 }
 
-func (m *member) settleReceived(d *delivery, queueName string, s broker.Settlement) {
-	if s.Verdict == broker.HandBack && m.hard.Err() == nil && triesOf(&d.Delivery) == 0 {
+func (m *member) settleReceived(d *delivery, q queue, s broker.Settlement) {
+	if s.Verdict == broker.HandBack && s.Reason != "" && q.limits() && m.hard.Err() == nil && triesOf(&d.Delivery) == 0 {
 		_ = d.Reject(true) // on a closed channel it has gone back already
 		return
 	}
-	m.settle(d, queueName, s, broker.DeadLetter{Handler: queueName})
+	m.settle(d, q.name, s, broker.DeadLetter{Handler: q.name})
+}
+
+// limits tells whether somebody has said what becomes of messages that come back
+// too often, or may have.
+func (q queue) limits() bool {
+	return q.undeclared || q.args["x-delivery-limit"] != nil || q.args["x-dead-letter-exchange"] != nil
 }
 
 // received is the message as its sender published it, also after a retry.

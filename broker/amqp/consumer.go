@@ -32,6 +32,9 @@ type work struct {
 	// the broker, which is not asked for acks then, forgets it with its
 	// delivery. It must not block.
 	refuse func(*delivery)
+	// goBack, if not nil, hands back and settles a delivery that is not handled.
+	// It must not block.
+	goBack func(*delivery)
 	// order, if not nil, has the messages of one key handled one after the
 	// other by turn, in handle's stead, at most atOnce of them at once. turn
 	// returns how long until it is called again, or turns.Done. order is
@@ -159,11 +162,15 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 			return nil, err
 		}
 	}
+	q, err := c.queue.asItIs(s, c.log)
+	if err != nil {
+		return nil, err
+	}
 	ch, l, err := s.openLane()
 	if err != nil {
 		return nil, fmt.Errorf("%s: open a channel: %w", c.queue, err)
 	}
-	if err := c.queue.declare(ch); err != nil {
+	if err := q.declare(ch); err != nil {
 		_ = ch.Close() // the broker has closed it
 		return nil, err
 	}
@@ -249,9 +256,13 @@ func (c *consumer) takeTurn(d *delivery) time.Duration {
 }
 
 func (c *consumer) giveBack(d *delivery) {
-	if c.refuse != nil {
+	switch {
+	case c.goBack != nil:
+		c.goBack(d)
+		return
+	case c.refuse != nil:
 		c.refuse(d)
-	} else {
+	default:
 		_ = d.Nack(false, true) // on a closed channel it has gone back already
 	}
 	d.settled()

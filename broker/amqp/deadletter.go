@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -48,7 +49,7 @@ const headerRevived = ownPrefix + "revived"
 var lettersOnly = []string{
 	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
 	headerAttempts, headerQueue, headerAttempt, headerPacked,
-	headerTries, headerStart, headerHeld,
+	headerTries, headerStart, headerHeld, headerRequeued,
 }
 
 const (
@@ -98,10 +99,10 @@ func (m *member) bury(d *delivery, queueName string, l broker.DeadLetter) {
 	if errors.Is(o.check(m.driver.publisher.limits()), broker.ErrInvalid) {
 		o.msg, o.headers = packed(msg), nil
 	}
-	err := m.publishTo(d, dead, o)
+	err := m.publishTo(d, m.driver.lasting(dead), o)
 	if errors.Is(err, broker.ErrInvalid) { // the broker takes less than when it got the message
 		o.msg, o.headers = stripped(msg), nil
-		err = m.publishTo(d, dead, o)
+		err = m.publishTo(d, m.driver.lasting(dead), o)
 	}
 	if m.replaced(d, err) && m.service.Buried != nil {
 		m.service.Buried(l)
@@ -187,7 +188,7 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 		return err
 	}
 	defer unlock()
-	if err := d.declare(ctx, dead); err != nil {
+	if err := d.declare(ctx, d.lasting(dead)); err != nil {
 		return err
 	}
 	ch, err := s.open()
@@ -198,11 +199,12 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 	defer ch.Close() // when the loop panics
 	r := &deadReader{driver: d, ch: ch, filter: f}
 	err = r.read(ctx, yield)
+	r.renewing.Wait()
 	if closeErr := ch.Close(); err == nil {
 		err = closeErr
 	}
 	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
-		d.undeclare(dead)
+		d.undeclare(d.lasting(dead))
 		return nil // somebody has deleted them all
 	}
 	if err != nil {
@@ -259,6 +261,8 @@ type deadReader struct {
 	driver *Driver
 	ch     *amqp091.Channel
 	filter broker.DeadLetterFilter
+
+	renewing sync.WaitGroup // letters that are published anew
 }
 
 // read gets the letters that are there now, one by one.
@@ -277,8 +281,9 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 		if err != nil || !ok {
 			return err
 		}
+		asItIs := got
 		unpack(&got)
-		held := r.hold(&got)
+		held, settled := r.hold(&got)
 		if seen[held.ID] { // its confirm was lost, and so it was sent twice
 			if err := got.Ack(false); err != nil {
 				return err
@@ -286,10 +291,14 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 			continue
 		}
 		seen[held.ID] = got.Headers[headerID] != nil
-		if !r.filter.Picks(&held.DeadLetter) {
-			continue
+		goOn := true
+		if r.filter.Picks(&held.DeadLetter) {
+			goOn = yield(held)
 		}
-		if !yield(held) {
+		if !*settled {
+			r.renew(&asItIs)
+		}
+		if !goOn {
 			return nil
 		}
 		wanted = slices.DeleteFunc(wanted, func(id string) bool { return id == held.ID })
@@ -300,15 +309,15 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 	return nil
 }
 
-func (r *deadReader) hold(d *amqp091.Delivery) *broker.HeldLetter {
-	held := &broker.HeldLetter{DeadLetter: deadLetter(d)}
-	settled := false // by one of the two
+func (r *deadReader) hold(d *amqp091.Delivery) (held *broker.HeldLetter, settled *bool) {
+	held = &broker.HeldLetter{DeadLetter: deadLetter(d)}
+	settled = new(bool) // by one of the two
 	once := func(do func() error) error {
-		if settled {
+		if *settled {
 			return broker.ErrGone
 		}
 		err := do()
-		settled = err == nil
+		*settled = err == nil
 		return err
 	}
 	held.Retry = func(ctx context.Context) error {
@@ -317,7 +326,7 @@ func (r *deadReader) hold(d *amqp091.Delivery) *broker.HeldLetter {
 	held.Discard = func(ctx context.Context) error {
 		return once(func() error { return r.discard(ctx, d, held.ID) })
 	}
-	return held
+	return held, settled
 }
 
 // inHand fails when the letters in hand have gone back, or are to stay.

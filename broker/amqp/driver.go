@@ -76,6 +76,15 @@ type Config struct {
 	// declared before they are used.
 	EventsUndeclared bool
 
+	// QueueType is that of the queues of events, requests, replies and dead
+	// letters: Quorum, or empty for Nameko's flags, which leave it to the vhost's
+	// default. A queue that exists with another type is used as it is, with a
+	// warning. Python services share a quorum queue only where quorum is the
+	// vhost's default. Queues that end with an instance, and those of
+	// Ephemeral subscriptions, have no such type. With Quorum, calls at most once
+	// are made in the usual way. Default: empty.
+	QueueType string
+
 	// Heartbeat is how often each side shows that it lives; a peer that was
 	// silent for one and a half times as long is taken for dead. Default
 	// 60 s. The URL's parameter heartbeat, in seconds, goes first.
@@ -128,12 +137,16 @@ var _ broker.Broker = (*Driver)(nil)
 func Dial(ctx context.Context, c Config) (*Driver, error) {
 	c = c.withDefaults()
 	address, err := c.address()
+	if err == nil {
+		err = CheckQueueType(c.QueueType)
+	}
 	if err != nil {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
 	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{},
 		starts: map[string]*start{}, suspects: solo.New(), reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
+	d.warnOfCluster(address)
 	d.consuming, d.publishing = newLinks(address, c)
 	d.crowd = newCrowd(d.consuming, c.consumersPerLink)
 	d.locking.link = newLockLink(d.consuming)
@@ -270,12 +283,18 @@ func (d *Driver) declare(ctx context.Context, t topology) error {
 	if s.declared(keyOf(t)) {
 		return nil
 	}
+	is := t
+	if q, ok := t.(queue); ok {
+		if is, err = q.asItIs(s, d.log); err != nil {
+			return err
+		}
+	}
 	ch, err := s.open()
 	if err != nil {
 		return fmt.Errorf("declare %s: %w", t, err)
 	}
 	defer ch.Close() // a failed declaration has closed it already
-	if err := t.declare(ch); err != nil {
+	if err := is.declare(ch); err != nil {
 		return err
 	}
 	s.setDeclared(keyOf(t), true)

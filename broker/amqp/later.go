@@ -222,6 +222,5 @@ func waited(headers amqp091.Table) bool {
 // isWaitHeader tells whether a message that has waited has this header for
 // that only.
 func isWaitHeader(k string) bool {
-	return k == headerLater || strings.HasPrefix(k, headerLevel) ||
-		k == "x-delivery-count" || k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
+	return k == headerLater || strings.HasPrefix(k, headerLevel) || k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
 }

@@ -115,9 +115,11 @@ func (m *member) work() []*consumer {
 	var work []*consumer
 	workers := workersOf(m.service)
 	if m.service.Serve != nil {
-		work = append(work, m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve))
+		requests := m.newConsumer(m.driver.requestsOf(m.service.Name), workers, m.serve)
+		requests.goBack = func(d *delivery) { m.goBack(d, "") }
+		work = append(work, requests)
 	}
-	if m.service.Serve != nil && m.service.AtMostOnce {
+	if m.service.Serve != nil && m.service.AtMostOnce && m.driver.config.QueueType != Quorum {
 		work = append(work, m.takesAtMostOnce(workers))
 	}
 	for _, sub := range m.service.Subscriptions {
@@ -132,7 +134,8 @@ func workersOf(s broker.Service) int {
 }
 
 func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
-	return newConsumer(m.hard, m.link, m.log, work{queue: q, prefetch: prefetch, handle: handle})
+	return newConsumer(m.hard, m.link, m.log, work{queue: q, prefetch: prefetch, handle: handle,
+		goBack: func(d *delivery) { m.goBack(d, q.name) }})
 }
 
 func (m *member) all() []*consumer {
@@ -159,7 +162,7 @@ func (m *member) directQueue() queue {
 // requestsOf returns the queue that all instances of a service take its calls
 // from.
 func (d *Driver) requestsOf(service string) queue {
-	return queue{name: "rpc-" + service, bindings: []binding{{exchange: d.rpcExchange(), key: service + ".*"}}}
+	return d.lasting(queue{name: "rpc-" + service, bindings: []binding{{exchange: d.rpcExchange(), key: service + ".*"}}})
 }
 
 // subscriptionQueue returns Nameko's queue for the events of sub.
@@ -179,7 +182,7 @@ func (d *Driver) subscriptionQueue(i broker.Instance, sub broker.Subscription) q
 	if sub.Mode == broker.Broadcast {
 		q.name += "-" + cmp.Or(sub.BroadcastID, i.ID)
 	}
-	return q
+	return d.lasting(q)
 }
 
 // Ready implements [broker.Member].
@@ -296,7 +299,7 @@ func (m *member) answerCall(d *delivery, method string, req, reply *broker.Messa
 	case m.hard.Err() != nil:
 		// The request is another instance's by now, and so is the reply.
 	case reply == nil:
-		_ = d.Nack(false, true)
+		m.handBack(d, "", broker.Settlement{}, broker.DeadLetter{})
 	case unread && reply.Reject != "":
 		m.bury(d, "", broker.DeadLetter{Handler: method, Kind: reply.RejectKind, Reason: reply.Reject})
 	case unread:
@@ -366,7 +369,9 @@ func (m *member) replyTo(d *delivery, reply *broker.Message) *outgoing {
 // goroutine of its own.
 func (m *member) reply(d *delivery, o *outgoing, refused func(error)) {
 	o.ended = func(err error) { m.replied(d, o, err, refused) }
-	d.later = true
+	if !d.later { // else it is another reply in place of one, and the consumer may look
+		d.later = true
+	}
 	if err := m.driver.publisher.submit(m.hard, o); err != nil {
 		m.replied(d, o, err, refused)
 	}

@@ -69,11 +69,11 @@ func (r *replies) started() (*consumer, error) {
 
 func (r *replies) queue() queue {
 	c := r.driver.config
-	return queue{
+	return r.driver.lasting(queue{
 		name:     "rpc.reply-" + c.Owner + "-" + r.key,
 		args:     amqp091.Table{amqp091.QueueTTLArg: int32(c.replyExpiry.Milliseconds())},
 		bindings: []binding{{exchange: r.driver.rpcExchange(), key: r.key}},
-	}
+	})
 }
 
 // rpcExchange returns the exchange of requests and replies.
@@ -96,7 +96,7 @@ func (r *replies) check(s *session) error {
 	}
 	defer ch.Close() // a queue that is not found has closed it already
 	q := r.queue()
-	_, err = ch.QueueDeclarePassive(q.name, true, false, false, false, q.args)
+	_, err = ch.QueueDeclarePassive(q.name, true, false, false, false, nil)
 	if missing, ok := errors.AsType[*amqp091.Error](err); !ok || missing.Code != amqp091.NotFound {
 		return err
 	}

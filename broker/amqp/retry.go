@@ -115,6 +115,7 @@ func copyOf(d *delivery) amqp091.Publishing {
 			headers[k] = v
 		}
 	}
+	delete(headers, headerDeliveryCount) // the queue's own
 	for _, k := range routeHeaders {
 		delete(headers, k) // it goes to one queue alone
 	}

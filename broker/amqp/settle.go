@@ -95,13 +95,7 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 		letter.Kind, letter.Reason = s.Kind, s.Reason
 		m.bury(d, queueName, letter)
 	case broker.HandBack:
-		if triesOf(&d.Delivery) > 0 { // an outcome, which a queue does not tell from none
-			o, way := m.backTo(d, queueName)(0)
-			o.msg.Headers[headerTries] = int32(0)
-			m.replaced(d, m.publishTo(d, way, o))
-			return
-		}
-		_ = d.Nack(false, true) // on a closed channel it has gone back already
+		m.handBack(d, queueName, s, letter)
 	default:
 		_ = d.Ack(false) // on a closed channel it comes again
 	}
@@ -125,9 +119,27 @@ func (m *member) replaced(d *delivery, err error) bool {
 	return err == nil
 }
 
-// publishTo publishes to a queue of our own, which somebody may have deleted
-// since it was declared.
+// publishTo publishes to a queue of our own. A message that must not go back to
+// its queue stays here until that succeeds.
 func (m *member) publishTo(d *delivery, t topology, o *outgoing) error {
+	for {
+		err := m.tryPublishTo(d, t, o)
+		if err == nil || !isCounted(d) || errors.Is(err, errUnsettled) || errors.Is(err, broker.ErrInvalid) ||
+			m.hard.Err() != nil || d.attachment.isOver() {
+			return err
+		}
+		m.log.Error("a message can't be set aside, trying again", "queue", d.RoutingKey, "error", err)
+		select {
+		case <-time.After(refusedDelay):
+		case <-d.attachment.ended:
+		case <-m.hard.Done():
+		}
+	}
+}
+
+// tryPublishTo takes into account that somebody may have deleted t since it was
+// declared.
+func (m *member) tryPublishTo(d *delivery, t topology, o *outgoing) error {
 	var err error
 	for range 2 {
 		if err = m.driver.makeLadder(m.hard, t); err != nil {

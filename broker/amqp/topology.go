@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/rabbitmq/amqp091-go"
 )
@@ -47,6 +48,10 @@ type queue struct {
 	undeclared bool // is there already: somebody else declares and binds it
 	args       amqp091.Table
 	bindings   []binding
+
+	// quorum asks for a quorum queue. One that exists with another type is taken
+	// as it is; see asItIs.
+	quorum bool
 }
 
 type binding struct {
@@ -127,6 +132,9 @@ func explainDeclare(t topology, err error) error {
 		return refusedSetting{fmt.Errorf("%s %q exists on vhost %q with %s %s, but %s is needed: %s (%w)",
 			kind, name, vhost, arg, have, want, remedy(kind, name, vhost), err)}
 	case amqp091.NotFound:
+		if strings.Contains(refused.Reason, "is down or inaccessible") {
+			return fmt.Errorf("declare %s: %w: its node is down, and a classic queue has no other; a quorum queue would (the setting queue-type)", t, err)
+		}
 		if q, ok := t.(queue); ok && q.undeclared {
 			return refusedSetting{fmt.Errorf("there is no %s, and this program is told not to declare it: start who declares it first, or let this program do it (%w)", q, err)}
 		}

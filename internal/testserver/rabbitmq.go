@@ -48,10 +48,41 @@ type RabbitMQSettings struct {
 func StartRabbitMQ() (*Server, error) { return startRabbitMQ(RabbitMQSettings{}) }
 
 func startRabbitMQ(settings RabbitMQSettings) (*Server, error) {
-	k := &rabbitMQ{settings: settings}
+	return startNode(&rabbitMQ{settings: settings})
+}
+
+func startNode(k *rabbitMQ) (*Server, error) {
 	url := func(port int) string { return "amqp://guest:guest@" + loopback(port) + "/" }
 	return start("rabbitmq", k, url)
 }
+
+// RabbitMQCluster starts so many nodes that are one cluster, and live until the
+// test ends. Each can be killed and started again by itself.
+func RabbitMQCluster(t testing.TB, nodes int) []*Server {
+	t.Helper()
+	var all []*Server
+	for range nodes {
+		k := &rabbitMQ{}
+		if len(all) > 0 {
+			k.epmdPort = all[0].kind.(*rabbitMQ).epmdPort
+		}
+		s, err := startNode(k)
+		all = append(all, forTest(t, s, err))
+	}
+	for _, s := range all[1:] {
+		for _, args := range [][]string{{"stop_app"}, {"reset"}, {"join_cluster", nodeName(all[0])}, {"start_app"}} {
+			if _, err := s.Ctl(args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all
+}
+
+// NodeName returns the name of a RabbitMQ node in its cluster.
+func (s *Server) NodeName() string { return nodeName(s) }
+
+func nodeName(s *Server) string { return "enoki" + strconv.Itoa(s.port) + "@localhost" }
 
 // Ctl runs rabbitmqctl on this node, e.g. Ctl("add_vhost", "shop"), and
 // returns what it printed.
@@ -78,13 +109,16 @@ type rabbitMQ struct {
 	root     string   // see rabbitRoot; empty for the machine's RabbitMQ
 	programs string   // the directory of RabbitMQ's scripts
 	env      []string // of the node and of rabbitmqctl
+	epmdPort int      // of the epmd of its cluster, which the first node starts; 0 before
+	prepared bool
 }
 
 func (k *rabbitMQ) command(s *Server) (*exec.Cmd, error) {
-	if len(s.sidecars) == 0 {
+	if !k.prepared {
 		if err := k.prepare(s); err != nil {
 			return nil, err
 		}
+		k.prepared = true
 	}
 	cmd := k.run(s, "rabbitmq-server")
 	// With this variable the script becomes the node instead of its parent,
@@ -113,21 +147,26 @@ func (k *rabbitMQ) prepare(s *Server) error {
 	if err != nil {
 		return err
 	}
-	epmdPort, err := s.hold()
-	if err != nil {
-		return err
-	}
 	distPort, err := s.hold()
 	if err != nil {
 		return err
 	}
-	k.env = rabbitEnv(s, epmdPort, distPort)
+	hasEpmd := k.epmdPort != 0
+	if !hasEpmd {
+		if k.epmdPort, err = s.hold(); err != nil {
+			return err
+		}
+	}
+	k.env = rabbitEnv(s, k.epmdPort, distPort)
 	for name, text := range k.files() {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	p, err := startProcess(exec.Command(epmd, "-address", "127.0.0.1", "-port", strconv.Itoa(epmdPort)),
+	if hasEpmd {
+		return nil
+	}
+	p, err := startProcess(exec.Command(epmd, "-address", "127.0.0.1", "-port", strconv.Itoa(k.epmdPort)),
 		filepath.Join(s.dir, "epmd.log"))
 	if err != nil {
 		return err
@@ -174,7 +213,7 @@ func rabbitEnv(s *Server, epmdPort, distPort int) []string {
 		"LANG=C.UTF-8",
 		"ERL_EPMD_ADDRESS=127.0.0.1",
 		"ERL_EPMD_PORT=" + strconv.Itoa(epmdPort),
-		"RABBITMQ_NODENAME=enoki" + strconv.Itoa(s.port) + "@localhost",
+		"RABBITMQ_NODENAME=" + nodeName(s),
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_NODE_PORT=" + strconv.Itoa(s.port),
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(distPort),
