@@ -34,6 +34,8 @@ type Call struct {
 	// Outgoing is true for a call or event that a service or client sends.
 	Outgoing bool
 
+	sensitive []int // which arguments no log shows
+
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
 	work    func(ctx context.Context) error // of a timer or an extension

@@ -103,7 +103,7 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:]}
+	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:], sensitive: b.method.sensitive}
 	err := b.client.safely(ctx, b.send, c)
 	if err == nil && len(c.out) == b.method.fn.NumOut()-1 {
 		return append(c.out, noError)

@@ -183,6 +183,9 @@ func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 	if err == nil {
 		err = quickjson.Check(p.typ, raw)
 	}
+	if err != nil && p.secret {
+		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s does not fit; want %s", p.name, p.typ)
+	}
 	if err != nil {
 		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s: %w", p.name, jsonMistake(err))
 	}

@@ -142,7 +142,8 @@ func TestErrorsOverTheWire(t *testing.T) {
 		{context.DeadlineExceeded, Error{Code: DeadlineExceeded, Type: "DeadlineExceeded", Path: "enoki.DeadlineExceeded", Message: "context deadline exceeded"}},
 		{&Error{Code: NotFound, Type: "Gone", Path: "shop.Gone", Message: "gone"}, Error{Code: NotFound, Type: "Gone", Path: "shop.Gone", Message: "gone"}},
 		// What one hop says of itself would mislead the next caller.
-		{Errorf(UnknownService, "unknown service x"), Error{Code: Unavailable, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "UnknownService unknown service x"}},
+		{Errorf(UnknownService, "unknown service x"), Error{Code: Unavailable, Type: "UnknownService", Path: "nameko.exceptions.UnknownService", Message: "unknown service x"}},
+		{Errorf(NotDelivered, "not sent"), Error{Code: Unavailable, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "NotDelivered not sent"}},
 		{&Error{Code: Unknown, Type: "ValueError", Path: "builtins.ValueError", Message: "bad", remote: true},
 			Error{Code: Unknown, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "ValueError bad"}},
 	} {

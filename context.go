@@ -16,11 +16,13 @@ import (
 
 // Keys of the context data that are Enoki's own. The stack is Nameko's. The
 // remaining time is in milliseconds and relative, as clocks differ between
-// machines; a Python service hands it on like any other key.
+// machines; a Python service hands it on like any other key, as it was. The
+// deadline is for what lies behind one, see mark.
 const (
-	stackKey   = "call_id_stack"
-	timeoutKey = "enoki_timeout_ms"
-	retriesKey = "enoki_retries" // that the handler has for its calls
+	stackKey    = "call_id_stack"
+	timeoutKey  = "enoki_timeout_ms"
+	deadlineKey = "enoki_deadline"
+	retriesKey  = "enoki_retries" // that the handler has for its calls
 )
 
 // trail is what a context carries over every hop. It is never changed once a
@@ -178,7 +180,7 @@ func newCallID(service, method string) string {
 // send returns the context data of an outgoing message. Work that starts
 // outside a service gets an id of its own.
 func (t *trail) send(ctx context.Context, sender string) map[string]any {
-	data := make(map[string]any, len(t.data)+2)
+	data := make(map[string]any, len(t.data)+3)
 	maps.Copy(data, t.data)
 	ids := t.stack.list()
 	if len(ids) == 0 {
@@ -187,6 +189,7 @@ func (t *trail) send(ctx context.Context, sender string) map[string]any {
 	data[stackKey] = ids
 	if end, ok := ctx.Deadline(); ok {
 		data[timeoutKey] = max(1, time.Until(end).Milliseconds())
+		data[deadlineKey] = mark(end, ids[len(ids)-1])
 	}
 	if retries, limited := t.retriesToPass(); limited {
 		data[retriesKey] = retries
@@ -204,6 +207,7 @@ type origin struct {
 // remaining time, which is 0 when the sender gave none.
 func (o *origin) receive(m *broker.Message) (left time.Duration) {
 	t := &o.trail
+	deadline := int64(0)
 	for key, value := range m.Context {
 		switch key {
 		case stackKey:
@@ -211,6 +215,8 @@ func (o *origin) receive(m *broker.Message) (left time.Duration) {
 			t.stack = &o.stack
 		case timeoutKey:
 			left = milliseconds(value)
+		case deadlineKey:
+			deadline, _ = value.(int64)
 		case retriesKey:
 			if n, ok := value.(int64); ok && n >= 0 {
 				t.grant = min(n, treeRetries) + 1
@@ -221,6 +227,44 @@ func (o *origin) receive(m *broker.Message) (left time.Duration) {
 			}
 			t.data[key] = value
 		}
+	}
+	return leftOf(left, deadline, o.stack.ids)
+}
+
+// mark is a deadline by the wall clock, in milliseconds, with some bits that tell
+// which call has set it: one number, as each call carries it.
+func mark(end time.Time, id any) int64 {
+	text, _ := id.(string)
+	return end.UnixMilli()<<markBits | int64(hash(text))&(1<<markBits-1)
+}
+
+// markBits leave 42 bits for milliseconds, enough until 2109.
+const markBits = 21
+
+// hash is FNV-1a.
+func hash(text string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * 16777619
+	}
+	return h
+}
+
+// leftOf returns how much of the time that was left to a sender is left now.
+// When the last call of the stack is the one that set the deadline, that is all.
+// Another one means that a service lies between that has handed the time on as
+// it was, so the wall clock tells what is left. It can only shorten the time,
+// and not to nothing: a clock that is wrong must not end a call.
+func leftOf(left time.Duration, deadline int64, stack []any) time.Duration {
+	if deadline <= 0 || left == 0 || len(stack) == 0 {
+		return left
+	}
+	end := time.UnixMilli(deadline >> markBits)
+	if mark(end, stack[len(stack)-1]) == deadline {
+		return left
+	}
+	if until := time.Until(end); until > 0 {
+		return min(left, until)
 	}
 	return left
 }

@@ -32,6 +32,7 @@ type method struct {
 	idempotent bool         // may run twice
 	atMostOnce bool         // may be lost rather than be handled twice
 	item       reflect.Type // of a stream of results; nil for others
+	sensitive  []int        // which of params no log shows
 	reply      reflect.Type // a Reply, of a call to every instance; nil for others
 }
 
@@ -39,6 +40,7 @@ type param struct {
 	name     string
 	kind     paramKind
 	optional bool // all but ordinary ones are
+	secret   bool // its value stands in no log, nor in an error
 	typ      reflect.Type
 	codec    *quickjson.Codec
 }
@@ -122,6 +124,9 @@ func (m *method) readTags(tags reflect.StructTag) (err error) {
 		if m.timeout, err = time.ParseDuration(tag); err != nil || m.timeout <= 0 {
 			return fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
 		}
+	}
+	if err := m.markSensitive(tags.Get("sensitive")); err != nil {
+		return err
 	}
 	switch tag := tags.Get("delivery"); tag {
 	case "":

@@ -100,6 +100,10 @@ func (t errorTypes) failure(err error) (e *Error) {
 	if code == e.Code && !e.remote {
 		return e
 	}
+	if e.Code == UnknownService && !e.remote { // Nameko's own form of it, which no caller takes for its own
+		e.Code = code
+		return e
+	}
 	text := e.Type
 	if e.Message != "" && e.Message != string(e.Code) {
 		text += " " + e.Message

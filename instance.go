@@ -285,7 +285,7 @@ func (i *instance) read(in *incoming, body []byte, form *Serializer) (*served, *
 		return nil, &Error{Code: MethodNotFound, Message: in.call.Method}
 	}
 	args, refused := m.arguments(body, form, in.room[:])
-	in.call.in = args
+	in.call.in, in.call.sensitive = args, m.sensitive
 	return m, refused
 }
 
@@ -336,7 +336,7 @@ func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool,
 		return false, nil
 	}
 	defer i.calls.leave()
-	h := &handling{call: Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in}}
+	h := &handling{call: Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in, sensitive: s.sensitive}}
 	err = s.handle(h.enter(ctx, trailOf(ctx), i.process.options.CallsTracked), &h.call)
 	if err != nil {
 		i.logFailure(ctx, &h.call, err)

@@ -244,7 +244,7 @@ func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bo
 	}
 	defer i.calls.leave()
 	within, cancel := context.WithCancel(ctx)
-	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: b.method.name, in: c.in}
+	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: b.method.name, in: c.in, sensitive: s.sensitive}
 	err = s.handle(trailOf(ctx).enter(within, i.service.name, b.method.name, i.process.options.CallsTracked), inner)
 	if err == nil && inner.out[0].IsNil() {
 		err = Errorf(Internal, "%s() returned neither a stream nor an error", b.method.name)

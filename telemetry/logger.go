@@ -46,7 +46,8 @@ func ParseLevel(s string) (slog.Level, error) {
 // a terminal only, and never when NO_COLOR is set or TERM is "dumb".
 //
 // Both formats mask secrets: the password of a URL anywhere in a value or a
-// message, and every value under a key such as "password" or "token".
+// message, and every value under a key such as "password" or "token". Values are
+// cut after 1 kB, but for stacks.
 func NewLogger(w io.Writer, level slog.Leveler, format Format) *slog.Logger {
 	terminal := isTerminal(w)
 	if format == Pretty || format != JSON && terminal {

@@ -180,3 +180,16 @@ func TestParse(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLongAndPersonalValues(t *testing.T) {
+	long := strings.Repeat("é", 1<<20)
+	for _, format := range []Format{JSON, Pretty} {
+		var out strings.Builder
+		log := NewLogger(&out, slog.LevelInfo, format)
+		log.Info("it came", "text", long, "error", errors.New(long), "email", Personal("ada@example.org"), "stack", "main.go:1")
+		line := out.String()
+		if len(line) > 4096 || strings.Count(line, "… (2097152 bytes)") != 2 || !strings.Contains(line, "[personal]") || strings.Contains(line, "ada") || !strings.Contains(line, "main.go:1") {
+			t.Errorf("%s: the line of %d bytes is %.300s", format, len(line), line)
+		}
+	}
+}

@@ -94,10 +94,30 @@ func maskAttr(_ []string, a slog.Attr) slog.Attr {
 	if !ok {
 		return a
 	}
-	if masked := RedactURL(text); masked != text {
+	if masked := cut(a.Key, RedactURL(text)); masked != text {
 		return slog.String(a.Key, masked)
 	}
 	return a
+}
+
+// Personal is text about a person, such as an email address. A log line says
+// that it was there, not what it was.
+type Personal string
+
+// LogValue implements slog.LogValuer.
+func (Personal) LogValue() slog.Value { return slog.StringValue("[personal]") }
+
+// maxValue bounds a value of a log line, in bytes: what comes from outside may
+// be long.
+const maxValue = 1024
+
+// cut shortens a value and says how long it was. Stacks and messages are the
+// program's own.
+func cut(key, text string) string {
+	if len(text) <= maxValue || key == "stack" || key == slog.MessageKey {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(text[:maxValue], ""), len(text))
 }
 
 // textOf returns the text of a value that may hold a URL.

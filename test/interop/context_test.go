@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // contextBehaviours are the data and the call stack that go along with calls
@@ -18,6 +19,7 @@ func contextBehaviours() []*behaviour {
 		{id: "N02", title: "W3C trace headers go through as nameko.traceparent", run: traceHeaders},
 		{id: "N03", title: "a call stack sent as one text is understood", run: textStack,
 			lacks: serviceIn(snake, "Nameko spreads it into single characters")},
+		{id: "N30", title: "a deadline behind another service is what is left of it", run: deadlineBehind},
 	}
 }
 
@@ -36,6 +38,7 @@ func (x *trial) inspected(out outcome) inspected {
 	x.must(json.Unmarshal(out.result, &seen))
 	// What Enoki adds of its own travels like any other key.
 	delete(seen.Data, "enoki_timeout_ms")
+	delete(seen.Data, "enoki_deadline")
 	delete(seen.Data, "enoki_retries")
 	return seen
 }
@@ -132,6 +135,27 @@ func (x *trial) relayed(headers map[string]any) (inspected, map[string]any) {
 	x.must(err)
 	second := x.service.wire().await(mark, "basic.publish", func(s *said) bool { return s.fromClient && s.args["routing-key"] == x.echo+".inspect" })
 	return x.inspected(outcome{result: result}), second.props["headers"].(map[string]any)
+}
+
+// deadlineBehind has a call come by way of a service with a time that was left
+// to its sender long ago, and a deadline by the clock. Only a service in Go makes
+// something of it; one in Python hands it on.
+func deadlineBehind(x *trial) {
+	const given, left = 60_000, 20_000 // ms; the test is slow on no machine
+	end := time.Now().Add(left * time.Millisecond).UnixMilli()
+	seen, wire := x.relayed(map[string]any{"nameko.call_id_stack": []any{"go.call.1"},
+		"nameko.enoki_timeout_ms": int64(given), "nameko.enoki_deadline": end << 21})
+	if x.serviceLanguage != golang {
+		mark := reflect.ValueOf(wire["nameko.enoki_deadline"])
+		if !mark.IsValid() || !mark.CanInt() || mark.Int()>>21-end < -1 || mark.Int()>>21-end > 1 { // the trial's own JSON rounds it
+			x.Fatalf("headers of the next hop are %v", wire)
+		}
+		return
+	}
+	ms := reflect.ValueOf(wire["nameko.enoki_timeout_ms"])
+	if !ms.IsValid() || !ms.CanInt() || ms.Int() < 1 || ms.Int() > left {
+		x.Fatalf("headers of the next hop are %v, want at most %d ms; data %v", wire, left, seen)
+	}
 }
 
 func foreignHeaders(x *trial) {

@@ -150,9 +150,10 @@ func nestedError(x *trial) {
 	if f.typ != "RemoteError" || f.value != "ValueError ('bad value', 42)" {
 		x.Fatalf("got %v, want RemoteError of ValueError", f)
 	}
-	f = x.fails(x.standalone().call(x.echo, "relay", x.name("nobody"), "echo", []any{1}), remoteError)
-	if !strings.Contains(f.typ+f.value, "UnknownService") {
-		x.Fatalf("a service unknown to the callee: got %v", f)
+	nobody := x.name("nobody")
+	f = x.fails(x.standalone().call(x.echo, "relay", nobody, "echo", []any{1}), remoteError)
+	if f.typ != "UnknownService" || !strings.Contains(f.value, nobody) {
+		x.Fatalf("a service unknown to the callee: got %v, want a RemoteError of UnknownService that names it", f)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/telemetry"
 )
 
 type registration struct {
@@ -42,7 +43,7 @@ func (r *registration) check(ctx context.Context, id registerapi.UserID) (*regis
 // reason is for the log.
 func (r *registration) register(ctx context.Context, email string, data registerapi.Profile) (registerapi.UserID, string, error) {
 	if email == "" || data.Empty() {
-		r.log.WarnContext(ctx, "registration without email or user data", "email", email)
+		r.log.WarnContext(ctx, "registration without email or user data", "email", telemetry.Personal(email))
 		return "", registerapi.Failed, nil
 	}
 	text, err := json.Marshal(data)
@@ -51,12 +52,12 @@ func (r *registration) register(ctx context.Context, email string, data register
 	}
 	id, isNew, err := r.users.Register(ctx, email, text)
 	if err != nil {
-		r.log.ErrorContext(ctx, "registration failed", "email", email, "error", err)
+		r.log.ErrorContext(ctx, "registration failed", "email", telemetry.Personal(email), "error", err)
 		return "", registerapi.Failed, nil
 	}
 	if !isNew {
 		return registerapi.UserID(id), registerapi.AlreadyRegistered, nil
 	}
-	r.log.InfoContext(ctx, "registered", "email", email, "u_id", id)
+	r.log.InfoContext(ctx, "registered", "email", telemetry.Personal(email), "u_id", id)
 	return registerapi.UserID(id), "", nil
 }
