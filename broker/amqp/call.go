@@ -54,10 +54,13 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	}
 	o := d.outgoing(service, method, req)
 	o.quiet, o.msg, o.headers = true, msg, headers
-	if err := d.publisher.submit(ctx, o); err != nil {
-		return nil, err
+	began := time.Now()
+	reply, err := d.sendAndAwait(ctx, o, w)
+	if d.mayBeBoundAgain(ctx, service, req, began, err) {
+		o = o.copy()
+		o.quiet = true
+		reply, err = d.sendAndAwait(ctx, o, w)
 	}
-	reply, err := d.awaitReply(ctx, o, w)
 	if isNotThere(req, err) {
 		return nil, unknown(service, req)
 	}
@@ -65,6 +68,39 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		d.goCancel(service, msg.CorrelationId)
 	}
 	return reply, err
+}
+
+func (d *Driver) sendAndAwait(ctx context.Context, o *outgoing, w *waiter) (*broker.Message, error) {
+	if err := d.publisher.submit(ctx, o); err != nil {
+		return nil, err
+	}
+	return d.awaitReply(ctx, o, w)
+}
+
+// mayBeBoundAgain tells whether a request that no queue took, or that had no
+// exchange, is to be sent once more: the service was there before, or all have
+// lost the exchange, and its instances have been told to bind their queues.
+func (d *Driver) mayBeBoundAgain(ctx context.Context, service string, req *broker.Message, began time.Time, err error) bool {
+	about := controlBind{Exchange: d.config.RPCExchange}
+	r := d.routes.get(about.Exchange, service)
+	switch {
+	case err == nil:
+		if !r.hasTaken() {
+			r.took()
+		}
+		return false
+	case isGone(err):
+		d.undeclare(d.rpcExchange())
+		if d.declare(ctx, d.rpcExchange()) != nil {
+			return false
+		}
+	case errors.Is(err, errNoRoute) && req.Instance == "" && r.drop():
+		about.Key = service + ".*"
+	default:
+		return false
+	}
+	d.ask(ctx, r, began, about)
+	return ctx.Err() == nil
 }
 
 // outgoing is a request on its way to the queue of a service, or to that of one
@@ -82,7 +118,11 @@ func (d *Driver) send(ctx context.Context, service string, req *broker.Message, 
 	if err := d.declare(ctx, d.rpcExchange()); err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
 	}
+	began := time.Now()
 	err := d.publisher.publish(ctx, o)
+	if d.mayBeBoundAgain(ctx, service, req, began, err) {
+		err = d.publisher.publish(ctx, o.copy())
+	}
 	if isNotThere(req, err) {
 		return unknown(service, req)
 	}

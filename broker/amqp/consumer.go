@@ -60,6 +60,7 @@ type consumer struct {
 
 	mu      sync.Mutex
 	state   error         // nil while ready
+	unbound error         // why its queue may get nothing, as the watcher found; nil if it does
 	changed chan struct{} // closed when state changes
 }
 
@@ -368,7 +369,13 @@ func (c *consumer) set(state error) {
 func (c *consumer) ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state
+	return cmp.Or(c.state, c.unbound)
+}
+
+func (c *consumer) setUnbound(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unbound = why
 }
 
 // await returns when the broker has confirmed the consumer, or has refused

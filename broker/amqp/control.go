@@ -22,6 +22,8 @@ const (
 	controlPing   = "ping"   // routing key pingKey; the answer goes to reply_to
 	controlCancel = "cancel" // routing key cancelKey; the correlation id is the call's
 
+	controlBindType = "bind" // routing key pingKey; a controlBind, with an answer to reply_to if there is one
+
 	pingKey = "all"
 
 	controlPrefetch = 16
@@ -47,17 +49,19 @@ func (m *member) controlled(d *delivery) {
 	switch d.Type {
 	case controlPing:
 		if !m.leaving.Load() {
-			m.answer(d)
+			m.answer(d, m.service.Instance)
 		}
+	case controlBindType:
+		m.bindAgain(d)
 	case controlCancel:
 		m.cancel(d.CorrelationId)
 	}
 }
 
-func (m *member) answer(d *delivery) {
-	body, err := json.Marshal(m.service.Instance)
+func (m *member) answer(d *delivery, with any) {
+	body, err := json.Marshal(with)
 	if err != nil {
-		m.log.Error("can't describe this instance", "error", err)
+		m.log.Error("can't answer a control message", "error", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(m.hard, controlTimeout)
@@ -85,10 +89,18 @@ func (d *Driver) goCancel(service, id string) {
 
 // say publishes a control message, which is not worth to be stored.
 func (d *Driver) say(ctx context.Context, key string, msg amqp091.Publishing) error {
-	if err := d.declare(ctx, control); err != nil {
-		return err
+	var err error
+	for range 2 {
+		if err = d.declare(ctx, control); err != nil {
+			return err
+		}
+		err = d.publisher.publish(ctx, &outgoing{exchange: control.name, key: key, repeatable: true, several: true, msg: msg})
+		if !isGone(err) {
+			return err
+		}
+		d.undeclare(control)
 	}
-	return d.publisher.publish(ctx, &outgoing{exchange: control.name, key: key, repeatable: true, several: true, msg: msg})
+	return err
 }
 
 // Services implements [broker.Broker]. It shows Enoki's instances only.
@@ -109,36 +121,41 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	if err := d.say(ctx, pingKey, ping); err != nil {
 		return nil, err
 	}
-	instances := d.gather(ctx, w)
+	var instances []broker.Instance
+	d.gather(ctx, w, func(answer *delivery) error {
+		var i broker.Instance
+		err := json.Unmarshal(answer.Body, &i)
+		if err == nil {
+			instances = append(instances, i)
+		}
+		return err
+	})
 	slices.SortFunc(instances, func(a, b broker.Instance) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return instances, nil
 }
 
-// gather collects answers until they stop coming.
-func (d *Driver) gather(ctx context.Context, w *waiter) []broker.Instance {
-	var instances []broker.Instance
+// gather takes answers until they stop coming.
+func (d *Driver) gather(ctx context.Context, w *waiter, take func(*delivery) error) {
 	quiet := time.NewTimer(firstAnswer)
 	defer quiet.Stop()
 	for {
 		select {
 		case answer := <-w.replies:
-			var i broker.Instance
-			if err := json.Unmarshal(answer.Body, &i); err != nil {
-				d.log.Warn("an instance describes itself unreadably", "error", err)
+			if err := take(answer); err != nil {
+				d.log.Warn("an instance answers unreadably", "error", err)
 				continue
 			}
-			instances = append(instances, i)
 			quiet.Reset(answersEnd)
 		case <-quiet.C:
-			return instances
+			return
 		case <-w.expired:
-			return instances
+			return
 		case <-ctx.Done():
-			return instances
+			return
 		case <-d.ctx.Done():
-			return instances
+			return
 		}
 	}
 }

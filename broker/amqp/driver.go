@@ -113,6 +113,8 @@ type Driver struct {
 	publisher  *publisher
 	replies    *replies
 	transients *transients
+	watcher    *watcher
+	routes     routes
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -153,6 +155,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	d.publisher = newPublisher(d.publishing, d.log)
 	d.replies = newReplies(d)
 	d.transients = newTransients(d)
+	d.watcher = newWatcher(d)
 	for _, l := range []*link{d.consuming, d.publishing} {
 		if err := l.connect(ctx); err != nil {
 			_ = d.Close()
@@ -161,6 +164,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 		d.goRun(func() { l.run(life) })
 	}
 	d.goRun(func() { d.publisher.run(life) })
+	d.goRun(func() { d.watcher.run(life) })
 	if err := d.publisher.await(ctx); err != nil {
 		_ = d.Close()
 		return nil, err

@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -19,7 +18,8 @@ func (d *Driver) eventsOf(source string) exchange {
 }
 
 // Emit implements [broker.Broker]. The broker drops an event that no queue is
-// bound for, as Nameko's events are. One that is due later needs RabbitMQ 3.10;
+// bound for, as Nameko's events are. It is ErrNotDelivered where a queue was
+// bound for it before, and that has been undone on the broker. One that is due later needs RabbitMQ 3.10;
 // when the broker is killed while the event moves from one queue of its way to
 // the next, it may be late by three minutes, but it is not lost.
 func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Message) error {
@@ -36,17 +36,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if n := steps(m.Due); n > 0 {
 		return d.emitLater(ctx, ex, event, n, msg, headers)
 	}
-	for range 2 {
-		if err = d.declare(ctx, ex); err != nil {
-			return fmt.Errorf("%w: %w", broker.ErrNotDelivered, err)
-		}
-		err = d.publisher.publish(ctx, &outgoing{exchange: ex.name, key: event, repeatable: true, several: true, msg: msg, headers: headers})
-		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {
-			return err
-		}
-		d.undeclare(ex) // somebody deleted it since; once more, with a new one
-	}
-	return err
+	return d.emit(ctx, ex, &outgoing{exchange: ex.name, key: event, repeatable: true, several: true, msg: msg, headers: headers})
 }
 
 // CheckEvent implements [broker.Broker].

@@ -150,8 +150,7 @@ func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n
 		}
 		// Mandatory: a message that no queue takes would be lost.
 		err = d.publisher.publish(ctx, &outgoing{exchange: level(l.top).name, key: event, mandatory: true, repeatable: true, msg: msg, headers: headers})
-		refused, ok := errors.AsType[*amqp091.Error](err)
-		if !errors.Is(err, errNoRoute) && !(ok && refused.Code == amqp091.NotFound) {
+		if !errors.Is(err, errNoRoute) && !isGone(err) {
 			return err
 		}
 		d.undeclare(l) // somebody deleted some of it since
@@ -174,6 +173,14 @@ func (d *Driver) makeLadder(ctx context.Context, t topology) error {
 	defer func() { <-d.ladders }()
 	if err := d.declare(ctx, t); err != nil {
 		return err
+	}
+	switch l := t.(type) {
+	case ladder:
+		d.watcher.made(l)
+	case retryWay:
+		d.watcher.made(l.ladder)
+	default:
+		return nil
 	}
 	if err := d.declare(ctx, oldLadder{}); err != nil {
 		d.log.Debug("what can't be routed in the queues of an older Enoki may hold up what waits there", "error", err)

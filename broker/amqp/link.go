@@ -466,6 +466,13 @@ func (s *session) setDeclared(name string, is bool) {
 	s.known[name] = is
 }
 
+// forgetDeclared has everything declared anew when it is used next.
+func (s *session) forgetDeclared() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.known)
+}
+
 // close says goodbye to the broker; the deadline also frees a writer that the
 // broker has stopped.
 func (s *session) close() {

@@ -380,13 +380,12 @@ func (m *member) reply(d *delivery, o *outgoing, refused func(error)) {
 // replied settles a request once the outcome of its reply is known. It does
 // not block.
 func (m *member) replied(d *delivery, o *outgoing, err error, refused func(error)) {
-	gone, isRefused := errors.AsType[*amqp091.Error](err)
 	switch {
 	case err == nil:
 		m.settleReplied(d, nil)
 	case errors.Is(err, broker.ErrInvalid) && refused != nil:
 		go refused(err)
-	case isRefused && gone.Code == amqp091.NotFound:
+	case isGone(err):
 		go func() { m.settleReplied(d, m.replyAgain(d, o)) }()
 	case m.maySucceed(d, err), errors.Is(err, errNack):
 		go func() { m.settleReplied(d, m.publish(d, o)) }()
@@ -417,9 +416,7 @@ func (m *member) replyAgain(d *delivery, o *outgoing) error {
 		if err == nil {
 			err = m.publish(d, again)
 		}
-		gone, _ := errors.AsType[*amqp091.Error](err)
-		isGone := errors.Is(err, errNoRoute) || gone != nil && gone.Code == amqp091.NotFound
-		if !isGone || time.Now().After(end) {
+		if !errors.Is(err, errNoRoute) && !isGone(err) || time.Now().After(end) {
 			return err
 		}
 		select {

@@ -3,7 +3,6 @@ package amqp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -108,7 +107,7 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 			return d.publisher.submit(ctx, o)
 		}
 		err = d.publisher.publish(ctx, o)
-		if refused, ok := errors.AsType[*amqp091.Error](err); !ok || refused.Code != amqp091.NotFound {
+		if !isGone(err) {
 			return err
 		}
 		d.forget(p.Declare) // somebody deleted it since; once more, with a new one

@@ -149,10 +149,15 @@ func (r *replies) take(d *delivery) {
 
 // ready is nil, too, as long as nobody has called.
 func (r *replies) ready() error {
+	if c := r.current(); c != nil {
+		return c.ready()
+	}
+	return nil
+}
+
+// current returns nil as long as nobody has called.
+func (r *replies) current() *consumer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.consumer == nil {
-		return nil
-	}
-	return r.consumer.ready()
+	return r.consumer
 }

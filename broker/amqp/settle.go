@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
 )
 
@@ -146,8 +144,7 @@ func (m *member) tryPublishTo(d *delivery, t topology, o *outgoing) error {
 			return err
 		}
 		err = m.publish(d, o)
-		refused, ok := errors.AsType[*amqp091.Error](err)
-		if !errors.Is(err, errNoRoute) && !(ok && refused.Code == amqp091.NotFound) {
+		if !errors.Is(err, errNoRoute) && !isGone(err) {
 			return err
 		}
 		m.driver.undeclare(t)
