@@ -65,8 +65,8 @@ func TestCallAtMostOnceOfPython(t *testing.T) {
 		failed <- err
 	}()
 	r := next(t, "the request", requests)
-	if r.RoutingKey != svc+".m" || r.DeliveryMode != amqp091.Persistent || r.ReplyTo != d.replies.key || r.Type != "" || r.Expiration == "" {
-		t.Errorf("got request by %q, mode %d, reply to %q, type %q, expiration %q", r.RoutingKey, r.DeliveryMode, r.ReplyTo, r.Type, r.Expiration)
+	if r.RoutingKey != svc+".m" || r.DeliveryMode != amqp091.Persistent || r.ReplyTo != d.replies.key || r.Type != "" || r.Headers[headerLeft] == nil {
+		t.Errorf("got request by %q, mode %d, reply to %q, type %q, headers %v", r.RoutingKey, r.DeliveryMode, r.ReplyTo, r.Type, r.Headers)
 	}
 	s.publish(rpc.name, r.ReplyTo, amqp091.Publishing{CorrelationId: r.CorrelationId})
 	if err := next(t, "the call", failed); err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
@@ -14,9 +13,10 @@ import (
 // replyPrefetch bounds the replies that the broker sends ahead.
 const replyPrefetch = 1024
 
-// Call implements [broker.Broker]. The request expires on the broker with
-// ctx, so that requests nobody waits for don't pile up in the queue of a
-// stopped service.
+// Call implements [broker.Broker]. The request says how long it is wanted, and
+// an instance in Go does not start it later. The broker keeps it until then: an
+// AMQP expiration would end it there, and with it a Python service that sends
+// the request on with nameko-amqp-retry.
 func (d *Driver) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
 	if err := d.open(ctx); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		return nil, err
 	}
 	defer d.replies.forget(msg.CorrelationId)
-	if msg.Expiration, err = expiration(ctx); err != nil {
+	if headers, err = appendPatience(headers, ctx); err != nil {
 		return nil, err
 	}
 	o := d.outgoing(service, method, req)
@@ -186,15 +186,35 @@ func (d *Driver) unanswered(ctx context.Context, o *outgoing, w *waiter, lost er
 	}
 }
 
-// expiration returns the time that ctx leaves as a message property.
-func expiration(ctx context.Context) (string, error) {
+const (
+	headerLeft     = ownPrefix + "left"     // of a request: how long it is wanted from when it was sent on, in ms
+	headerDeadline = ownPrefix + "deadline" // and until when, in ms since 1970 by its sender's clock
+
+	// clockSkew is how far the clocks of two machines may differ.
+	clockSkew = 30 * time.Second
+)
+
+// appendPatience appends how long ctx leaves.
+func appendPatience(headers []byte, ctx context.Context) ([]byte, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return "", nil
+		return headers, nil
 	}
 	left := time.Until(deadline).Milliseconds()
 	if left <= 0 {
-		return "", fmt.Errorf("%w: no time is left: %w", broker.ErrNotDelivered, context.DeadlineExceeded)
+		return nil, fmt.Errorf("%w: no time is left: %w", broker.ErrNotDelivered, context.DeadlineExceeded)
 	}
-	return strconv.FormatInt(left, 10), nil
+	headers = appendInt(appendShort(headers, headerLeft), left)
+	return appendInt(appendShort(headers, headerDeadline), deadline.UnixMilli()), nil
+}
+
+// isStale tells whether nobody waits for the reply to a request any more: it has
+// been here for too long, or its deadline has passed whoever's clock is wrong.
+func isStale(d *delivery) bool {
+	left, ok := valueOf(d.Headers[headerLeft]).(int64)
+	if ok && time.Since(d.arrived) > time.Duration(left)*time.Millisecond {
+		return true
+	}
+	deadline, ok := valueOf(d.Headers[headerDeadline]).(int64)
+	return ok && time.Since(time.UnixMilli(deadline)) > clockSkew
 }

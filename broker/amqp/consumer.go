@@ -82,6 +82,7 @@ type attachment struct {
 type delivery struct {
 	amqp091.Delivery
 	attachment *attachment
+	arrived    time.Time // when it was taken
 	begun      time.Time // when its handler was started
 	later      bool      // its handler returns before it is settled, and then calls settled
 	ended      *ended    // of an event that has an order
@@ -231,7 +232,7 @@ func (c *consumer) consume(a *attachment) {
 // the broker sends on one channel; the workers count the handlers, too, that
 // run on after their connection was lost.
 func (c *consumer) take(a *attachment, d *delivery) {
-	d.attachment = a
+	d.attachment, d.arrived = a, time.Now()
 	switch {
 	case c.inline:
 		c.handle(d)

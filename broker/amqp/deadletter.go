@@ -50,6 +50,7 @@ var lettersOnly = []string{
 	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
 	headerAttempts, headerQueue, headerAttempt, headerPacked,
 	headerTries, headerStart, headerHeld, headerRequeued,
+	headerLeft, headerDeadline,
 }
 
 const (

@@ -16,6 +16,10 @@ const (
 	contextPrefix = "nameko." // of context data among the headers
 	ownPrefix     = "enoki-"  // of this driver's own headers, never context data
 
+	// headerMethodID is nameko-amqp-retry's, and so is headerBackoff.
+	headerMethodID = contextPrefix + "rpc_method_id"
+	headerBackoff  = "backoff"
+
 	headerOneWay = ownPrefix + "oneway" // of a request whose reply nobody reads
 )
 
@@ -77,7 +81,7 @@ func contextOf(headers amqp091.Table) map[string]any {
 	delayed := waited(headers)
 	for k, v := range headers {
 		bare, prefixed := strings.CutPrefix(k, contextPrefix)
-		if v == nil || k == headerCompression || strings.HasPrefix(k, ownPrefix) || delayed && isWaitHeader(k) {
+		if v == nil || k == headerCompression || k == headerMethodID || strings.HasPrefix(bare, ownPrefix) || delayed && isWaitHeader(k) {
 			continue
 		}
 		if _, taken := context[bare]; taken && !prefixed {

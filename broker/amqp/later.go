@@ -223,11 +223,13 @@ func (oldLadder) declare(ch *amqp091.Channel) error {
 func waited(headers amqp091.Table) bool {
 	_, retried := headers[headerAttempt]
 	_, later := headers[headerLater]
-	return retried || later
+	_, backedOff := headers[headerBackoff]
+	_, died := headers["x-death"]
+	return retried || later || backedOff && died
 }
 
 // isWaitHeader tells whether a message that has waited has this header for
 // that only.
 func isWaitHeader(k string) bool {
-	return k == headerLater || strings.HasPrefix(k, headerLevel) || k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
+	return k == headerLater || k == headerBackoff || strings.HasPrefix(k, headerLevel) || k == "x-death" || strings.HasPrefix(k, "x-first-death-") || strings.HasPrefix(k, "x-last-death-")
 }

@@ -250,7 +250,11 @@ func (m *member) serve(d *delivery) { m.serveAs(d, "") }
 func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
 
 func (m *member) serveAs(d *delivery, instance string) {
-	method := d.RoutingKey[strings.LastIndexByte(d.RoutingKey, '.')+1:]
+	if isStale(d) {
+		_ = d.Ack(false)
+		return
+	}
+	method := methodOf(d)
 	if instance == "" { // those to one instance end with it
 		leave, ok := m.start(d, m.requestBack(d), func() {
 			req := message(&d.Delivery)
@@ -279,6 +283,17 @@ func (m *member) serveAs(d *delivery, instance string) {
 	req.Instance = instance
 	m.answerCall(d, method, req, m.service.Serve(ctx, method, req))
 	returned = true
+}
+
+// methodOf returns the method that a request is for: the last part of its
+// routing key, or of the one that it had before nameko-amqp-retry sent it by the
+// default exchange to its queue again.
+func methodOf(d *delivery) string {
+	key := d.RoutingKey
+	if first, ok := d.Headers[headerMethodID].(string); ok && d.Exchange == "" {
+		key = first
+	}
+	return key[strings.LastIndexByte(key, '.')+1:]
 }
 
 // failedCall returns the reply to a request whose handler, or what reads the

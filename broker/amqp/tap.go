@@ -220,7 +220,9 @@ func (t *Tap) copyOf(d *amqp091.Delivery) Copy {
 	c := Copy{CorrelationID: d.CorrelationId, ReplyTo: d.RoutingKey, Message: message(d)}
 	if method, isRequest := strings.CutPrefix(d.RoutingKey, t.service+"."); isRequest {
 		c.Method, c.ReplyTo = method, d.ReplyTo
-		if ms, err := strconv.ParseInt(d.Expiration, 10, 32); err == nil {
+		if ms, ok := valueOf(d.Headers[headerLeft]).(int64); ok {
+			c.Timeout = time.Duration(ms) * time.Millisecond
+		} else if ms, err := strconv.ParseInt(d.Expiration, 10, 32); err == nil {
 			c.Timeout = time.Duration(ms) * time.Millisecond
 		}
 	}

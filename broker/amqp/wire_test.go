@@ -53,16 +53,19 @@ func TestRequestOnTheWire(t *testing.T) {
 		"nameko.big":           int64(1) << 40,
 		"nameko.custom":        amqp091.Table{"a": []any{int32(1), 2.5, true, "x"}},
 	}
+	left, _ := valueOf(got.Headers[headerLeft]).(int64)
+	deadline, _ := valueOf(got.Headers[headerDeadline]).(int64)
+	if most := patience.Milliseconds(); left < most/2 || left > most || time.UnixMilli(deadline).Before(time.Now()) || got.Expiration != "" {
+		t.Errorf("it is wanted for %d ms, until %d, and expires %q, want nearly %d ms and no expiration", left, deadline, got.Expiration, most)
+	}
+	delete(got.Headers, headerLeft)
+	delete(got.Headers, headerDeadline)
 	if !reflect.DeepEqual(got.Headers, wantHeaders) {
 		t.Errorf("headers: got %#v, want %#v", got.Headers, wantHeaders)
 	}
 	wantProperties(t, &got, amqp091.Delivery{RoutingKey: service + ".echo", CorrelationId: req.ID, ReplyTo: d.replies.key})
 	if !uuid4.MatchString(got.ReplyTo) {
 		t.Errorf("reply_to %q is no uuid4", got.ReplyTo)
-	}
-	left, err := strconv.Atoi(got.Expiration)
-	if most := int(patience.Milliseconds()); err != nil || left < most/2 || left > most {
-		t.Errorf("expiration is %q ms, want nearly %d", got.Expiration, most)
 	}
 	s.publish(rpc.name, got.ReplyTo, amqp091.Publishing{ContentType: jsonType, CorrelationId: "of nobody", Body: []byte("?")})
 	s.publish(rpc.name, got.ReplyTo, amqp091.Publishing{ContentType: jsonType, CorrelationId: req.ID, Body: []byte(`{"result": "hello", "error": null}`)})
