@@ -100,7 +100,12 @@ func (m *member) attach(ctx context.Context) error {
 		}
 	}
 	for _, c := range m.all() {
-		if err := c.await(ctx); err != nil {
+		err := c.await(ctx)
+		if c == m.control && isRefused(err) {
+			m.goWithoutControl(err)
+			continue
+		}
+		if err != nil {
 			m.abort()
 			_ = m.Leave(ctx) // what matters is why it could not join
 			return err
@@ -108,6 +113,17 @@ func (m *member) attach(ctx context.Context) error {
 	}
 	m.driver.add(m)
 	return nil
+}
+
+// goWithoutControl has a service run that may not use the exchange over which
+// instances find each other.
+func (m *member) goWithoutControl(err error) {
+	m.log.Warn("the user lacks rights on the exchange \""+control.name+"\" or this instance's queue on it, so this service runs without: "+
+		"enoki services does not show it, calls that their callers give up run on, and a deleted binding comes back after seconds only; "+
+		"enoki perms prints the rights", "error", err)
+	m.control.stop()
+	<-m.control.finished
+	m.control = nil
 }
 
 // work returns the consumers of the service's calls and events.

@@ -64,7 +64,7 @@ func (c *cli) command() *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
 	root.AddCommand(c.runCommand(), c.brokerCommand(), c.servicesCommand(), c.callCommand(),
-		c.emitCommand(), c.listenCommand(), c.deadCommand(), c.contractCommand(), c.shadowCommand(), c.versionCommand())
+		c.emitCommand(), c.listenCommand(), c.deadCommand(), c.contractCommand(), c.permsCommand(), c.shadowCommand(), c.versionCommand())
 	return root
 }
 
