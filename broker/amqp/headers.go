@@ -81,7 +81,7 @@ func contextOf(headers amqp091.Table) map[string]any {
 	delayed := waited(headers)
 	for k, v := range headers {
 		bare, prefixed := strings.CutPrefix(k, contextPrefix)
-		if v == nil || k == headerCompression || k == headerMethodID || strings.HasPrefix(bare, ownPrefix) || delayed && isWaitHeader(k) {
+		if v == nil || k == headerCompression || k == headerMethodID || strings.HasPrefix(k, ownPrefix) || bare == headerLeft || bare == headerDeadline || delayed && isWaitHeader(k) {
 			continue
 		}
 		if _, taken := context[bare]; taken && !prefixed {
