@@ -95,8 +95,8 @@ func (c *cli) describe(ctx context.Context, names []string, p permissions) ([]br
 		return nil, fmt.Errorf("ask for the services: %w", err)
 	}
 	alive, missing := pick(alive, names)
-	if missing != "" {
-		return nil, enoki.Errorf(enoki.UnknownService, "%s is not alive on this broker; start it, or use --offline and --handles", missing)
+	if len(missing) > 0 {
+		return nil, enoki.Errorf(enoki.UnknownService, "%s is not alive on this broker; start it, or use --offline and --handles", strings.Join(missing, ", "))
 	}
 	return append(services, alive...), nil
 }
