@@ -122,6 +122,9 @@ func (h *handler) add(r Route) (err error) {
 // the service's name.
 func (h *handler) bind(scope *enoki.Scope) error {
 	h.scope = scope
+	for _, sockets := range h.sockets {
+		sockets.Bound(scope.Memory, h.options.MaxSockets)
+	}
 	if h.options.NoDocs {
 		return nil
 	}

@@ -77,6 +77,14 @@ type Options struct {
 	MaxBody   int64 // bytes of a request's body; negative is no limit. Default: 1 MiB.
 	MaxHeader int   // bytes of a request's line and header, about. Default: 64 KiB.
 
+	// MaxSockets is how many WebSockets of a route may be open; more are answered
+	// 503. Negative is no limit. Default: 10,000.
+	MaxSockets int
+
+	// MaxConnections is how many connections may be open; more wait until others
+	// close. Negative is no limit. Default: 20,000.
+	MaxConnections int
+
 	// The timeouts of a connection; a negative one is none.
 	ReadHeaderTimeout time.Duration // for the line and header to arrive. Default: 10 s.
 	ReadTimeout       time.Duration // for the whole request to arrive. Default: 30 s.
@@ -95,6 +103,8 @@ func (o *Options) withDefaults() Options {
 	out.Timeout = cmp.Or(out.Timeout, 10*time.Second)
 	out.MaxBody = cmp.Or(out.MaxBody, 1<<20)
 	out.MaxHeader = cmp.Or(out.MaxHeader, 64<<10)
+	out.MaxSockets = cmp.Or(out.MaxSockets, 10_000)
+	out.MaxConnections = cmp.Or(out.MaxConnections, 20_000)
 	out.ReadHeaderTimeout = cmp.Or(out.ReadHeaderTimeout, 10*time.Second)
 	out.ReadTimeout = cmp.Or(out.ReadTimeout, 30*time.Second)
 	out.WriteTimeout = cmp.Or(out.WriteTimeout, 30*time.Second)

@@ -75,7 +75,7 @@ func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
 	s.http, s.handle, s.served = server, h, served
 	go func() {
 		defer close(served)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(bounded(listener, h.options.MaxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			scope.Logger.Error("http stopped listening", "address", listener.Addr().String(), "error", err)
 		}
 	}()

@@ -67,24 +67,29 @@ func onWire(err error) *Error {
 var (
 	errSlow    = errors.New("the client does not read: its queue is full")
 	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
+	errCrowded = errors.New("websocket: as many sockets are open as may be")
 	errSilent  = errors.New("the client did not answer a ping in time")
 	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
 )
 
-// Breaches of the protocol by a client.
+// What a client sent that ends its socket with a code of its own: breaches of
+// the protocol, and what there is no memory for.
 var (
+	errNoMemory = errors.New("no memory for a frame of the client: others have it")
 	errNotUTF8  = errors.New("the client sent a text frame that is not UTF-8")
 	errUnmasked = errors.New("the client sent a frame that is not masked")
 )
 
-// closeCode returns the code of RFC 6455, 7.4.1, to close with after a breach,
-// or 0 for another error.
+// closeCode returns the code of RFC 6455, 7.4.1, to close with after one of
+// these, or 0 for another error.
 func closeCode(err error) coder.StatusCode {
 	switch {
 	case errors.Is(err, errNotUTF8):
 		return coder.StatusInvalidFramePayloadData
 	case errors.Is(err, errUnmasked):
 		return coder.StatusProtocolError
+	case errors.Is(err, errNoMemory):
+		return coder.StatusTryAgainLater
 	}
 	return 0
 }

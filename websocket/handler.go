@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	coder "github.com/coder/websocket"
+
+	"github.com/enoki-go/enoki/internal/budget"
 )
 
 // Call is a call that has arrived on a socket.
@@ -31,10 +33,13 @@ type Handler struct {
 	hub     *Hub
 	serve   ServeFunc
 	origins []string // of pages that may open sockets
+	memory  *budget.Budget
+	most    int // sockets; 0 for no limit
 
 	draining chan struct{} // closed by Shutdown
 	mu       sync.Mutex    // guards stopped, and open against an Add while it is waited for
 	stopped  bool
+	count    int            // of sockets
 	open     sync.WaitGroup // sockets
 }
 
@@ -53,13 +58,18 @@ func (h *Handler) Trust(origins ...string) {
 // Serve makes a request a socket and serves it until it ends. It returns nil
 // when the client has left, or Shutdown ended it; else the reason. A request
 // that can't become a socket is answered in plain text: with 400 when it asks
-// for none, with 403 for the page of a foreign origin, with 503 after Shutdown.
+// for none, with 403 for the page of a foreign origin, with 503 after Shutdown
+// and when there are too many.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
-	if !h.enter() {
-		http.Error(w, stoppingText, http.StatusServiceUnavailable)
-		return errStopped
+	if err := h.enter(); err != nil {
+		text := stoppingText
+		if err == errCrowded {
+			text = "too many sockets are open, try again later"
+		}
+		http.Error(w, text, http.StatusServiceUnavailable)
+		return err
 	}
-	defer h.open.Done()
+	defer h.leave()
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		const reason = "this is a WebSocket; open it with a ws:// or wss:// address"
 		http.Error(w, reason, http.StatusBadRequest)
@@ -81,14 +91,25 @@ func Request(ctx context.Context) *http.Request {
 	return r
 }
 
-func (h *Handler) enter() bool {
+func (h *Handler) enter() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped {
-		return false
+	switch {
+	case h.stopped:
+		return errStopped
+	case h.most > 0 && h.count >= h.most:
+		return errCrowded
 	}
+	h.count++
 	h.open.Add(1)
-	return true
+	return nil
+}
+
+func (h *Handler) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.count--
+	h.open.Done()
 }
 
 // Shutdown accepts no more sockets and ends the open ones: the call that runs

@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	coder "github.com/coder/websocket"
 
+	"github.com/enoki-go/enoki/internal/budget"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -27,8 +27,8 @@ type socket struct {
 	conn     *coder.Conn
 	channels map[string]struct{} // guarded by the hub
 
-	in     chan []byte   // calls that wait; closed when nothing more comes
-	out    chan []byte   // frames that wait
+	in     chan *frame   // calls that wait; closed when nothing more comes
+	out    chan *frame   // frames that wait
 	last   chan struct{} // closed when no frame will be added
 	broken chan error    // has the breach of the protocol for which the socket ends
 	stalls atomic.Int64  // odd while the reader waits for room in in
@@ -42,7 +42,7 @@ func newSocket(h *Handler, conn *coder.Conn) *socket {
 	conn.SetReadLimit(o.MaxFrame)
 	return &socket{
 		id: uuid.New(), handler: h, hub: h.hub, conn: conn, channels: map[string]struct{}{},
-		in: make(chan []byte, o.Waiting), out: make(chan []byte, o.Queue), last: make(chan struct{}),
+		in: make(chan *frame, o.Waiting), out: make(chan *frame, o.Queue), last: make(chan struct{}),
 		broken: make(chan error, 1),
 	}
 }
@@ -52,7 +52,7 @@ func (s *socket) run(ctx context.Context) error {
 	s.over, s.cut = context.WithCancelCause(ctx)
 	defer s.cut(nil)
 	connected, _ := eventFrame("connected", map[string]string{"socket_id": s.id}) // a text always encodes
-	s.out <- connected                                                            // before others know the socket
+	s.out <- &frame{text: connected}                                              // before others know the socket
 	s.hub.add(s)
 
 	var others, writer sync.WaitGroup
@@ -68,6 +68,7 @@ func (s *socket) run(ctx context.Context) error {
 	s.cut(nil)
 	_ = s.conn.CloseNow() // has failed or is closed already
 	others.Wait()
+	s.forget()
 	switch {
 	case breach != nil:
 		return reason(breach)
@@ -123,10 +124,7 @@ func reason(cause error) error {
 func (s *socket) read() {
 	defer close(s.in)
 	for {
-		kind, frame, err := s.conn.Read(s.over)
-		if err == nil && kind == coder.MessageText && !utf8.Valid(frame) {
-			err = errNotUTF8
-		}
+		frame, err := s.receive()
 		if err != nil {
 			s.hub.remove(s)
 			s.end(blamed(err))
@@ -141,6 +139,7 @@ func (s *socket) read() {
 		select {
 		case s.in <- frame:
 		case <-s.over.Done():
+			frame.share.Release()
 			return
 		}
 		s.stalls.Add(1)
@@ -179,14 +178,15 @@ func (s *socket) write() {
 	}
 }
 
-func (s *socket) transmit(frame []byte) {
+func (s *socket) transmit(f *frame) {
+	defer f.share.Release()
 	ctx := s.over
 	if timeout := s.hub.options.WriteTimeout; timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	if err := s.conn.Write(ctx, coder.MessageText, frame); err != nil {
+	if err := s.conn.Write(ctx, coder.MessageText, f.text); err != nil {
 		s.cut(blamed(err))
 	}
 }
@@ -259,18 +259,26 @@ func (s *socket) refuseWaiting() {
 			if !open {
 				return
 			}
-			if r, unfit := parse(frame); unfit == nil {
+			if r, unfit := parse(frame.text); unfit == nil {
 				s.send(errorFrame(stopping(), r.correlation))
 			}
+			frame.share.Release()
 		default:
 			return
 		}
 	}
 }
 
-// answer serves one call and returns the frame that answers it.
-func (s *socket) answer(ctx context.Context, frame []byte) []byte {
-	r, unfit := parse(frame)
+// answer serves one call and returns the frame that answers it. It waits for the
+// memory that this takes.
+func (s *socket) answer(ctx context.Context, f *frame) []byte {
+	defer f.share.Release()
+	work := s.handler.memory.Work()
+	defer work.Release()
+	if err := work.Take(ctx, int64(len(f.text))*budget.Decoding); err != nil {
+		return nil // the service has stopped
+	}
+	r, unfit := parse(f.text)
 	if unfit != nil {
 		return errorFrame(unfit, null)
 	}
@@ -285,19 +293,25 @@ func (s *socket) answer(ctx context.Context, frame []byte) []byte {
 	return resultFrame(data, r.correlation)
 }
 
-// send queues a frame, and waits for room as long as the connection lasts.
-func (s *socket) send(frame []byte) {
+// send queues a frame, and waits for room and memory as long as the connection
+// lasts.
+func (s *socket) send(text []byte) {
+	f := &frame{text: text, share: s.handler.memory.Wait()}
+	if f.share.Take(s.over, int64(len(text))) != nil {
+		return
+	}
 	select {
-	case s.out <- frame:
+	case s.out <- f:
 	case <-s.over.Done():
+		f.share.Release()
 	}
 }
 
 // offer queues a frame without waiting. A socket without room is too slow and
 // closed.
-func (s *socket) offer(frame []byte) bool {
+func (s *socket) offer(text []byte) bool {
 	select {
-	case s.out <- frame:
+	case s.out <- &frame{text: text}: // shared with the other sockets of its channel
 		return true
 	default:
 		s.cut(errSlow)

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	coder "github.com/coder/websocket"
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -198,5 +199,52 @@ func TestMemoryOfCompressedMessages(t *testing.T) {
 	t.Logf("%d handled, %d refused, %d MiB", done, refused, peak)
 	if done != 30 || refused != 20 || peak > mostMemory {
 		t.Errorf("%d handled, %d refused, %d MiB; want 30, 20, at most %d MiB", done, refused, peak, mostMemory)
+	}
+}
+
+// What waits on sockets has the same bound: a socket for whose frames there is
+// no memory in time is told to try again later.
+func TestMemoryOfSockets(t *testing.T) {
+	s := startLean(t)
+	call := []byte(`{"method":"take","data":{"x":` + wide(1<<20-100) + `}}`)
+	var all sync.WaitGroup
+	var answered, later atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	for range 24 {
+		all.Go(func() {
+			conn, _, err := coder.Dial(ctx, "ws://"+s.address+"/ws", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.CloseNow()
+			go func() {
+				for range 4 {
+					if conn.Write(ctx, coder.MessageText, call) != nil {
+						return // the socket was closed, as the reader sees
+					}
+				}
+			}()
+			for n := range 5 { // the first is the event "connected"
+				_, text, err := conn.Read(ctx)
+				switch {
+				case coder.CloseStatus(err) == coder.StatusTryAgainLater, err != nil && ctx.Err() == nil:
+					later.Add(1)
+					return
+				case err != nil:
+					t.Error(err)
+					return
+				case n > 0 && bytes.Contains(text, []byte(`"success":true`)):
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	peak := s.peak(t)
+	t.Logf("96 frames of 1 MiB: %d answered, %d sockets told to come later, %d MiB", answered.Load(), later.Load(), peak)
+	if answered.Load() == 0 || peak > mostMemory {
+		t.Errorf("%d answered, %d MiB, want some, within %d MiB", answered.Load(), peak, mostMemory)
 	}
 }
