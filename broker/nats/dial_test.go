@@ -106,7 +106,7 @@ func TestDialWaits(t *testing.T) {
 		}
 		dialed <- err
 	}()
-	server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: addr.Port})
+	server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Port: addr.Port, Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}
