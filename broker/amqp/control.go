@@ -133,7 +133,8 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	slices.SortFunc(instances, func(a, b broker.Instance) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
-	return instances, nil
+	// A ping that was sent again is answered again.
+	return slices.CompactFunc(instances, func(a, b broker.Instance) bool { return a.Name == b.Name && a.ID == b.ID }), nil
 }
 
 // gather takes answers until they stop coming.
