@@ -180,7 +180,7 @@ func (f *faulty) Join(ctx context.Context, s broker.Service) (broker.Member, err
 	s.Subscriptions = slices.Clone(s.Subscriptions)
 	for i := range s.Subscriptions {
 		sub := &s.Subscriptions[i]
-		sub.Handle = f.handling(s.Name, *sub)
+		sub.Handle, sub.Fail = f.handling(s.Name, *sub), f.failing(s.Name, *sub)
 	}
 	m, err := f.Broker.Join(ctx, s)
 	if err == nil {
@@ -251,6 +251,20 @@ func (f *faulty) handling(service string, sub broker.Subscription) func(context.
 			f.node.die(fmt.Sprintf("after %s had %s %s", handler, event, m.Body))
 		} else if again && outcome.Verdict == broker.Done {
 			return broker.Settlement{Verdict: broker.HandBack}
+		}
+		return outcome
+	}
+}
+
+// failing takes down what becomes of an event that has ended too many
+// processes.
+func (f *faulty) failing(service string, sub broker.Subscription) func(*broker.Message, error) broker.Settlement {
+	return func(m *broker.Message, err error) broker.Settlement {
+		outcome := sub.Failed(m, err)
+		handler, event := service+"."+sub.Handler, sub.Source+"."+sub.Event
+		f.sim.Note("%s: %s failed with %s %s: %v: %s", f.node.name, handler, event, m.Body, err, word(outcome.Verdict))
+		if outcome.Verdict == broker.Done || outcome.Verdict == broker.Reject {
+			f.sim.handled(handler, event, m)
 		}
 		return outcome
 	}

@@ -22,8 +22,8 @@ type dead struct {
 // bury keeps w as a dead letter; l says what it is about. It wants hub.mu held.
 func (c *consumer) bury(w *work, l broker.DeadLetter) *broker.DeadLetter {
 	m := *w.message // shared and never changed; loops give out copies
-	m.Attempt, m.Redelivered = w.attempt, w.redelivered
-	l.ID, l.Service, l.Attempts, l.Revived = uuid.Short(), c.member.service.Name, w.attempt, w.revived
+	m.Attempt, m.Redelivered = w.number(), w.redelivered
+	l.ID, l.Service, l.Attempts, l.Revived = uuid.Short(), c.member.service.Name, w.number(), w.revived
 	l.First, l.Died, l.Message = w.first, time.Now(), &m
 	d := &dead{letter: l, call: w.call}
 	if c.sub != nil {

@@ -176,8 +176,22 @@ func (m *member) cut() {
 	for _, w := range slices.SortedFunc(maps.Keys(m.unsettled), latest) {
 		c := m.unsettled[w]
 		delete(m.unsettled, w)
-		c.queue.pushFront(w.again(w.attempt))
+		c.queue.pushFront(m.lost(w))
 	}
+}
+
+// lost returns an event that m leaves behind. A link that is closed under a
+// handler stands for a process that has ended.
+func (m *member) lost(w *work) *work {
+	next := w.again(w.attempt)
+	next.begun = false
+	switch {
+	case m.link.err() != nil && w.begun:
+		next.unsettled++
+	case w.starts > 0: // it was not the event that ended this
+		next.starts--
+	}
+	return next
 }
 
 // passOn leaves events that have an order to the next instance, all that are
@@ -196,7 +210,7 @@ func (m *member) passOn() {
 		}
 		slices.SortFunc(left, func(a, b *work) int { return cmp.Compare(b.place, a.place) })
 		for _, w := range left { // the last one first
-			c.queue.pushFront(w.again(w.attempt))
+			c.queue.pushFront(m.lost(w))
 		}
 		c.detach()
 	}
@@ -215,6 +229,8 @@ func (c *consumer) start(w *work) {
 		w.first = time.Now()
 	}
 	if w.call == nil {
+		w.begun = true
+		c.enter(w)
 		c.member.unsettled[w] = c
 		go c.handle(w)
 		return
@@ -295,6 +311,11 @@ func (c *consumer) settleCall(w *work, reply *broker.Message) *broker.DeadLetter
 // handle runs the handler of an event and settles it.
 func (c *consumer) handle(w *work) {
 	defer c.release()
+	defer c.through(w)
+	if c.isOver(w) {
+		c.handled(w, c.sub.Failed(w.delivery(), broker.NoOutcome()))
+		return
+	}
 	returned := false
 	defer func() {
 		if !returned {
@@ -303,6 +324,47 @@ func (c *consumer) handle(w *work) {
 	}()
 	c.handled(w, c.sub.Handle(c.member.ctx, w.delivery()))
 	returned = true
+}
+
+// mayEnter tells whether an event that is suspect would be the only one on this
+// link. Who is first is a matter of the queue, not of goroutines, so that a
+// simulation is the same each time. It wants hub.mu held.
+func (c *consumer) mayEnter(w *work) bool {
+	return w.unsettled < broker.TriesBeside || c.member.link.suspect == nil
+}
+
+// enter notes the start of a suspect. It wants hub.mu held.
+func (c *consumer) enter(w *work) {
+	if w.unsettled < broker.TriesBeside || w.unsettled >= broker.TriesBeside+broker.TriesAlone {
+		return
+	}
+	w.starts++
+	c.member.link.suspect = w
+}
+
+// through lets the next suspect begin.
+func (c *consumer) through(w *work) {
+	c.queue.hub.mu.Lock()
+	defer c.queue.hub.mu.Unlock()
+	if c.member.link.suspect != w {
+		return
+	}
+	c.member.link.suspect = nil
+	for _, other := range c.member.consumers {
+		other.queue.dispatch()
+	}
+}
+
+// isOver tells whether an event was started often enough without an outcome,
+// and counts its attempts then.
+func (c *consumer) isOver(w *work) bool {
+	c.queue.hub.mu.Lock()
+	defer c.queue.hub.mu.Unlock()
+	if w.unsettled < broker.TriesBeside+broker.TriesAlone {
+		return false
+	}
+	w.attempt, w.unsettled, w.starts = w.attempt-1+broker.TriesBeside+broker.TriesAlone, 0, 0
+	return true
 }
 
 // handled settles an event and tells of the dead letter that it became.
@@ -322,9 +384,9 @@ func (c *consumer) settle(w *work, s broker.Settlement) *broker.DeadLetter {
 	delete(c.member.unsettled, w)
 	switch s.Verdict {
 	case broker.Retry:
-		c.queue.pushAfter(s.Delay, w.again(w.attempt+1))
+		c.queue.pushAfter(s.Delay, w.settled(w.number()+1))
 	case broker.HandBack:
-		c.queue.pushAfter(breath, w.again(w.attempt))
+		c.queue.pushAfter(breath, w.settled(w.number()))
 	case broker.Reject:
 		return c.bury(w, c.letter(s))
 	}
@@ -390,9 +452,11 @@ func (c *consumer) end(w *work, s broker.Settlement) (again time.Duration, l *br
 	if c.member.unsettled[w] != nil { // nil: cut off meanwhile
 		switch s.Verdict {
 		case broker.Retry:
-			w.attempt, w.redelivered, again = w.attempt+1, true, max(s.Delay, 0)
+			w.attempt, w.redelivered, again = w.number()+1, true, max(s.Delay, 0)
+			w.unsettled, w.starts = 0, 0
 		case broker.HandBack:
-			w.redelivered, again = true, breath
+			w.attempt, w.redelivered, again = w.number(), true, breath
+			w.unsettled, w.starts = 0, 0
 		case broker.Reject:
 			l = c.bury(w, c.letter(s))
 		}

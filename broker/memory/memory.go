@@ -24,6 +24,7 @@ type Broker struct {
 	hub     *hub
 	closed  chan struct{}   // closed, with hub.mu held, by Close
 	emitted map[string]bool // sources; guarded by hub.mu
+	suspect *work           // the event that may end the process and runs; guarded by hub.mu
 }
 
 var _ broker.Broker = (*Broker)(nil)

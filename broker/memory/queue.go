@@ -20,6 +20,9 @@ type work struct {
 	first       time.Time // when the first attempt of an event began
 	revived     int       // how often it was retried as a dead letter
 	call        *call     // nil for an event
+	unsettled   int       // deliveries in a row that ended without an outcome
+	starts      int       // of those, and this one, as a suspect: see broker.TriesAlone
+	begun       bool      // its handler runs; not noted of an event that has an order
 	ended       error     // of a handler that did not return, when it has its turn once more
 }
 
@@ -75,10 +78,20 @@ func (w *work) again(attempt int) *work {
 	return &next
 }
 
+// settled returns w to be delivered another time after an outcome.
+func (w *work) settled(attempt int) *work {
+	next := w.again(attempt)
+	next.unsettled, next.starts = 0, 0
+	return next
+}
+
+// number returns that of the attempt in hand.
+func (w *work) number() int { return w.attempt + max(w.starts-1, 0) }
+
 // delivery returns the message for a handler.
 func (w *work) delivery() *broker.Message {
 	m := copyMessage(w.message)
-	m.Attempt, m.Redelivered = w.attempt, w.redelivered
+	m.Attempt, m.Redelivered = w.number(), w.redelivered
 	return m
 }
 
@@ -112,17 +125,24 @@ func (q *queue) pushAfter(delay time.Duration, w *work) {
 
 // dispatch starts what waits, as far as consumers have workers to spare.
 func (q *queue) dispatch() {
-	for len(q.waiting) > 0 {
-		w := q.waiting[0]
+	for i := 0; i < len(q.waiting); {
+		w := q.waiting[i]
 		c := q.idle()
 		switch {
 		case w.call != nil && w.call.abandoned:
 		case w.call != nil && len(q.consumers) == 0:
 			w.call.reply(answer{err: w.call.unknown(w.message.Instance)})
+		case c != nil && !c.mayEnter(w):
+			i++
+			continue
 		case c != nil:
 			c.start(w)
 		default:
 			return
+		}
+		if i > 0 {
+			q.waiting = slices.Delete(q.waiting, i, i+1)
+			continue
 		}
 		q.waiting[0] = nil // for the garbage collector
 		q.waiting = q.waiting[1:]

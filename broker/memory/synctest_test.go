@@ -10,6 +10,7 @@ import (
 
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // join attaches a service for the length of the test.
@@ -127,4 +128,54 @@ func TestServiceThatCannotWork(t *testing.T) {
 			t.Errorf("Join: got error %v, want one that says %q", err, want)
 		}
 	}
+}
+
+// TestMessageThatEndsItsProcess: a link that is closed under a handler stands
+// for a process that has ended.
+func TestMessageThatEndsItsProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New()
+		attempts, letters := map[string]int{}, []broker.DeadLetter{}
+		join := func() *memory.Broker {
+			link := b.Link()
+			sub := broker.Subscription{Source: "s", Event: "e", Handler: "h", Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+				attempts[string(m.Body)] = m.Attempt
+				if string(m.Body) != "kill" {
+					time.Sleep(100 * time.Millisecond)
+					return broker.Settlement{}
+				}
+				go link.Close()
+				<-ctx.Done()
+				return broker.Settlement{}
+			}}
+			s := broker.Service{Instance: broker.Instance{Name: "svc", ID: uuid.New()}, Workers: 10, Subscriptions: []broker.Subscription{sub},
+				Buried: func(l broker.DeadLetter) { letters = append(letters, l) }}
+			if _, err := link.Join(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			return link
+		}
+		deaths := 0
+		link := join()
+		for _, body := range []string{"kill", "a", "b"} {
+			if err := b.Emit(t.Context(), "s", "e", &broker.Message{Body: []byte(body)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for len(letters) == 0 && deaths < 20 {
+			time.Sleep(time.Minute)
+			if link.Ready() != nil {
+				deaths++
+				link = join()
+			}
+		}
+		time.Sleep(time.Minute)
+		if deaths != 5 || len(letters) != 1 || letters[0].Kind != broker.KindNoOutcome || letters[0].Attempts != 5 {
+			t.Errorf("after %d deaths got the letters %+v, want one of 5 attempts after 5", deaths, letters)
+		}
+		if attempts["a"] != 1 || attempts["b"] != 1 {
+			t.Errorf("those beside it had the attempts %v, want 1", attempts)
+		}
+		_ = link.Close()
+	})
 }
