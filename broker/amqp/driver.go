@@ -248,7 +248,7 @@ func (d *Driver) Close() error {
 
 // sayGoodbye closes the channels that publish, for the broker drops what it
 // has not read when a connection ends, and has read all when it confirms that
-// a channel is closed.
+// a channel is closed. The reply queue would stay for minutes.
 func (d *Driver) sayGoodbye() {
 	if d.publishing.ready() != nil {
 		return
@@ -258,6 +258,7 @@ func (d *Driver) sayGoodbye() {
 		defer close(closed)
 		d.transients.close()
 		<-d.publisher.gone
+		d.replies.remove()
 	}()
 	select {
 	case <-closed:

@@ -344,6 +344,9 @@ func (l *link) explain(host string, err error) error {
 	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
 		return refusal{fmt.Errorf("%w: is the port one for TLS?", err)}
 	}
+	if strings.Contains(err.Error(), "frame size exceeds") { // no AMQP frame: a TLS alert is read as a length
+		return fmt.Errorf("%s does not speak AMQP (%w): if the port is one for TLS, use amqps://", host, err)
+	}
 	refused, ok := errors.AsType[*amqp091.Error](err)
 	if !ok {
 		return err

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/url"
@@ -201,4 +202,29 @@ func TestLoginRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want at once one that says %q", what, err, test.want)
 		}
 	}
+}
+
+// TestPortForTLS: a server that wants TLS answers with an alert, which is no
+// AMQP, and the error says so.
+func TestPortForTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadFull(conn, make([]byte, 8))
+			_, _ = conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x46"))
+			_ = conn.Close()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = Dial(ctx, Config{URL: "amqp://guest:guest@" + l.Addr().String() + "/"})
+	wantText(t, err, "use amqps://")
 }

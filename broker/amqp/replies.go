@@ -161,3 +161,14 @@ func (r *replies) current() *consumer {
 	defer r.mu.Unlock()
 	return r.consumer
 }
+
+// remove deletes the queue: nobody waits for replies any more.
+func (r *replies) remove() {
+	s := r.driver.consuming.now()
+	if r.current() == nil || s == nil || s.conn.IsClosed() {
+		return
+	}
+	if ch, err := s.open(); err == nil {
+		_, _ = ch.QueueDelete(r.queue().name, false, false, false) // else it expires
+	}
+}

@@ -83,3 +83,17 @@ func TestIdInUseIsRefused(t *testing.T) {
 		t.Errorf("the first call: %v", err)
 	}
 }
+
+// TestReplyQueueGoesWithItsClient: a command that makes one call leaves nothing.
+func TestReplyQueueGoesWithItsClient(t *testing.T) {
+	s := newSniffer(t)
+	d := dial(t, Config{})
+	_, _ = d.Call(within(t, patience), name("nobody"), "m", text("1"))
+	queue := d.replies.queue().name
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ch.QueueDeclarePassive(queue, true, false, false, false, nil); err == nil {
+		t.Errorf("queue %s is still there", queue)
+	}
+}
