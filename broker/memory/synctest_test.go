@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,11 +136,14 @@ func TestServiceThatCannotWork(t *testing.T) {
 func TestMessageThatEndsItsProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New()
+		var mu sync.Mutex // guards what follows
 		attempts, letters := map[string]int{}, []broker.DeadLetter{}
 		join := func() *memory.Broker {
 			link := b.Link()
 			sub := broker.Subscription{Source: "s", Event: "e", Handler: "h", Handle: func(ctx context.Context, m *broker.Message) broker.Settlement {
+				mu.Lock()
 				attempts[string(m.Body)] = m.Attempt
+				mu.Unlock()
 				if string(m.Body) != "kill" {
 					time.Sleep(100 * time.Millisecond)
 					return broker.Settlement{}
@@ -149,7 +153,7 @@ func TestMessageThatEndsItsProcess(t *testing.T) {
 				return broker.Settlement{}
 			}}
 			s := broker.Service{Instance: broker.Instance{Name: "svc", ID: uuid.New()}, Workers: 10, Subscriptions: []broker.Subscription{sub},
-				Buried: func(l broker.DeadLetter) { letters = append(letters, l) }}
+				Buried: func(l broker.DeadLetter) { mu.Lock(); defer mu.Unlock(); letters = append(letters, l) }}
 			if _, err := link.Join(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +166,8 @@ func TestMessageThatEndsItsProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for len(letters) == 0 && deaths < 20 {
+		buried := func() int { mu.Lock(); defer mu.Unlock(); return len(letters) }
+		for buried() == 0 && deaths < 20 {
 			time.Sleep(time.Minute)
 			if link.Ready() != nil {
 				deaths++
@@ -170,6 +175,8 @@ func TestMessageThatEndsItsProcess(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if deaths != 5 || len(letters) != 1 || letters[0].Kind != broker.KindNoOutcome || letters[0].Attempts != 5 {
 			t.Errorf("after %d deaths got the letters %+v, want one of 5 attempts after 5", deaths, letters)
 		}
