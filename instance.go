@@ -441,7 +441,12 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 		}
 		return Errorf(Unavailable, "service %s is stopping", i.service.name)
 	}
-	defer i.release()
+	release := i.release
+	if kind == KindHTTP { // which may become a stream
+		release = sync.OnceFunc(release)
+		ctx = context.WithValue(ctx, slotKey{}, release)
+	}
+	defer release()
 	ctx = trailOf(ctx).enter(ctx, i.service.name, name, i.process.options.CallsTracked)
 	c := &Call{Kind: kind, Service: i.service.name, Method: name, work: fn}
 	if kind == KindHTTP { // package web answers before its goroutine ends
@@ -450,11 +455,20 @@ func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(conte
 	return apart(func() error { return i.work(ctx, c) })
 }
 
+type slotKey struct{}
+
+// yield gives back the worker slot of the work that ctx belongs to.
+func yield(ctx context.Context) {
+	if release, ok := ctx.Value(slotKey{}).(func()); ok {
+		release()
+	}
+}
+
 func (i *instance) scope() *Scope {
 	return &Scope{
 		Service: i.service.name, Logger: i.log, Isolated: i.process.options.Isolated, HTTPAddress: i.process.options.HTTPAddress,
 		HTTPHosts: i.process.options.HTTPHosts, Memory: i.process.options.Memory,
-		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Decode: i.decode, Buried: i.buried,
+		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Yield: yield, Decode: i.decode, Buried: i.buried,
 	}
 }
 

@@ -175,6 +175,11 @@ type Scope struct {
 	// fn, or of ctx when it ended before there was a free worker.
 	Handle func(ctx context.Context, kind Kind, name string, fn func(ctx context.Context) error) error
 
+	// Yield gives back the worker slot of work of KindHTTP, by the context that
+	// its fn has, before fn returns: a stream that waits does not keep a worker
+	// from others.
+	Yield func(ctx context.Context)
+
 	// Buried logs and counts a dead letter; see broker.Service.
 	Buried func(l broker.DeadLetter)
 

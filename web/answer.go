@@ -35,6 +35,7 @@ type answer struct {
 	given     http.Header // what others had set before; kept by discard
 	values    [3]string   // of headers, for set
 	used      int         // of values
+	streams   func()      // called when a part is sent before the rest is there; may be nil
 }
 
 // exchanged is what the answers of one request share. A handler that goes on
@@ -202,6 +203,9 @@ func (a *answer) Flush() {
 		a.WriteHeader(http.StatusOK)
 	}
 	a.extendDeadline()
+	if a.streams != nil {
+		a.streams()
+	}
 	_ = http.NewResponseController(a.ResponseWriter).Flush() // a writer that can't flush needs none
 }
 

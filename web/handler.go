@@ -150,6 +150,9 @@ func (h *handler) plain(r *Route, next http.Handler) {
 		}
 		returned := false
 		err := h.call(newExchange(req, r, a).Context(), func(ctx context.Context) error {
+			if yield := h.scope.Yield; yield != nil {
+				a.streams = func() { yield(ctx) }
+			}
 			a.pass()
 			next.ServeHTTP(a, req.WithContext(ctx))
 			returned = true

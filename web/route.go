@@ -109,7 +109,8 @@ func Delete[In, Out any](path string, fn func(context.Context, *In) (*Out, error
 // Handle makes a route of a plain handler, for what the typed ones can't do:
 // files and streams. The pattern is that of http.ServeMux, such as
 // "GET /files/". The limit of the body, the worker slot, the deadline and the
-// middleware are the same. What it writes is sent at once. The route is not in
+// middleware are the same. What it writes is sent at once; one that flushes is a
+// stream and gives its worker slot back with the first flush. The route is not in
 // the documentation.
 func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
 	r := Route{path: pattern, register: func(site *handler, r *Route) {
