@@ -79,9 +79,9 @@ func settings() []setting {
 	plain := func() *enoki.Options { return &enoki.Options{} }
 	return []setting{
 		{"near", memory.New(), true, plain, 9},
-		{"direct", &direct{Broker: memory.New()}, false, plain, 28},
-		{"measured", &direct{Broker: memory.New()}, false, measured, 30},
-		{"memory", memory.New(), false, plain, 55},
+		{"direct", &direct{Broker: memory.New()}, false, plain, 30},
+		{"measured", &direct{Broker: memory.New()}, false, measured, 32},
+		{"memory", memory.New(), false, plain, 57},
 	}
 }
 
