@@ -29,7 +29,7 @@ func strangers(log *log.Logger) map[string][]guard {
 	known := map[string][]guard{
 		"chi's logger":     {middleware.RequestLogger(&middleware.DefaultLogFormatter{Logger: log, NoColor: true})},
 		"chi's compressor": {middleware.Compress(5)},
-		"chi's others":     {middleware.RequestID, middleware.RealIP, middleware.Recoverer, middleware.NoCache, middleware.Throttle(10)},
+		"chi's others":     {middleware.RequestID, middleware.Recoverer, middleware.NoCache, middleware.Throttle(10)},
 		"rs/cors":          {cors.New(cors.Options{AllowedOrigins: []string{"https://app.example.com"}}).Handler},
 		"otelhttp":         {traced},
 		"the standard's":   {func(next http.Handler) http.Handler { return http.TimeoutHandler(next, time.Minute, "late") }},
