@@ -197,6 +197,8 @@ func confirmation(answer *natsgo.Msg) error {
 		return nil
 	case slices.Contains(full, ack.Error.ErrorCode):
 		return &fullError{stream: ack.Stream, reason: ack.Error}
+	case ack.Error.ErrorCode == tooLargeForStream:
+		return fmt.Errorf("%w: raise the stream's max_msg_size, or send less: %w", broker.ErrInvalid, ack.Error)
 	}
 	return fmt.Errorf("%w: JetStream refuses it: %w", broker.ErrNotDelivered, ack.Error)
 }
@@ -204,6 +206,10 @@ func confirmation(answer *natsgo.Msg) error {
 // full are JetStream's codes for a stream, an account and a server at their
 // limit.
 var full = []jetstream.ErrorCode{10077, 10002, 10023}
+
+// tooLargeForStream is JetStream's code for a message over the limit that an
+// operator has given a stream.
+const tooLargeForStream jetstream.ErrorCode = 10054
 
 // fullError: there is no room in a stream.
 type fullError struct {
