@@ -28,13 +28,20 @@ func (t *Time) UnmarshalJSON(body []byte) error {
 	if err := json.Unmarshal(body, &text); err != nil || text == nil {
 		return err
 	}
+	parsed, err := parseTime(*text)
+	if err == nil {
+		t.Time = parsed
+	}
+	return err
+}
+
+func parseTime(text string) (time.Time, error) {
 	for _, format := range isoFormats {
-		if parsed, err := time.Parse(format, *text); err == nil {
-			t.Time = parsed
-			return nil
+		if parsed, err := time.Parse(format, text); err == nil {
+			return parsed, nil
 		}
 	}
-	return fmt.Errorf("%q is no time; want one such as 2026-11-23T01:02:03+00:00", *text)
+	return time.Time{}, fmt.Errorf("%q is no time; want one such as 2026-11-23T01:02:03+00:00", text)
 }
 
 // MarshalJSON writes microseconds and a numeric zone: Python before 3.11 reads

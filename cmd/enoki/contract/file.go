@@ -60,17 +60,27 @@ func (w *writer) finish(heading, from string) (*File, error) {
 	w.structs()
 	var out bytes.Buffer
 	out.WriteString(heading)
-	if w.hasVars {
-		out.WriteString("import (\n\"context\"\n\n\"github.com/enoki-go/enoki\"\n)\n")
-	} else {
-		out.WriteString("import \"context\"\n")
-	}
+	out.WriteString(w.imports())
 	out.Write(w.body.Bytes())
 	var err error
 	if w.file.Source, err = format.Source(out.Bytes()); err != nil {
 		return nil, fmt.Errorf("the contract from %s is not Go, please report it: %w", from, err)
 	}
 	return &w.file, nil
+}
+
+func (w *writer) imports() string {
+	var ours string
+	if w.hasVars {
+		ours += "\"github.com/enoki-go/enoki\"\n"
+	}
+	if bytes.Contains(w.body.Bytes(), []byte(tagged)) {
+		ours += "\"github.com/enoki-go/enoki/nameko\"\n"
+	}
+	if ours == "" {
+		return "import \"context\"\n"
+	}
+	return "import (\n\"context\"\n\n" + ours + ")\n"
 }
 
 func heading(pkg, from string, services, left []*Service) string {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
 // Traffic is what was seen of the calls to a service, from which its types are
@@ -91,7 +93,7 @@ const maxKeys = 60
 type shape struct {
 	seen int // values
 
-	null, truth, whole, fraction, large, text bool
+	null, truth, whole, fraction, large, text, tagged bool
 
 	lists   int
 	lengths map[int]bool
@@ -117,6 +119,10 @@ func (s *shape) see(v any) {
 	case []any:
 		s.list(v)
 	case map[string]any:
+		if _, ok := quickjson.Untagged(v); ok { // of kombu's
+			s.tagged = true
+			return
+		}
 		s.object(v)
 	}
 }
@@ -170,7 +176,7 @@ func (s *shape) add(o *shape) {
 	}
 	s.seen += o.seen
 	s.null, s.truth, s.whole = s.null || o.null, s.truth || o.truth, s.whole || o.whole
-	s.fraction, s.large, s.text = s.fraction || o.fraction, s.large || o.large, s.text || o.text
+	s.fraction, s.large, s.text, s.tagged = s.fraction || o.fraction, s.large || o.large, s.text || o.text, s.tagged || o.tagged
 	if o.lists > 0 {
 		s.lists += o.lists
 		s.item = joined(s.item, o.item)
@@ -208,7 +214,7 @@ func (s *shape) tuple() []*shape {
 // kinds counts the kinds of values that were seen, null aside.
 func (s *shape) kinds() int {
 	n := 0
-	for _, seen := range []bool{s.truth, s.whole || s.fraction, s.text, s.lists > 0, s.objects > 0} {
+	for _, seen := range []bool{s.truth, s.whole || s.fraction, s.text || s.tagged, s.lists > 0, s.objects > 0} {
 		if seen {
 			n++
 		}
@@ -232,6 +238,8 @@ func (a *annotations) shaped(s *shape, name string) goType {
 		t = plainTypes["float"]
 	case s.whole:
 		t = plainTypes["int"]
+	case s.tagged:
+		t = goType{text: tagged, plain: true}
 	case s.text:
 		t = plainTypes["str"]
 	case s.lists > 0:

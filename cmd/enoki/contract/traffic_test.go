@@ -37,6 +37,8 @@ func TestShapes(t *testing.T) {
 		{[]string{`null`}, "any"},
 		{[]string{`true`}, "bool"},
 		{[]string{`"a"`, `1`}, "any"},
+		{[]string{`{"__type__": "decimal", "__value__": "1.50"}`, `null`}, "*nameko.Tagged"},
+		{[]string{`{"__type__": "mine", "__value__": "1.50"}`}, "Thing"},
 		{[]string{`[]`}, "[]any"},
 		{[]string{`[]`, `[1]`}, "[]int"},
 		{[]string{`[1, null]`}, "[]*int"},

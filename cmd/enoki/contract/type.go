@@ -31,6 +31,9 @@ func (t goType) optional() goType {
 	return goType{text: t.text, note: t.note}
 }
 
+// tagged is the type of what Python gets back in the form in which it sent it.
+const tagged = "nameko.Tagged"
+
 // plainTypes are those that JSON carries as text, numbers or truth.
 var plainTypes = map[string]goType{
 	"str":               {text: "string", plain: true},
@@ -40,13 +43,13 @@ var plainTypes = map[string]goType{
 	"enum.IntEnum":      {text: "int", plain: true},
 	"float":             {text: "float64", plain: true},
 	"bool":              {text: "bool", plain: true},
-	"bytes":             {text: "string", plain: true, note: "bytes in Python, of which JSON carries text only"},
-	"bytearray":         {text: "string", plain: true, note: "bytes in Python, of which JSON carries text only"},
-	"datetime.datetime": {text: "string", plain: true, note: "a datetime in Python, text such as 2026-01-31T12:00:00 here"},
-	"datetime.date":     {text: "string", plain: true, note: "a date in Python, text such as 2026-01-31 here"},
-	"datetime.time":     {text: "string", plain: true, note: "a time in Python, text such as 12:00:00 here"},
-	"decimal.Decimal":   {text: "string", plain: true, note: "a Decimal in Python, its digits as text here"},
-	"uuid.UUID":         {text: "string", plain: true, note: "a UUID in Python, text here"},
+	"bytes":             {text: tagged, plain: true, note: "bytes in Python"},
+	"bytearray":         {text: tagged, plain: true, note: "bytes in Python"},
+	"datetime.datetime": {text: tagged, plain: true, note: "a datetime in Python, such as 2026-01-31T12:00:00"},
+	"datetime.date":     {text: tagged, plain: true, note: "a date in Python, such as 2026-01-31"},
+	"datetime.time":     {text: tagged, plain: true, note: "a time in Python, such as 12:00:00"},
+	"decimal.Decimal":   {text: tagged, plain: true, note: "a Decimal in Python"},
+	"uuid.UUID":         {text: tagged, plain: true, note: "a UUID in Python"},
 }
 
 var (
