@@ -75,6 +75,7 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	o.ContextTimeoutEnabled = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s := &Store{client: redis.NewClient(o), log: log, added: make(chan struct{}, 1)}
+	s.client.AddHook(unavailable{})
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the Redis store at %s: %w", o.Addr, err), s.Close())
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/examples/comments/store"
 	"github.com/enoki-go/enoki/examples/comments/store/storetest"
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -233,5 +234,37 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestUnavailable: what Redis can't do at the moment is told as such.
+func TestUnavailable(t *testing.T) {
+	server := testserver.Redis(t)
+	s := opened(t, server.URL())
+	write := func() error {
+		_, err := s.AddComment(t.Context(), store.Comment{ArticleID: 1, Content: "c"}, func(store.Comment, *store.Posting) error { return nil })
+		return err
+	}
+	admin := dial(t, server.URL())
+	if err := admin.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); !errors.Is(err, enoki.Unavailable) {
+		t.Errorf("without memory: got error %v, want unavailable", err)
+	}
+	if err := admin.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); err != nil {
+		t.Errorf("with memory again: %v", err)
+	}
+	server.Kill()
+	if err := write(); !errors.Is(err, enoki.Unavailable) {
+		t.Errorf("without a server: got error %v, want unavailable", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.CommentsOn(ctx, 1); errors.Is(err, enoki.Unavailable) {
+		t.Errorf("a caller that has left: got error %v, want its own", err)
 	}
 }
