@@ -313,7 +313,7 @@ func TestDeadLettersAreHarmless(t *testing.T) {
 		return enoki.Permanent(errors.New("red \x1b[31m and\nmore \u009b2J"))
 	}
 	serveThese(t, url, enoki.NewService("stock", enoki.On(enoki.NewEvent[order]("shop", "placed"), handle)))
-	must(t, "emit", "shop.placed", "item=\u009b2J", "--broker", url)
+	must(t, "emit", "shop.placed", "item=\u009b2J", "count:=1", "--broker", url)
 	group := deadGroups(t, url, 1)[0].ID
 	var l describedLetter
 	if err := json.Unmarshal([]byte(must(t, "dead", "show", group, "--json", "--broker", url)), &l); err != nil {
