@@ -112,8 +112,8 @@ func TestStream(t *testing.T) {
 		t.Run("slow reader", func(t *testing.T) { slowReader(t, client, s) })
 		t.Run("plain caller", func(t *testing.T) {
 			_, err := enoki.NewClient(c.link(), nil).Call(t.Context(), "counter", "count", []any{1, 2}, nil)
-			if !errors.Is(err, enoki.FailedPrecondition) {
-				t.Errorf("a call without a contract: got error %v, want FailedPrecondition", err)
+			if !errors.Is(err, enoki.IncorrectSignature) {
+				t.Errorf("a call without a contract: got error %v, want IncorrectSignature", err)
 			}
 		})
 	})
@@ -136,8 +136,8 @@ func streamAll(t *testing.T, client counter) {
 		t.Errorf("got %d items, want %d", next, many)
 	}
 	for _, err := range seq {
-		if !errors.Is(err, enoki.FailedPrecondition) {
-			t.Errorf("the stream read again: got error %v, want FailedPrecondition", err)
+		if !errors.Is(err, enoki.Internal) {
+			t.Errorf("the stream read again: got error %v, want Internal", err)
 		}
 	}
 }
