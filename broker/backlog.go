@@ -5,6 +5,10 @@ package broker
 type Backlog struct {
 	Waiting []Waiting
 	Stores  []Store
+
+	// Blocked is why the broker takes no messages of this link at present, such
+	// as a memory alarm of RabbitMQ; empty while it takes them.
+	Blocked string
 }
 
 // Waiting is a subscription and how many events wait in it. Those that

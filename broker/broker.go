@@ -87,8 +87,8 @@ type Broker interface {
 
 	// Backlog tells what waits in the subscriptions of this link's members and,
 	// where the broker can tell, in those of anybody to the sources that this
-	// link has emitted events of; and how full the stores of all these are. It
-	// asks the broker once for each of them, so it is for people and for
+	// link has emitted events of; how full the stores of all these are; and
+	// whether the broker keeps this link from sending. It asks the broker once for each of them, so it is for people and for
 	// metrics, not for the path of a message.
 	//
 	// The error is ErrClosed, that of ctx, or the broker's own. What was learnt

@@ -93,7 +93,8 @@ func answerLive(w http.ResponseWriter, _ *http.Request) {
 }
 
 // answerReady looks at every check. A verbose answer has what waits as well,
-// and how much room there is, as the metrics have it.
+// how much room there is, as the metrics have it, and why the broker takes no
+// messages: that makes nobody unready, for handlers run on.
 func answerReady(w http.ResponseWriter, req *http.Request, r *readiness, s *survey) {
 	verbose := req.URL.Query().Has("verbose")
 	status, lines := http.StatusOK, ""
@@ -106,9 +107,12 @@ func answerReady(w http.ResponseWriter, req *http.Request, r *readiness, s *surv
 		}
 	}
 	if verbose {
-		readings, err := s.read()
+		readings, blocked, err := s.read()
 		for _, reading := range readings {
 			lines += "[=] " + reading.String() + "\n"
+		}
+		if blocked != "" {
+			lines += "[!] the broker takes no messages: " + oneLine(blocked) + "\n"
 		}
 		if err != nil {
 			lines += "[?] " + shown(err) + "\n"

@@ -92,7 +92,7 @@ func TestRunFromStartToStop(t *testing.T) {
 	admin := fmt.Sprint(ready["admin"])
 	for path, want := range map[string]string{
 		"/livez": "ok\n", "/healthz": "ok\n", "/readyz": "ok\n", "/livez?verbose": "ok\n",
-		"/readyz?verbose": "[+] broker: ok\n[+] services: ok\n[+] drain: ok\nready\n",
+		"/readyz?verbose": "[+] broker: ok\n[+] services: ok\n[+] drain: ok\n[=] enoki_broker_blocked 0\nready\n",
 	} {
 		if status, body := get(t, admin+path); status != 200 || body != want {
 			t.Errorf("%s: %d %q, want %q", path, status, body, want)

@@ -45,7 +45,7 @@ func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 	}
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
 	p.metrics.Watch(func() []telemetry.Reading {
-		readings, err := p.survey.read()
+		readings, _, err := p.survey.read()
 		if err != nil {
 			p.log.Debug("some metrics are missing", "error", err)
 		}

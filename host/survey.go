@@ -29,7 +29,8 @@ type survey struct {
 	mu       sync.Mutex // guards what follows; held while it is measured
 	broker   broker.Broker
 	readings []telemetry.Reading
-	err      error // why some are missing
+	blocked  string // why the broker takes no messages; empty while it does
+	err      error  // why some readings are missing
 	taken    time.Time
 }
 
@@ -40,17 +41,18 @@ func (s *survey) connected(b broker.Broker) {
 }
 
 // read returns what was measured within surveyAge, in the order in which it is
-// shown, and why some of it is missing.
-func (s *survey) read() ([]telemetry.Reading, error) {
+// shown; why the broker takes no messages, if it does not; and why some of all
+// this is missing.
+func (s *survey) read() (readings []telemetry.Reading, blocked string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broker == nil {
-		return nil, nil
+		return nil, "", nil
 	}
 	if s.taken.IsZero() || time.Since(s.taken) > surveyAge {
 		s.take()
 	}
-	return s.readings, s.err
+	return s.readings, s.blocked, s.err
 }
 
 // take measures. s.mu is held.
@@ -59,6 +61,9 @@ func (s *survey) take() {
 	defer cancel()
 	backlog, err := s.broker.Backlog(ctx)
 	readings, failures := readingsOf(backlog), []error{err}
+	if err == nil || backlog.Blocked != "" {
+		readings = append(readings, blockedReading(backlog))
+	}
 	for _, service := range s.services {
 		gauges, err := service.Measure(ctx)
 		for _, g := range gauges {
@@ -67,7 +72,16 @@ func (s *survey) take() {
 		failures = append(failures, err)
 	}
 	telemetry.SortReadings(readings)
-	s.readings, s.err, s.taken = readings, errors.Join(failures...), time.Now()
+	s.readings, s.blocked, s.err, s.taken = readings, backlog.Blocked, errors.Join(failures...), time.Now()
+}
+
+// blockedReading has no reason among its labels: an alert wants one series.
+func blockedReading(b broker.Backlog) telemetry.Reading {
+	r := telemetry.Reading{Name: "broker_blocked", Help: "1 while the broker takes no messages from this process."}
+	if b.Blocked != "" {
+		r.Value = 1
+	}
+	return r
 }
 
 func readingsOf(b broker.Backlog) []telemetry.Reading {

@@ -3,11 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/telemetry"
 )
 
 // measured is an extension that has something to count.
@@ -59,5 +62,34 @@ func TestBacklogIsShown(t *testing.T) {
 			t.Fatalf("%d, and missing are\n%sin\n%s", status, missing, ready)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// blocking is a broker that takes no messages.
+type blocking struct{ broker.Broker }
+
+func (blocking) Backlog(context.Context) (broker.Backlog, error) {
+	return broker.Backlog{Blocked: "low on memory"}, nil
+}
+
+func TestBlockedBrokerIsShown(t *testing.T) {
+	var r readiness
+	var s survey
+	metrics := telemetry.NewMetrics()
+	metrics.Watch(func() []telemetry.Reading { readings, _, _ := s.read(); return readings })
+	r.connected(func() error { return nil })
+	r.start()
+	s.connected(blocking{})
+	for path, lines := range map[string][]string{
+		"/readyz?verbose": {"[=] enoki_broker_blocked 1\n", "[!] the broker takes no messages: low on memory\n", "\nready\n"},
+		"/metrics":        {"# TYPE enoki_broker_blocked gauge\n", "\nenoki_broker_blocked 1\n"},
+	} {
+		page := httptest.NewRecorder()
+		adminHandler(&r, &s, metrics).ServeHTTP(page, httptest.NewRequest("GET", path, nil))
+		for _, line := range lines {
+			if page.Code != 200 || !strings.Contains(page.Body.String(), line) {
+				t.Errorf("%s: %d, no %q in\n%s", path, page.Code, line, page.Body)
+			}
+		}
 	}
 }

@@ -12,12 +12,15 @@ import (
 
 // Backlog implements [broker.Broker]. It counts the messages that are ready in
 // the queues of this link's members. RabbitMQ tells nobody but its management
-// plug-in which other queues an exchange leads to, or how full the disk is.
+// plug-in which other queues an exchange leads to, or how full the disk is. Of
+// an alarm it tells a connection when that publishes, so Blocked is empty until
+// then.
 func (d *Driver) Backlog(ctx context.Context) (broker.Backlog, error) {
 	var out broker.Backlog
 	if err := d.open(ctx); err != nil {
 		return out, err
 	}
+	out.Blocked = d.publisher.alarm()
 	s, err := d.consuming.await(ctx)
 	if err != nil {
 		return out, fmt.Errorf("count what waits: %w", err)

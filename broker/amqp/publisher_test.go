@@ -153,6 +153,9 @@ func TestAlarm(t *testing.T) {
 	if errors.Is(err, broker.ErrUnknownOutcome) {
 		t.Errorf("Call during the alarm: got %v, though the request was not sent", err)
 	}
+	if b, err := d.Backlog(within(t, patience)); err != nil || !strings.Contains(b.Blocked, "memory") {
+		t.Errorf("Backlog during the alarm: blocked %q, %v, want the reason", b.Blocked, err)
+	}
 	close(gate)
 	for range 10 {
 		next(t, "events that are consumed during the alarm", handled)
@@ -161,6 +164,9 @@ func TestAlarm(t *testing.T) {
 	calm(t)
 	if err := d.Emit(within(t, patience), src, "e", text("after")); err != nil {
 		t.Errorf("Emit after the alarm: %v", err)
+	}
+	if b, err := d.Backlog(within(t, patience)); err != nil || b.Blocked != "" {
+		t.Errorf("Backlog after the alarm: blocked %q, %v", b.Blocked, err)
 	}
 	if m := next(t, "the event after the alarm", handled); string(m.Body) != "after" {
 		t.Errorf("got event %q", m.Body)
