@@ -62,6 +62,9 @@ func (m *method) omits(i int, arg reflect.Value) bool {
 func (m *method) appendArg(b []byte, i int, arg reflect.Value) ([]byte, error) {
 	b, err := appendJSON(b, m.params[i].codec, arg)
 	if err != nil {
+		if m.params[i].secret {
+			err = hushed(err, "it can't be encoded")
+		}
 		refused := Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[i].name, err)
 		refused.unsent = true
 		return nil, refused
@@ -187,7 +190,7 @@ func (p *param) decode(raw json.RawMessage) (reflect.Value, *Error) {
 		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s does not fit; want %s", p.name, p.typ)
 	}
 	if err != nil {
-		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s: %w", p.name, jsonMistake(err))
+		return reflect.Value{}, Errorf(IncorrectSignature, "argument %s: %w", p.name, unfit(p.typ, err))
 	}
 	return target.Elem(), nil
 }
@@ -304,7 +307,7 @@ func (m *method) decodeResults(raw json.RawMessage) ([]reflect.Value, error) {
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(raw, &list); err != nil || len(list) != len(targets) {
-		return values, Errorf(Internal, "%s() returned %.80s; the contract wants a list of %d results", m.name, raw, len(targets))
+		return values, Errorf(Internal, "%s() returned %s; the contract wants a list of %d results", m.name, m.excerpt(raw), len(targets))
 	}
 	for i, item := range list {
 		if err := decodeResult(item, targets[i]); err != nil {
@@ -319,7 +322,7 @@ func decodeResult(raw json.RawMessage, target any) error {
 		raw = null
 	}
 	if err := quickjson.Unmarshal(raw, reflect.ValueOf(target).Elem()); err != nil {
-		return Errorf(Internal, "result does not fit the contract: %w", jsonMistake(err))
+		return Errorf(Internal, "result does not fit the contract: %w", unfit(reflect.TypeOf(target).Elem(), err))
 	}
 	return nil
 }

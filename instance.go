@@ -414,7 +414,7 @@ func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflec
 	}
 	payload = reflect.New(sub.payload).Elem()
 	if err := unmarshal(body, form, payload); err != nil {
-		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %w", jsonMistake(err))
+		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %w", unfit(sub.payload, err))
 	}
 	return payload, "", nil
 }
@@ -484,7 +484,7 @@ func (i *instance) decode(m *broker.Message, v any) (err error) {
 		return err
 	}
 	if err := unmarshal(body, form, reflect.ValueOf(v).Elem()); err != nil {
-		return fmt.Errorf("payload is not as declared: %w", jsonMistake(err))
+		return fmt.Errorf("payload is not as declared: %w", unfit(reflect.TypeOf(v).Elem(), err))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/enoki-go/enoki/internal/quickjson"
@@ -16,6 +17,9 @@ func (m *method) arguments(body []byte, form *Serializer, room []reflect.Value) 
 	defer func() {
 		if p := recover(); p != nil { // of an UnmarshalJSON
 			refused = panicError(p)
+			if m.holdsSecrets() {
+				refused.Message = "panic: arguments can't be decoded"
+			}
 		}
 	}()
 	if !m.open {
@@ -171,7 +175,15 @@ func unmarshal(body []byte, form *Serializer, v reflect.Value) (err error) {
 }
 
 // appendJSON appends v as json.Marshal writes it.
-func appendJSON(b []byte, codec *quickjson.Codec, v reflect.Value) (out []byte, err error) {
+func appendJSON(b []byte, codec *quickjson.Codec, v reflect.Value) ([]byte, error) {
+	out, err := tryAppend(b, codec, v)
+	if err != nil && holdsSecrets(v.Type()) {
+		err = hushed(err, fmt.Sprintf("a %s can't be encoded", v.Type()))
+	}
+	return out, err
+}
+
+func tryAppend(b []byte, codec *quickjson.Codec, v reflect.Value) (out []byte, err error) {
 	defer rescue(&err)
 	if out, ok := codec.Append(b, v); ok {
 		return out, nil

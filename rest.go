@@ -36,6 +36,9 @@ func (m *method) appendRest(b []byte, rest []reflect.Value, after bool) ([]byte,
 		after = true
 		var err error
 		if b, err = appendJSON(b, quickjson.Of(v.Type()), v); err != nil {
+			if m.params[m.byPlace].secret {
+				err = hushed(err, "it can't be encoded")
+			}
 			return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[m.byPlace].name, err)
 		}
 	}
@@ -62,6 +65,9 @@ func (m *method) appendNamed(b []byte, args []reflect.Value, separator string) (
 		b = append(append(append(b, separator...), name...), ':')
 		v := given.MapIndex(key)
 		if b, err = appendJSON(b, quickjson.Of(v.Type()), v); err != nil {
+			if m.params[len(args)-1].secret {
+				err = hushed(err, "it can't be encoded")
+			}
 			return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, key, err)
 		}
 		separator = ","
@@ -87,7 +93,7 @@ func (m *method) bindRest(args []reflect.Value, positional []json.RawMessage, na
 }
 
 func (p *param) list(given []json.RawMessage) (reflect.Value, *Error) {
-	item := param{name: p.name, typ: p.typ.Elem()}
+	item := param{name: p.name, typ: p.typ.Elem(), secret: p.secret}
 	list := reflect.MakeSlice(p.typ, 0, len(given))
 	for _, raw := range given {
 		v, refused := item.decode(raw)
@@ -106,7 +112,7 @@ func (m *method) others(p *param, named map[string]json.RawMessage) (reflect.Val
 		if i := m.indexOf([]byte(name)); i >= 0 && m.params[i].kind == ordinary {
 			continue
 		}
-		item := param{name: name, typ: p.typ.Elem()}
+		item := param{name: name, typ: p.typ.Elem(), secret: p.secret}
 		v, refused := item.decode(raw)
 		if refused != nil {
 			return others, refused

@@ -2,6 +2,7 @@ package enoki_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,5 +58,53 @@ func TestSensitiveArguments(t *testing.T) {
 	}
 	if err := enoki.NewService("doors", enoki.Needs("x", &misspelt{})).Check(); err == nil || !strings.Contains(err.Error(), `"cart", which is no argument`) {
 		t.Errorf("a misspelt name: %v", err)
+	}
+}
+
+type (
+	embedded struct {
+		Card string `json:"card" sensitive:"true"`
+	}
+	deep struct {
+		embedded
+		List    []*login          `json:"list,omitempty"`
+		ByCard  map[string]login  `json:"by_card,omitempty"`
+		Pair    [2]login          `json:"pair,omitzero"`
+		Any     any               `json:"any,omitempty"`
+		Self    *deep             `json:"self,omitempty"`
+		Nothing map[string]string `json:"nothing,omitempty"`
+	}
+)
+
+// TestSensitiveFieldsLieDeep logs fields in all that structs may lie in, and in a
+// value that contains itself.
+func TestSensitiveFieldsLieDeep(t *testing.T) {
+	t.Parallel()
+	who := login{"ada", "secret", 1234}
+	value := deep{embedded: embedded{"secret"}, List: []*login{&who}, ByCard: map[string]login{"a": who}, Pair: [2]login{who, who}, Any: []any{&who, who, nil, 7}}
+	circle := &deep{embedded: embedded{"secret"}}
+	circle.Self = circle
+	logged := make(chan []any, 1)
+	note := func(enoki.Handler) enoki.Handler {
+		return func(_ context.Context, c *enoki.Call) error {
+			logged <- c.LogArgs()
+			return nil
+		}
+	}
+	type contract struct {
+		Keep func(ctx context.Context, value deep, circle *deep) error `args:"value,circle"`
+	}
+	var c contract
+	if err := enoki.Bind(enoki.NewClient(newBroker(t), &enoki.Options{Logger: quiet, CallMiddleware: []enoki.Middleware{note}}), "vault", &c); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Keep(t.Context(), value, circle) // goes no further than the middleware
+	args := <-logged
+	text, err := json.Marshal(args)
+	if err != nil || strings.Contains(string(text), "secret") || strings.Contains(string(text), "1234") || strings.Count(string(text), "ada") != 6 {
+		t.Errorf("the log shows %s, %v", text, err)
+	}
+	if who.Password != "secret" || value.Card != "secret" {
+		t.Error("the arguments themselves were changed")
 	}
 }

@@ -52,7 +52,7 @@ func (r *streamReader) open(ctx context.Context, body []byte) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, &r.handle); err != nil {
-		return Errorf(Internal, "call %s.%s: %.80s is no stream of results", b.service, b.method.name, raw)
+		return Errorf(Internal, "call %s.%s: %s is no stream of results", b.service, b.method.name, b.method.excerpt(raw))
 	}
 	return nil
 }

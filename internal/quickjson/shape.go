@@ -145,7 +145,7 @@ func check(t reflect.Type, data []byte, where string, depth int) error {
 		if s.null {
 			return nil
 		}
-		return fmt.Errorf("%sis null; want %s", label(where), t)
+		return &AbsentError{where, fmt.Sprintf("is null; want %s", t)}
 	case s.opaque:
 		return nil
 	case t.Kind() == reflect.Pointer:
@@ -158,11 +158,28 @@ func check(t reflect.Type, data []byte, where string, depth int) error {
 	return nil
 }
 
-func label(where string) string {
-	if where == "" {
-		return ""
+// AbsentError is what Check returns.
+type AbsentError struct {
+	Field string // its place, with the keys of maps that lead to it; "" for the whole
+	what  string
+}
+
+// Error says what is missing or null.
+func (e *AbsentError) Error() string {
+	if e.Field == "" {
+		return e.what
 	}
-	return "field " + where + " "
+	return "field " + e.Field + " " + e.what
+}
+
+// WithoutKeys returns the error without the keys of maps, which are a part of
+// the text that was checked.
+func (e *AbsentError) WithoutKeys() *AbsentError {
+	before, _, _ := strings.Cut(e.Field, `["`)
+	if before == e.Field {
+		return e
+	}
+	return &AbsentError{before, "has something missing or null in it"}
 }
 
 func (s *shape) checkFields(data []byte, where string, depth int) error {
@@ -176,7 +193,7 @@ func (s *shape) checkFields(data []byte, where string, depth int) error {
 		switch {
 		case !came && f.optional, came && f.optional && string(raw) == "null":
 		case !came:
-			return fmt.Errorf("field %s is missing", place)
+			return &AbsentError{place, "is missing"}
 		default:
 			if err := check(f.typ, raw, place, depth+1); err != nil {
 				return err

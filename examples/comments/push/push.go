@@ -12,6 +12,7 @@ import (
 	"github.com/enoki-go/enoki/examples/comments/pushapi"
 	"github.com/enoki-go/enoki/examples/comments/registerapi"
 	"github.com/enoki-go/enoki/examples/comments/store"
+	"github.com/enoki-go/enoki/telemetry"
 )
 
 // attempts is how often a comment is tried to be told of: for half an hour and
@@ -67,7 +68,7 @@ func (p *pusher) push(ctx context.Context, id registerapi.UserID, content string
 	if err := p.kept.AddNotification(ctx, string(id), n); err != nil {
 		return false, "", err
 	}
-	p.log.InfoContext(ctx, "pushed", "u_id", id, "name", user.Name, "language", language, "text", text)
+	p.log.InfoContext(ctx, "pushed", "u_id", id, "name", telemetry.Personal(user.Name), "language", language, "text", text)
 	return true, pushapi.Delivered, nil
 }
 

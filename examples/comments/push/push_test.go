@@ -58,10 +58,13 @@ func TestPush(t *testing.T) {
 	if list, err := c.Notifications(t.Context(), "7999999"); err != nil || list == nil || len(list) != 0 {
 		t.Errorf("notifications for a stranger: %+v, %v; want an empty list", list, err)
 	}
-	for _, want := range []string{"u_id=7000001", "Gut!", "name=Anna"} {
+	for _, want := range []string{"u_id=7000001", "Gut!", "name=[personal]"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s: %s", want, log.String())
 		}
+	}
+	if strings.Contains(log.String(), "Anna") {
+		t.Errorf("the log shows the user's name: %s", log.String())
 	}
 }
 
