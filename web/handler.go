@@ -69,10 +69,16 @@ func newHandler(o *Options, routes []Route) (*handler, error) {
 	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), schemas: newSchemas(), operations: map[string]bool{}, handled: map[string]*Route{}}
 	h.openAPI = newDocument(&h.options, h.schemas)
 	mistakes := []error{h.guard.set(&h.options), h.declareSecurity()}
-	for _, r := range routes {
+	for n, r := range routes {
+		if r.register == nil {
+			mistakes = append(mistakes, fmt.Errorf("web: route %d of %d is empty; make it with Get, Post or another function of package web, or leave it out", n+1, len(routes)))
+			continue
+		}
 		mistakes = append(mistakes, h.add(r))
 	}
-	if len(h.options.Middleware) > 0 {
+	if err := checkMiddleware(h.options.Middleware); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("web: Options.Middleware: %w", err))
+	} else if len(h.options.Middleware) > 0 {
 		h.shares = true
 		h.inside = around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.respond(w, r, h.route) }), h.options.Middleware)
 	}
@@ -108,6 +114,12 @@ func (h *handler) add(r Route) (err error) {
 	}
 	h.shares = h.shares || len(r.settings.middleware) > 0
 	r.label = r.name()
+	if err := checkMiddleware(r.settings.middleware); err != nil {
+		r.mistakes.add("%v", err)
+	}
+	if len(r.mistakes) > 0 {
+		panic(r.mistakes)
+	}
 	for _, s := range r.settings.security {
 		if err := h.declare(s); err != nil {
 			return err

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -44,6 +45,16 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 			"request", shared.id(), "code", string(enoki.CodeOf(err)), "error", err)
 	}
 	shared.tell(w, p)
+}
+
+// checkMiddleware finds middleware that is nil.
+func checkMiddleware(list []func(http.Handler) http.Handler) error {
+	for n, m := range list {
+		if m == nil {
+			return fmt.Errorf("middleware %d of %d is nil; give a function or leave it out", n+1, len(list))
+		}
+	}
+	return nil
 }
 
 // around puts middleware around a handler, the first one outermost.

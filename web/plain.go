@@ -48,10 +48,7 @@ func Plain(methods, rule string, fn func(context.Context, *http.Request) (*Text,
 		}
 		site.text(r, &rule, fn)
 	}}
-	for _, opt := range opts {
-		opt(&r.settings)
-	}
-	return r
+	return r.With(opts...)
 }
 
 // text registers a Plain route.

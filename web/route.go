@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type Route struct {
 	settings     settings
 	lines        []string // for people, beside its name
 	label        string   // its name, made once it is served
+	mistakes     mistakes // in what it was made with
 	register     func(*handler, *Route)
 }
 
@@ -40,7 +42,12 @@ type settings struct {
 // With returns the route with options, for the kinds of routes that take none
 // when they are made.
 func (r Route) With(opts ...RouteOption) Route {
-	for _, opt := range opts {
+	r.mistakes = slices.Clip(r.mistakes)
+	for n, opt := range opts {
+		if opt == nil {
+			r.mistakes.add("option %d of %d is nil; leave it out", n+1, len(opts))
+			continue
+		}
 		opt(&r.settings)
 	}
 	return r
@@ -119,10 +126,7 @@ func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
 		}
 		site.plain(r, h)
 	}}
-	for _, opt := range opts {
-		opt(&r.settings)
-	}
-	return r
+	return r.With(opts...)
 }
 
 func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out, error), opts []RouteOption) Route {
@@ -135,8 +139,5 @@ func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out
 			call: func(ctx context.Context, in any) (any, error) { return fn(ctx, in.(*In)) },
 		})
 	}}
-	for _, opt := range opts {
-		opt(&r.settings)
-	}
-	return r
+	return r.With(opts...)
 }

@@ -70,7 +70,7 @@ func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route
 func socketLines(path string, methods []SocketFunction) []string {
 	var lines []string
 	for _, m := range methods {
-		if m.mistake == nil {
+		if m.mistake == nil && m.function != nil {
 			lines = append(lines, fmt.Sprintf("WS %s %s(%s)", path, m.function.Name(), strings.Join(m.function.Args()[1:], ", ")))
 		}
 	}
@@ -80,7 +80,10 @@ func socketLines(path string, methods []SocketFunction) []string {
 func socketFunctions(methods []SocketFunction) (map[string]*enoki.Function, error) {
 	functions := make(map[string]*enoki.Function, len(methods))
 	var mistakes []error
-	for _, m := range methods {
+	for n, m := range methods {
+		if m.mistake == nil && m.function == nil {
+			m.mistake = fmt.Errorf("method %d of %d is empty; make it with SocketMethod, or leave it out", n+1, len(methods))
+		}
 		if m.mistake != nil {
 			mistakes = append(mistakes, m.mistake)
 			continue
