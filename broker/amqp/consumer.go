@@ -131,7 +131,7 @@ func (c *consumer) run(hard context.Context) {
 		a, err := c.attach(s)
 		if err != nil {
 			c.set(err)
-			if _, refused := errors.AsType[refusedSetting](err); refused || !s.conn.IsClosed() {
+			if isForGood(err) || !s.conn.IsClosed() {
 				c.log.Warn("can't consume, trying again", "error", err)
 			}
 			if !wait.wait(c.taking, 0, nil) {
@@ -389,7 +389,7 @@ func (c *consumer) await(ctx context.Context) error {
 		if state == nil {
 			return nil
 		}
-		if _, refused := errors.AsType[refusedSetting](state); refused {
+		if isForGood(state) {
 			return state
 		}
 		select {

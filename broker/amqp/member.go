@@ -92,7 +92,15 @@ func (d *Driver) newMember(ctx context.Context, s broker.Service, places int) (*
 }
 
 // attach starts the consumers and returns when the broker has confirmed them.
+// A refusal leaves no queues behind that were not there before.
 func (m *member) attach(ctx context.Context) error {
+	first, err := m.declareFirst(ctx)
+	if err != nil {
+		m.abort()
+		m.driver.crowd.leave(m.link, m.places)
+		first.remove()
+		return err
+	}
 	for _, c := range m.all() {
 		if !m.driver.goRun(func() { c.run(m.hard) }) {
 			m.abort()
@@ -108,6 +116,9 @@ func (m *member) attach(ctx context.Context) error {
 		if err != nil {
 			m.abort()
 			_ = m.Leave(ctx) // what matters is why it could not join
+			if isForGood(err) {
+				first.remove()
+			}
 			return err
 		}
 	}
