@@ -9,6 +9,7 @@ package enokitest
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,10 +89,15 @@ func (k *Kit) run(t testing.TB, o enoki.Options, services []*enoki.Service) {
 	t.Helper()
 	ready, ended, then := make(chan struct{}), make(chan error, 1), o.OnReady
 	o.OnReady = func() {
+		defer close(ready)
+		defer func() {
+			if p := recover(); p != nil {
+				t.Errorf("OnReady panicked: %v\n%s", p, debug.Stack())
+			}
+		}()
 		if then != nil {
 			then()
 		}
-		close(ready)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { ended <- enoki.Run(ctx, k.Broker.Link(), &o, services...) }()

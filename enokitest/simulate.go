@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -309,13 +310,30 @@ func (n *node) process(ready func()) {
 	n.sim.Note("%s starts", n.name)
 	o := n.sim.settings()
 	o.OnReady = ready
-	err := enoki.Run(ctx, &faulty{Broker: link, sim: n.sim, node: n, life: fmt.Sprint(n.name, " ", n.lives)}, o, n.service())
+	service, err := n.make()
+	if err == nil {
+		err = enoki.Run(ctx, &faulty{Broker: link, sim: n.sim, node: n, life: fmt.Sprint(n.name, " ", n.lives)}, o, service)
+	}
 	if err != nil && ctx.Err() == nil {
 		n.sim.mu.Lock()
 		n.sim.problems = append(n.sim.problems, fmt.Sprintf("%s: %v", n.name, err))
 		n.sim.mu.Unlock()
 		n.sim.stop()
 	}
+}
+
+// make makes the service of one life. A panic is an error: it would end the whole
+// test binary here.
+func (n *node) make() (s *enoki.Service, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the function that makes the service panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if n.service == nil {
+		return nil, errors.New("the function that makes the service is nil; give Sim.Run one")
+	}
+	return n.service(), nil
 }
 
 // die crashes the process that runs now.
