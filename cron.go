@@ -163,13 +163,14 @@ func (c *turns) begin(lock broker.Lock) (time.Time, error) {
 		c.ours()
 	}
 	var last time.Time
-	if err := last.UnmarshalText(state); state != nil && err != nil {
-		return last, fmt.Errorf("lock %s says that the last run was %q, which is no time: %w", c.lock, state, err)
-	}
-	if state != nil && time.Until(last) < cronAhead {
+	err := last.UnmarshalText(state)
+	switch {
+	case state == nil:
+	case err != nil: // of a stranger
+		c.log.Warn("the lock does not say when the last run was; going on from now", "lock", c.lock, "error", err)
+	case time.Until(last) < cronAhead:
 		return last, nil
-	}
-	if state != nil {
+	default:
 		c.log.Warn("the last run is said to be far ahead of the clock of this machine; going on from now", "last", last)
 	}
 	last = now() // never run before: nothing is to be made up for

@@ -66,7 +66,7 @@ const (
 // import it, its subpackages included.
 var onlyImporters = map[string][]string{
 	"github.com/rabbitmq/amqp091-go":     {"broker/amqp", "test/..."}, // in test, a client that keeps none of our rules
-	"github.com/nats-io/nats.go":         {"broker/nats"},
+	"github.com/nats-io/nats.go":         {"broker/nats", "test/..."}, // in test, the same
 	"github.com/nats-io/nats-server/v2":  {"broker/nats/embedded"},
 	"github.com/danielgtaylor/huma/v2":   {"web"},
 	"github.com/go-json-experiment/json": {"web"},

@@ -152,7 +152,7 @@ func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broke
 	for {
 		select {
 		case reply := <-w.replies:
-			return message(&reply.Delivery), nil
+			return d.readReply(reply)
 		case err := <-o.done:
 			if errors.Is(err, broker.ErrUnknownOutcome) {
 				lost = err
@@ -170,6 +170,11 @@ func (d *Driver) awaitReply(ctx context.Context, o *outgoing, w *waiter) (*broke
 			return nil, cmp.Or(d.publisher.closed(o), errClosedUnanswered)
 		}
 	}
+}
+
+func (d *Driver) readReply(reply *delivery) (m *broker.Message, err error) {
+	defer guard(d.log, "a reply", &err)
+	return message(&reply.Delivery), nil
 }
 
 // unanswered is the error of a call whose ctx has ended without a reply.

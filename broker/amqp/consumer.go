@@ -235,9 +235,9 @@ func (c *consumer) take(a *attachment, d *delivery) {
 	d.attachment, d.arrived = a, time.Now()
 	switch {
 	case c.inline:
-		c.handle(d)
+		c.look(d)
 	case a.turns != nil:
-		a.turns.Do(c.order(d), func() time.Duration { return c.takeTurn(d) })
+		a.turns.Do(c.keyOf(d), func() time.Duration { return c.takeTurn(d) })
 	case !a.unsettled.add():
 		// The broker delivers it again.
 	case c.taking.Err() != nil, c.refuse != nil && c.workers.waits() >= onceBacklog:
@@ -245,6 +245,27 @@ func (c *consumer) take(a *attachment, d *delivery) {
 	default:
 		c.workers.give(d)
 	}
+}
+
+// look handles a message in the goroutine that reads, which must not end.
+func (c *consumer) look(d *delivery) {
+	defer guard(c.log, "a message", nil)
+	c.handle(d)
+}
+
+// keyOf returns by what a message has its turn. One that can't be read has it
+// to be a dead letter.
+func (c *consumer) keyOf(d *delivery) string {
+	key, err := c.tryKey(d)
+	if err != nil {
+		d.ended = &ended{err: err}
+	}
+	return key
+}
+
+func (c *consumer) tryKey(d *delivery) (key string, err error) {
+	defer guard(c.log, "a message", &err)
+	return c.order(d), nil
 }
 
 // takeTurn is turn with the memory that it takes.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -123,8 +124,7 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	}
 	var instances []broker.Instance
 	d.gather(ctx, w, func(answer *delivery) error {
-		var i broker.Instance
-		err := json.Unmarshal(answer.Body, &i)
+		i, err := instance(answer.Body)
 		if err == nil {
 			instances = append(instances, i)
 		}
@@ -137,6 +137,22 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	return slices.CompactFunc(instances, func(a, b broker.Instance) bool { return a.Name == b.Name && a.ID == b.ID }), nil
 }
 
+// instance reads the answer to a ping.
+func instance(body []byte) (broker.Instance, error) {
+	var i broker.Instance
+	err := json.Unmarshal(body, &i)
+	if err == nil && i.Name == "" {
+		err = errors.New("it names no service")
+	}
+	return i, err
+}
+
+// taken gives an answer to take.
+func (d *Driver) taken(answer *delivery, take func(*delivery) error) (err error) {
+	defer guard(d.log, "an answer", &err)
+	return take(answer)
+}
+
 // gather takes answers until they stop coming.
 func (d *Driver) gather(ctx context.Context, w *waiter, take func(*delivery) error) {
 	quiet := time.NewTimer(firstAnswer)
@@ -144,7 +160,7 @@ func (d *Driver) gather(ctx context.Context, w *waiter, take func(*delivery) err
 	for {
 		select {
 		case answer := <-w.replies:
-			if err := take(answer); err != nil {
+			if err := d.taken(answer, take); err != nil {
 				d.log.Warn("an instance answers unreadably", "error", err)
 				continue
 			}

@@ -283,7 +283,6 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 			return err
 		}
 		asItIs := got
-		unpack(&got)
 		held, settled := r.hold(&got)
 		if seen[held.ID] { // its confirm was lost, and so it was sent twice
 			if err := got.Ack(false); err != nil {
@@ -310,8 +309,24 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 	return nil
 }
 
+// letter reads a dead letter, which is d as it was before packed then. One that
+// can't be read says so.
+func (r *deadReader) letter(d *amqp091.Delivery) (l broker.DeadLetter) {
+	var failed error
+	func() {
+		defer guard(r.driver.log, "a dead letter", &failed)
+		unpack(d)
+		l = deadLetter(d)
+	}()
+	if failed != nil {
+		l = broker.DeadLetter{ID: foreignID(d), Kind: broker.KindUnreadable, Reason: failed.Error(),
+			Message: &broker.Message{ID: d.MessageId, ContentType: d.ContentType, Body: d.Body, Attempt: 1}}
+	}
+	return l
+}
+
 func (r *deadReader) hold(d *amqp091.Delivery) (held *broker.HeldLetter, settled *bool) {
-	held = &broker.HeldLetter{DeadLetter: deadLetter(d)}
+	held = &broker.HeldLetter{DeadLetter: r.letter(d)}
 	settled = new(bool) // by one of the two
 	once := func(do func() error) error {
 		if *settled {
@@ -418,19 +433,23 @@ func deadLetter(d *amqp091.Delivery) broker.DeadLetter {
 		Kind: textOf(d, headerKind), Reason: textOf(d, headerReason),
 		Revived: revivedOf(d.Headers), Message: m,
 	}
-	attempts, _ := valueOf(d.Headers[headerAttempts]).(int64)
-	l.Attempts = int(attempts)
+	l.Attempts = int(countOf(d.Headers[headerAttempts]))
 	l.Died, _ = time.Parse(time.RFC3339Nano, textOf(d, headerDied))
 	l.First, _ = time.Parse(time.RFC3339Nano, textOf(d, headerFirst))
 	if isUnroutable(d) {
 		l.Kind, l.Attempts, l.Source = kindUnroutable, attemptOf(d.Headers), strings.TrimSuffix(textOf(d, headerLater), ".events")
 		l.Event, l.Reason = d.RoutingKey, fmt.Sprintf("exchange %q, where events wait that are due later, leads it nowhere", d.Exchange)
 	}
-	if l.ID == "" { // of a foreign sender
-		sum := sha256.Sum256(slices.Concat([]byte(d.MessageId), []byte(d.CorrelationId), d.Body))
-		l.ID = hex.EncodeToString(sum[:6])
+	if l.ID == "" {
+		l.ID = foreignID(d)
 	}
 	return l
+}
+
+// foreignID returns the id of a dead letter that says none, of a foreign sender.
+func foreignID(d *amqp091.Delivery) string {
+	sum := sha256.Sum256(slices.Concat([]byte(d.MessageId), []byte(d.CorrelationId), d.Body))
+	return hex.EncodeToString(sum[:6])
 }
 
 // isUnroutable tells whether a letter is what no exchange led on from a queue of
@@ -441,6 +460,5 @@ func isUnroutable(d *amqp091.Delivery) bool {
 
 // revivedOf returns how often a message was retried as a dead letter.
 func revivedOf(headers amqp091.Table) int {
-	n, _ := valueOf(headers[headerRevived]).(int64)
-	return int(n)
+	return int(countOf(headers[headerRevived]))
 }

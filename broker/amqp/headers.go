@@ -131,6 +131,13 @@ func valueOf(field any) any {
 	return field // nil, bool, int64, float64, string
 }
 
+// countOf reads a header that counts. What a stranger has written must not make
+// the next number negative, not even in 32 bits.
+func countOf(field any) int64 {
+	n, _ := valueOf(field).(int64)
+	return min(max(n, 0), math.MaxInt32-1)
+}
+
 func mapOf(t amqp091.Table) map[string]any {
 	m := make(map[string]any, len(t))
 	for k, v := range t {

@@ -220,9 +220,7 @@ func (h *hold) begin(ctx context.Context, read []uint64) error {
 }
 
 func stateOf(m *amqp091.Delivery) stateMessage {
-	s := stateMessage{tag: m.DeliveryTag}
-	s.term, _ = valueOf(m.Headers[headerTerm]).(int64)
-	s.number, _ = valueOf(m.Headers[headerNumber]).(int64)
+	s := stateMessage{tag: m.DeliveryTag, term: countOf(m.Headers[headerTerm]), number: countOf(m.Headers[headerNumber])}
 	if len(m.Body) > 0 {
 		s.state = m.Body
 	}

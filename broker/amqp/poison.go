@@ -63,8 +63,7 @@ func cameAgain(headers amqp091.Table) bool {
 // alone returns how many starts of a message before this one had no outcome
 // and no other suspect beside them.
 func alone(headers amqp091.Table) int {
-	tries, _ := valueOf(headers[headerTries]).(int64)
-	return max(int(tries)-broker.TriesBeside, 0)
+	return max(int(countOf(headers[headerTries]))-broker.TriesBeside, 0)
 }
 
 // start lets a message begin. It returns false when the message is settled: a

@@ -3,6 +3,7 @@ package amqp
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -136,8 +137,8 @@ func copyOf(d *delivery) amqp091.Publishing {
 
 // attemptOf returns the number of this attempt, from 1.
 func attemptOf(headers amqp091.Table) int {
-	n, _ := valueOf(headers[headerAttempt]).(int64)
-	return max(int(n), 1) + alone(headers)
+	n := max(countOf(headers[headerAttempt]), 1)
+	return int(min(n+int64(alone(headers)), math.MaxInt32-1))
 }
 
 // firstOf returns when the first attempt at a message began.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -61,12 +62,27 @@ func (d *Driver) pastAttempts(ctx context.Context, consumer string, sequence uin
 		d.link.repair() // the stream may be gone
 		return attempts{}, err
 	}
-	var a attempts
-	if err := json.Unmarshal(raw.Data, &a); err != nil {
-		return attempts{}, fmt.Errorf("sequence %d of %s: %w", raw.Sequence, attemptStream, err)
+	a, err := readAttempts(raw.Data)
+	if err != nil { // of a foreign sender: it would hold the event for ever
+		d.log.Warn("what is known of the attempts at an event can't be read; it counts for nothing",
+			"stream", attemptStream, "sequence", raw.Sequence, "error", err)
+		return attempts{}, nil
 	}
 	if a.ID != id {
 		return attempts{}, nil
 	}
 	return a, nil
 }
+
+func readAttempts(data []byte) (attempts, error) {
+	var a attempts
+	if err := json.Unmarshal(data, &a); err != nil {
+		return attempts{}, err
+	}
+	if !isCount(a.Attempts) || !isCount(a.Starts) {
+		return attempts{}, fmt.Errorf("%d attempts and %d starts are no counts", a.Attempts, a.Starts)
+	}
+	return a, nil
+}
+
+func isCount(n int) bool { return 0 <= n && n <= math.MaxInt32 }

@@ -89,7 +89,8 @@ func unknown(req *broker.Message) error {
 	return fmt.Errorf("%w: its instance %s is not there", broker.ErrUnknownService, req.Instance)
 }
 
-func (d *Driver) readReply(service, method string, req *broker.Message, reply *natsgo.Msg) (*broker.Message, error) {
+func (d *Driver) readReply(service, method string, req *broker.Message, reply *natsgo.Msg) (m *broker.Message, err error) {
+	defer d.guard("a reply", reply.Subject, &err)
 	if req.OneWay { // an instance says that it has it
 		return nil, nil
 	}

@@ -67,6 +67,7 @@ func (m *member) bury(ctx context.Context, l letter, msg *natsgo.Msg, key string
 	l.ID, l.Died = uuid.Short(), time.Now()
 	l.Reason, l.Kind = cut(l.Reason, maxReason), cut(l.Kind, maxKind)
 	header := ownHeader(msg.Header)
+	delete(header, restHeader) // an event is whole
 	header[jetstream.MsgIDHeader] = []string{key}
 	if err := l.write(header); err != nil {
 		return err
@@ -106,6 +107,17 @@ func (d *Driver) storeDead(ctx context.Context, dead *natsgo.Msg, key string) er
 	return d.store(ctx, dead)
 }
 
+// restOf returns where the end of a dead letter is, or "" if it is whole. What a
+// foreign sender names instead, such as all dead letters, is none.
+func restOf(header natsgo.Header) string {
+	subject := header.Get(restHeader)
+	sum, ok := strings.CutPrefix(subject, restPrefix)
+	if raw, err := hex.DecodeString(sum); !ok || err != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return subject
+}
+
 // contentSize is what the server's limit is for.
 func contentSize(msg *natsgo.Msg) int64 {
 	return int64(msg.Size() - len(msg.Subject) - len(msg.Reply))
@@ -113,7 +125,7 @@ func contentSize(msg *natsgo.Msg) int64 {
 
 // join gives a dead letter that was parted its whole body.
 func (d *Driver) join(ctx context.Context, raw *jetstream.RawStreamMsg) error {
-	subject := raw.Header.Get(restHeader)
+	subject := restOf(raw.Header)
 	if subject == "" {
 		return nil
 	}
@@ -316,19 +328,43 @@ func (d *Driver) readDead(ctx context.Context, config jetstream.ConsumerConfig) 
 // shown as far as it can be.
 func (d *Driver) hold(raw *jetstream.RawStreamMsg) *broker.HeldLetter {
 	msg := &natsgo.Msg{Subject: raw.Subject, Header: raw.Header, Data: raw.Data}
-	l := letter{DeadLetter: broker.DeadLetter{Reason: "unknown: " + raw.Subject, First: raw.Time, Died: raw.Time}}
-	if err := json.Unmarshal([]byte(headerOf(msg, deadHeader)), &l); err != nil {
+	l, err := readLetter(msg, raw.Time)
+	if err != nil {
 		d.log.Warn("a dead letter does not say why it died", "stream", deadStream, "sequence", raw.Sequence, "error", err)
 	}
 	if l.ID == "" || deadSubject(l.Service, l.Handler, l.ID) != raw.Subject {
 		l.ID = sequencePrefix + strconv.FormatUint(raw.Sequence, 10)
 	}
-	l.Message = decode(msg, d.log)
+	l.Message = d.readDeadMessage(msg)
 	l.Message.Attempt = l.Attempts
 	held := &broker.HeldLetter{DeadLetter: l.DeadLetter}
 	held.Retry = func(ctx context.Context) error { return d.retry(ctx, raw, l, held.Message) }
 	held.Discard = func(ctx context.Context) error { return d.discard(ctx, raw) }
 	return held
+}
+
+// readLetter reads what the header of a dead letter says. With an error it is
+// what can be said without.
+func readLetter(msg *natsgo.Msg, stored time.Time) (letter, error) {
+	bare := letter{DeadLetter: broker.DeadLetter{Reason: "unknown: " + msg.Subject, First: stored, Died: stored}}
+	l := bare
+	if err := json.Unmarshal([]byte(headerOf(msg, deadHeader)), &l); err != nil {
+		return bare, err
+	}
+	return l, nil
+}
+
+// readDeadMessage reads the message of a dead letter, or its body alone.
+func (d *Driver) readDeadMessage(msg *natsgo.Msg) *broker.Message {
+	var failed error
+	m := func() *broker.Message {
+		defer d.guard("a dead letter", msg.Subject, &failed)
+		return decode(msg, d.log)
+	}()
+	if failed != nil {
+		m = &broker.Message{ContentType: headerOf(msg, typeHeader), Body: msg.Data}
+	}
+	return m
 }
 
 // retry sends a dead letter back and then deletes it. Whoever retries it at
@@ -445,7 +481,7 @@ func (d *Driver) discard(ctx context.Context, raw *jetstream.RawStreamMsg) error
 // forget deletes a dead letter, and what is left of one that was parted.
 func (d *Driver) forget(ctx context.Context, raw *jetstream.RawStreamMsg) error {
 	err := d.streams.handle(deadStream).DeleteMsg(ctx, raw.Sequence)
-	if rest := raw.Header.Get(restHeader); err == nil && rest != "" {
+	if rest := restOf(raw.Header); err == nil && rest != "" {
 		if err := d.streams.handle(deadStream).Purge(ctx, jetstream.WithPurgeSubject(rest)); err != nil {
 			d.log.Warn("the end of a dead letter that is gone stays", "subject", rest, "error", err)
 		}

@@ -21,6 +21,8 @@ import (
 const (
 	firstAnswer = time.Second
 	quiet       = 300 * time.Millisecond
+
+	maxInstances = 4096 // that one Services can find
 )
 
 // Services implements broker.Broker. Services that were made with NATS's own
@@ -34,7 +36,7 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 		if in, ok := instance(msg); ok {
 			found = append(found, in)
 		}
-		return true
+		return len(found) < maxInstances
 	})
 	if err != nil {
 		return nil, fmt.Errorf("nats: services: %w", err)
@@ -66,10 +68,17 @@ func (d *Driver) ask(ctx context.Context, subject string, take func(*natsgo.Msg)
 		switch {
 		case errors.Is(err, natsgo.ErrConnectionClosed), errors.Is(err, natsgo.ErrBadSubscription):
 			return errClosed
-		case err != nil || statusOf(msg) == noResponders || !take(msg):
+		case err != nil || statusOf(msg) == noResponders || !d.taken(msg, take):
 			return nil
 		}
 	}
+}
+
+// taken gives an answer to take. One that can't be read is passed over.
+func (d *Driver) taken(msg *natsgo.Msg, take func(*natsgo.Msg) bool) (goOn bool) {
+	goOn = true
+	defer d.guard("an answer to discovery", msg.Subject, nil)
+	return take(msg)
 }
 
 // instance reads an answer to $SRV.INFO.
@@ -79,7 +88,7 @@ func instance(msg *natsgo.Msg) (broker.Instance, bool) {
 		return broker.Instance{}, false
 	}
 	var in broker.Instance
-	if err := json.Unmarshal([]byte(info.Metadata[instanceKey]), &in); err == nil {
+	if err := json.Unmarshal([]byte(info.Metadata[instanceKey]), &in); err == nil && in.Name != "" {
 		return in, true
 	}
 	in = broker.Instance{Name: info.Name, ID: info.ID, Version: info.Version}

@@ -295,6 +295,10 @@ var errDown = errors.New("the link is down")
 
 // send sends msg if the link is up.
 func (d *Driver) send(msg *natsgo.Msg) error {
+	if n := len(msg.Subject) + len(msg.Reply); n > maxSubject {
+		return fmt.Errorf("%w: a subject of %d bytes with that of the reply is over the limit of %d: give it shorter names",
+			broker.ErrInvalid, n, maxSubject)
+	}
 	err := d.link.nc.PublishMsg(msg)
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -106,7 +107,10 @@ func (c *consumer) carry(dv *delivery) {
 	setMsgID(msg)
 	ctx, cancel := context.WithTimeout(c.member.ctx, settleTimeout)
 	defer cancel()
-	if err := d.deliver(ctx, sourceOf(subject), msg); err != nil {
+	if err := d.deliver(ctx, sourceOf(subject), msg); errors.Is(err, broker.ErrInvalid) {
+		dv.settle(dv.failed(nil, err))
+		return
+	} else if err != nil {
 		d.log.Warn("an event that is due can't be stored; it will be tried again", "subject", subject, "error", err)
 		dv.nak(retryPause)
 		return

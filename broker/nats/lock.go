@@ -145,7 +145,8 @@ func (c *claim) silence(ctx context.Context, news *natsgo.Subscription) (bool, e
 }
 
 // look reads the last message of the lock.
-func (l *lease) look(ctx context.Context) (claim, error) {
+func (l *lease) look(ctx context.Context) (last claim, err error) {
+	defer l.driver.guard("a lock", l.subject, &err)
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	raw, err := l.driver.streams.handle(lockStream).GetLastMsgForSubject(ctx, l.subject)
@@ -155,6 +156,10 @@ func (l *lease) look(ctx context.Context) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
+	return readClaim(raw), nil
+}
+
+func readClaim(raw *jetstream.RawStreamMsg) claim {
 	c := claim{sequence: raw.Sequence, holder: raw.Header.Get(holderHeader), after: raw.Header.Get(afterHeader)}
 	if raw.Header.Get(releasedHeader) != "" {
 		c.holder = ""
@@ -162,7 +167,7 @@ func (l *lease) look(ctx context.Context) (claim, error) {
 	if len(raw.Data) > 0 {
 		c.state = raw.Data
 	}
-	return c, nil
+	return c
 }
 
 // take writes the first message of the lease, in the place of last.

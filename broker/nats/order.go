@@ -121,7 +121,15 @@ func (t *term) take(dv *delivery) {
 
 // line gives an event its turn, behind those that have one.
 func (t *term) line(dv *delivery) {
-	key := t.consumer.sub.OrderBy(t.consumer.read(dv))
+	var key string
+	var failed error
+	func() {
+		defer t.consumer.member.driver.guard("an event", dv.msg.Subject, &failed)
+		key = t.consumer.sub.OrderBy(t.consumer.read(dv))
+	}()
+	if failed != nil { // it has its turn, to be a dead letter
+		dv.ended = &ended{err: failed}
+	}
 	t.turns.Do(key, func() time.Duration { return t.turn(dv) })
 }
 

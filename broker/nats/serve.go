@@ -262,6 +262,9 @@ func (c *calls) cutOff() {
 // is of no interest any more. It goes to all instances; one of them has it, or
 // had it. If it is to come here, it is among those that wait in the client.
 func (c *calls) cancel(msg *natsgo.Msg) {
+	if len(msg.Data) > maxSubject {
+		return // no call
+	}
 	call := string(msg.Data)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -379,7 +382,8 @@ func (c *calls) askForOthers() bool {
 	ctx, cancel := c.member.talking(c.member.ctx)
 	defer cancel()
 	_ = c.member.driver.ask(ctx, pingSubject(c.member.service.Name), func(msg *natsgo.Msg) bool {
-		found = identity(msg).ID != c.member.service.ID
+		id := identity(msg).ID
+		found = id != "" && id != c.member.service.ID
 		return !found
 	})
 	return found

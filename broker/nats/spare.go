@@ -126,7 +126,7 @@ func (p *spare) rest() {
 // heard takes the offer of another instance, or our own.
 func (p *spare) heard(msg *natsgo.Msg) {
 	who := string(msg.Data)
-	if who == p.calls.member.service.ID || p.calls.isLeaving() {
+	if who == p.calls.member.service.ID || !isInstance(who) || p.calls.isLeaving() {
 		return
 	}
 	p.mu.Lock()
@@ -146,6 +146,11 @@ func (p *spare) freed() {
 	if who := p.offerer(); who != "" {
 		p.take(who, 1+p.calls.workers.free())
 	}
+}
+
+// isInstance tells whether a name may be that of an instance.
+func isInstance(who string) bool {
+	return who != "" && len(who) <= maxForeign && len(token(who)) <= maxForeign
 }
 
 // offerer returns an instance that has offered lately, or "".
@@ -174,7 +179,7 @@ func (p *spare) take(who string, free int) {
 func (p *spare) taken(msg *natsgo.Msg) {
 	who, count, _ := strings.Cut(string(msg.Data), " ")
 	n, err := strconv.Atoi(count)
-	if err != nil || who == "" {
+	if err != nil || !isInstance(who) {
 		return // not from one of us
 	}
 	for range min(n, takesKept) {

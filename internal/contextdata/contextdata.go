@@ -143,13 +143,21 @@ func appendString(b []byte, s string) []byte {
 }
 
 // Parse reads what Append has written. Package json reads what
-// is not plain.
+// is not plain. What a stranger has written and Append would refuse is refused
+// here, or all that is sent in its context would fail.
 func Parse(text string) (map[string]any, error) {
 	p := plainParser{rest: text}
-	if m, ok := p.object(0); ok && p.rest == "" {
+	if m, ok := p.object(0); ok && p.rest == "" && len(text) <= MaxSize {
 		return m, nil
 	}
-	return parseJSON(text)
+	m, err := parseJSON(text)
+	if err == nil {
+		_, err = Append(nil, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func parseJSON(text string) (map[string]any, error) {

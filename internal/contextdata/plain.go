@@ -25,7 +25,7 @@ func (p *plainParser) object(depth int) (map[string]any, bool) {
 	}
 	for {
 		key, ok := p.text()
-		if !ok || !p.take(':') || strings.HasPrefix(key, "$") {
+		if !ok || !p.take(':') || strings.HasPrefix(key, "$") || len(key) > MaxKey || len(m) == MaxItems {
 			return nil, false
 		}
 		value, ok := p.value(depth)
@@ -53,7 +53,7 @@ func (p *plainParser) list(depth int) ([]any, bool) {
 	list := make([]any, 0, 4)
 	for {
 		value, ok := p.value(depth)
-		if !ok {
+		if !ok || len(list) == MaxItems {
 			return nil, false
 		}
 		list = append(list, value)
