@@ -93,7 +93,9 @@ type streams struct {
 	events jetstream.StreamConfig   // of a source; name and subjects are to be set
 	exact  bool                     // the size of events was asked for
 
-	making sync.Mutex // held while a stream is made, so that probes see what is there
+	making  sync.Mutex // held while a stream is made, so that probes see what is there
+	divided int64      // by how much the streams of sources are smaller, as far as is known; guarded by making
+	known   int        // how many more of them are known to fit, without another probe; guarded by making
 
 	mu      sync.Mutex // guards what follows
 	handles map[string]jetstream.Stream
@@ -294,23 +296,30 @@ func (s *streams) make(ctx context.Context, missing []jetstream.StreamConfig, sp
 	}
 	s.making.Lock()
 	defer s.making.Unlock()
-	divisor := s.divisor(ctx, missing, spare)
+	divisor, fits := s.divisorFor(ctx, missing, spare)
 	for _, config := range missing {
-		if err := s.create(ctx, config, divisor); err != nil {
+		wanted := config.MaxBytes
+		config.MaxBytes = fraction(config, divisor)
+		if !fits && isNoRoom(s.probe(ctx, config.MaxBytes+1, config.Replicas)) {
+			config.MaxBytes = -1 // of which the server wants a byte to be free
+		}
+		if err := s.create(ctx, config, wanted); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *streams) create(ctx context.Context, config jetstream.StreamConfig, divisor int64) error {
-	wanted := config.MaxBytes
-	config.MaxBytes = fraction(config, divisor)
+// create creates a stream of which wanted bytes were to be set aside.
+func (s *streams) create(ctx context.Context, config jetstream.StreamConfig, wanted int64) error {
 	stream, err := s.add(ctx, config)
-	if isNoRoom(err) { // a service that does not start is worse than one without room of its own
-		s.log.Warn("the NATS server has no room left to set aside: a stream shares what the others leave; raise max_file_store, or delete streams that nobody needs", "stream", config.Name)
-		config.MaxBytes, wanted = -1, -1
+	if isNoRoom(err) && config.MaxBytes > 0 {
+		config.MaxBytes = -1
 		stream, err = s.add(ctx, config)
+	}
+	if err == nil && config.MaxBytes < 0 && wanted > 0 { // a service that does not start is worse than one without room of its own
+		s.log.Warn("the NATS server has no room left to set aside: a stream shares what the others leave; raise max_file_store, or delete streams that nobody needs", "stream", config.Name)
+		wanted = -1
 	}
 	if config.MaxConsumers > 0 && isFewConsumers(err) { // the account's limit, which holds then
 		config.MaxConsumers = 0
@@ -347,18 +356,33 @@ func isNoRoom(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == noRoom
 }
 
-// divisor returns by how much streams have to be smaller to fit spare times.
-// The server does not tell how much room it has, so a stream of that size shows
-// whether they do.
-func (s *streams) divisor(ctx context.Context, wanted []jetstream.StreamConfig, spare int64) int64 {
-	for divisor := int64(1); ; divisor *= 2 {
+// divisorFor is divisor, without a probe where an earlier one has found room for
+// so many streams of this kind that this one fits, too.
+func (s *streams) divisorFor(ctx context.Context, missing []jetstream.StreamConfig, spare int64) (divisor int64, fits bool) {
+	if spare == spareEvents && s.known > 0 {
+		s.known--
+		return s.divided, true
+	}
+	divisor, fits = s.divisor(ctx, missing, spare)
+	if spare == spareEvents && fits {
+		s.divided, s.known = divisor, spareEvents/2
+	}
+	return divisor, fits
+}
+
+// divisor returns by how much streams have to be smaller to fit spare times, and
+// whether they do then: they get no smaller than minEventBytes. The server does
+// not tell how much room it has, so a stream of that size shows it.
+func (s *streams) divisor(ctx context.Context, wanted []jetstream.StreamConfig, spare int64) (divisor int64, fits bool) {
+	for divisor = 1; ; divisor *= 2 {
 		size, least := int64(0), true
 		for _, config := range wanted {
 			size += max(fraction(config, divisor), 0)
 			least = least && fraction(config, divisor) <= minEventBytes
 		}
-		if least || !isNoRoom(s.probe(ctx, spare*size, wanted[0].Replicas)) { // any other error comes again, and tells more, as they are made
-			return divisor
+		fits = !isNoRoom(s.probe(ctx, spare*size, wanted[0].Replicas)) // any other error comes again, and tells more, as they are made
+		if fits || least {
+			return divisor, fits
 		}
 	}
 }

@@ -164,3 +164,25 @@ func TestStreamsVanish(t *testing.T) {
 		continue
 	}
 }
+
+// TestManySources: services start though their sources are far more than the
+// server has room for, set aside for each.
+func TestManySources(t *testing.T) {
+	link := open(t, nats.Config{InProcess: startEmbedded(t, embedded.Options{MaxStore: 64 << 20})})
+	s := broker.Service{Instance: broker.Instance{Name: "reader", ID: "reader"}, Workers: 1}
+	got := make(chan string, 200)
+	for i := range cap(got) {
+		s.Subscriptions = append(s.Subscriptions, broker.Subscription{Source: fmt.Sprintf("source_%d", i), Event: "e", Handler: "h",
+			Handle: func(_ context.Context, m *broker.Message) broker.Settlement { got <- m.ID; return broker.Settlement{} }})
+	}
+	join(t, link, s)
+	for _, i := range []int{0, cap(got) - 1} {
+		source := fmt.Sprintf("source_%d", i)
+		if err := link.Emit(t.Context(), source, "e", &broker.Message{ID: source, Body: []byte("1")}); err != nil {
+			t.Fatalf("emit of %s: %v", source, err)
+		}
+		if id := receive(t, "the event of "+source, got); id != source {
+			t.Errorf("got %q, want %s", id, source)
+		}
+	}
+}

@@ -40,6 +40,8 @@ func (x *trial) inspected(out outcome) inspected {
 	delete(seen.Data, "enoki_timeout_ms")
 	delete(seen.Data, "enoki_deadline")
 	delete(seen.Data, "enoki_retries")
+	delete(seen.Data, "enoki-deadline")
+	delete(seen.Data, "enoki-left")
 	return seen
 }
 
