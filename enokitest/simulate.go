@@ -147,7 +147,7 @@ func Simulate(t *testing.T, o *SimOptions, run func(t *testing.T, s *Sim)) {
 
 func newSim(o SimOptions) *Sim {
 	s := &Sim{
-		options: o, begun: time.Now(), broker: memory.New(),
+		options: o, begun: time.Now(), broker: memory.NewUncounted(),
 		rolled: map[string]uint64{}, subs: map[string][]string{}, missing: map[string]bool{}, done: map[string]bool{}, effects: map[string]int{},
 	}
 	s.life, s.stop = context.WithCancel(context.Background())

@@ -172,7 +172,10 @@ func (m *member) cut() {
 	m.cancel()
 	m.passOn()
 	// In their order, so that a simulation is the same each time.
-	latest := func(a, b *work) int { return cmp.Compare(b.place, a.place) }
+	consumer := func(w *work) int { return slices.Index(m.consumers, m.unsettled[w]) }
+	latest := func(a, b *work) int { // one event may be in several subscriptions
+		return cmp.Or(cmp.Compare(b.place, a.place), cmp.Compare(consumer(b), consumer(a)))
+	}
 	for _, w := range slices.SortedFunc(maps.Keys(m.unsettled), latest) {
 		c := m.unsettled[w]
 		delete(m.unsettled, w)
@@ -186,6 +189,7 @@ func (m *member) lost(w *work) *work {
 	next := w.again(w.attempt)
 	next.begun = false
 	switch {
+	case m.link.hub.uncounted:
 	case m.link.err() != nil && w.begun:
 		next.unsettled++
 	case w.starts > 0: // it was not the event that ended this

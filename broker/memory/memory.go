@@ -32,6 +32,16 @@ var _ broker.Broker = (*Broker)(nil)
 // New returns a link to a new broker, on which nothing is.
 func New() *Broker { return newLink(newHub()) }
 
+// NewUncounted is New for a broker on which an event may be left without an
+// outcome as often as it likes. A simulation needs it: copies of one event that
+// start in one moment may change places, and would not be the same each time if
+// each had a count of its own.
+func NewUncounted() *Broker {
+	b := New()
+	b.hub.uncounted = true
+	return b
+}
+
 // Link returns another link to the same broker, which stays when b is closed.
 func (b *Broker) Link() *Broker { return newLink(b.hub) }
 

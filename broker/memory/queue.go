@@ -127,16 +127,16 @@ func (q *queue) pushAfter(delay time.Duration, w *work) {
 func (q *queue) dispatch() {
 	for i := 0; i < len(q.waiting); {
 		w := q.waiting[i]
-		c := q.idle()
+		c, held := q.idle(w)
 		switch {
 		case w.call != nil && w.call.abandoned:
 		case w.call != nil && len(q.consumers) == 0:
 			w.call.reply(answer{err: w.call.unknown(w.message.Instance)})
-		case c != nil && !c.mayEnter(w):
-			i++
-			continue
 		case c != nil:
 			c.start(w)
+		case held:
+			i++
+			continue
 		default:
 			return
 		}
@@ -149,18 +149,25 @@ func (q *queue) dispatch() {
 	}
 }
 
-// idle returns the next consumer in turn that has a worker to spare, or nil.
-func (q *queue) idle() *consumer {
+// idle returns the next consumer in turn that has a worker to spare for w, or
+// nil. held tells that there are workers, for others than w. Nobody's turn is
+// over by a look alone, so that a simulation is the same each time.
+func (q *queue) idle(w *work) (c *consumer, held bool) {
 	if q.ordered {
-		return q.active()
+		return q.active(), false
 	}
-	for range q.consumers {
-		q.turn = (q.turn + 1) % len(q.consumers)
-		if c := q.consumers[q.turn]; c.spare > 0 {
-			return c
+	for i := range q.consumers {
+		turn := (q.turn + 1 + i) % len(q.consumers)
+		switch c := q.consumers[turn]; {
+		case c.spare == 0:
+		case !c.mayEnter(w):
+			held = true
+		default:
+			q.turn = turn
+			return c, false
 		}
 	}
-	return nil
+	return nil, held
 }
 
 // active returns the consumer that alone gets events, or nil while it has

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/internal/closest"
 )
 
@@ -57,8 +58,9 @@ func eventNames(instances []broker.Instance) []string {
 }
 
 // tellOfUnknownEvents says which of the events no live service knows, as far as
-// services tell: those that are not written with Enoki do not. It is silent
-// when the broker can't be asked.
+// services tell: those that are not written with Enoki do not. So on RabbitMQ,
+// where services in Python are, it speaks only of a name that is nearly one of
+// those that are known. It is silent when the broker can't be asked.
 func (c *cli) tellOfUnknownEvents(ctx context.Context, b broker.Broker, events []string) {
 	instances, err := b.Services(ctx)
 	if err != nil {
@@ -66,6 +68,9 @@ func (c *cli) tellOfUnknownEvents(ctx context.Context, b broker.Broker, events [
 	}
 	there := eventNames(instances)
 	unknown := slices.DeleteFunc(slices.Clone(events), func(e string) bool { return slices.Contains(there, e) })
+	if _, rabbit := b.(*amqp.Driver); rabbit {
+		unknown = slices.DeleteFunc(unknown, func(e string) bool { return closest.Slip(e, there) == "" })
+	}
 	if len(unknown) > 0 {
 		c.say("no live service emits or handles %s%s", strings.Join(unknown, ", "), whatThereIs(unknown, there))
 	}
