@@ -17,8 +17,7 @@ build: ## build the command enoki into bin/, stripped
 .PHONY: test
 test: ## install the test servers that are missing, then run every test with the race detector
 	@scripts/install-test-servers
-	@scripts/test ./...
-	@cd examples/authentication && go test ./...
+	@scripts/test ./... ./examples/authentication/...
 
 .PHONY: test-rabbitmq4
 test-rabbitmq4: ## run the RabbitMQ driver's tests on RabbitMQ 4.0 and 4.3 (as root on Debian; 10 minutes)
