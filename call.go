@@ -34,12 +34,13 @@ type Call struct {
 	// Outgoing is true for a call or event that a service or client sends.
 	Outgoing bool
 
-	sensitive []int // which arguments no log shows
+	exited    bool      // the handler has ended its goroutine
+	sensitive []int     // which arguments no log shows
+	emission  *emission // of an event that is emitted; nil without options
 
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
 	work    func(ctx context.Context) error // of a timer or an extension
-	exited  bool                            // the handler has ended its goroutine
 }
 
 // Args returns the arguments of an RPC call or the payload of an event,

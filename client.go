@@ -312,12 +312,12 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 }
 
 // Emit emits an event in the name of the service source, with any payload
-// that encodes as JSON.
-func (c *Client) Emit(ctx context.Context, source, event string, payload any) error {
+// that encodes as JSON. It is for events that no [Event] describes.
+func (c *Client) Emit(ctx context.Context, source, event string, payload any, options ...EmitOption) error {
 	if err := errors.Join(checkName("service", source), checkName("event", event)); err != nil {
 		return Errorf(InvalidArgument, "emit %s.%s: %w", source, event, err)
 	}
-	return Emitter(c, Event[any]{Source: source, Name: event})(ctx, payload)
+	return Emitter(c, Event[any]{Source: source, Name: event})(ctx, payload, options...)
 }
 
 func reflected(list []any) []reflect.Value {

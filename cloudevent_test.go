@@ -15,9 +15,9 @@ import (
 
 // emitted returns what an emit through a client with these options hands to
 // the broker.
-func emitted(t *testing.T, o *enoki.Options, change func(context.Context) context.Context) *broker.Message {
+func emitted(ctx context.Context, t *testing.T, o *enoki.Options, options ...enoki.EmitOption) *broker.Message {
 	t.Helper()
-	m, err := enoki.NewClient(memory.New(), o).EventMessage(change(t.Context()), "comments", "posted", Comment{Article: 7, Text: "well said"})
+	m, err := enoki.NewClient(memory.New(), o).EventMessage(ctx, "comments", "posted", Comment{Article: 7, Text: "well said"}, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,9 +26,7 @@ func emitted(t *testing.T, o *enoki.Options, change func(context.Context) contex
 
 func TestCloudEventHasItsAttributes(t *testing.T) {
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	m := emitted(t, nil, func(ctx context.Context) context.Context {
-		return enoki.WithContextData(enoki.AsCloudEvent(enoki.WithMessageID(ctx, "comment-1"), "articles/7"), "traceparent", parent)
-	})
+	m := emitted(enoki.WithContextData(t.Context(), "traceparent", parent), t, nil, enoki.WithMessageID("comment-1"), enoki.AsCloudEvent("articles/7"))
 	var e map[string]any
 	if err := json.Unmarshal(m.Body, &e); err != nil || m.ContentType != "application/cloudevents+json" {
 		t.Fatalf("got %s of type %q, error %v", m.Body, m.ContentType, err)
@@ -64,8 +62,7 @@ func TestCloudEventsAreRead(t *testing.T) {
 		ended <- enoki.Run(ctx, b, &enoki.Options{Logger: quiet, Accept: []enoki.Serializer{inHex}, OnReady: func() { close(ready) }}, push)
 	}()
 	<-ready
-	itself := func(ctx context.Context) context.Context { return enoki.WithMessageID(ctx, "own") }
-	envelope := func(ctx context.Context) context.Context { return enoki.AsCloudEvent(itself(ctx), "") }
+	own, envelope := enoki.WithMessageID("own"), enoki.AsCloudEvent("")
 	foreign := func(body string) *broker.Message {
 		return &broker.Message{ID: "made by the driver", ContentType: "application/cloudevents+json; charset=UTF-8", Body: []byte(body)}
 	}
@@ -73,10 +70,10 @@ func TestCloudEventsAreRead(t *testing.T) {
 		m    *broker.Message
 		want seen
 	}{
-		"plain":                 {emitted(t, nil, itself), seen{"own", "well said"}},
-		"envelope":              {emitted(t, nil, envelope), seen{"own", "well said"}},
-		"by the options":        {emitted(t, &enoki.Options{CloudEvents: true}, itself), seen{"own", "well said"}},
-		"another form":          {emitted(t, &enoki.Options{Serializer: &inHex}, envelope), seen{"own", "well said"}},
+		"plain":                 {emitted(ctx, t, nil, own), seen{"own", "well said"}},
+		"envelope":              {emitted(ctx, t, nil, own, envelope), seen{"own", "well said"}},
+		"by the options":        {emitted(ctx, t, &enoki.Options{CloudEvents: true}, own), seen{"own", "well said"}},
+		"another form":          {emitted(ctx, t, &enoki.Options{Serializer: &inHex}, own, envelope), seen{"own", "well said"}},
 		"least":                 {foreign(`{"specversion":"1.0","id":"a","source":"/x","type":"t","data":{"article":7,"text":"hi"}}`), seen{"a", "hi"}},
 		"JSON in base64":        {foreign(`{"specversion":"1.0","id":"c","source":"/x","type":"t","data_base64":"eyJhcnRpY2xlIjo3LCJ0ZXh0IjoiaGkifQ=="}`), seen{"c", "hi"}},
 		"of unknown attributes": {foreign(`{"specversion":"1.0","id":"d","source":"/x","type":"t","shoe":9,"data":{"article":7,"text":"hi"}}`), seen{"d", "hi"}},

@@ -36,9 +36,7 @@ type trail struct {
 	retried bool          // what is sent with it is a retry
 	grant   int64         // retries that came with a message, plus one; 0 when none did
 
-	// These stay with the handler and what it emits itself.
-	event    *broker.Message // the one in hand; nil for other work
-	emission *emission       // nil when the context says nothing of events
+	event *broker.Message // the one in hand; nil for other work
 }
 
 type trailKey struct{}

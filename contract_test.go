@@ -114,7 +114,7 @@ func TestServiceIsRefused(t *testing.T) {
 	}
 	nothing := func(context.Context, int) error { return nil }
 	own, foreign := NewEvent[int]("svc", "done"), NewEvent[int]("other", "done")
-	var emit func(context.Context, int) error
+	var emit Emit[int]
 	for name, test := range map[string]struct {
 		service *Service
 		want    string

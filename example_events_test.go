@@ -14,7 +14,7 @@ import (
 // for as long as nobody is there to handle it.
 func ExampleAfter() {
 	const wait = 200 * time.Millisecond
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan string)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
@@ -26,9 +26,9 @@ func ExampleAfter() {
 	defer stop()
 
 	ctx, begun := context.Background(), time.Now()
-	fmt.Println(emit(enoki.After(ctx, wait), Comment{Text: "later"}))
+	fmt.Println(emit(ctx, Comment{Text: "later"}, enoki.After(wait)))
 	fmt.Println(<-handled, time.Since(begun) >= wait)
-	fmt.Println(emit(enoki.After(ctx, 500*24*time.Hour), Comment{Text: "too late"}))
+	fmt.Println(emit(ctx, Comment{Text: "too late"}, enoki.After(500*24*time.Hour)))
 	// Output:
 	// <nil>
 	// later true
@@ -38,7 +38,7 @@ func ExampleAfter() {
 // With an inbox, an event that comes again is not handled again. Here it was
 // emitted twice, under an id of its own, as by a client that was not sure.
 func ExampleOnce() {
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan string, 2)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
@@ -49,7 +49,7 @@ func ExampleOnce() {
 	)
 	ctx := context.Background()
 	for _, id := range []string{"comment-7", "comment-7", "comment-8"} {
-		if err := emit(enoki.WithMessageID(ctx, id), Comment{Text: "well said"}); err != nil {
+		if err := emit(ctx, Comment{Text: "well said"}, enoki.WithMessageID(id)); err != nil {
 			fmt.Println(err)
 		}
 	}
@@ -65,7 +65,7 @@ func ExampleOnce() {
 
 // A handler knows which attempt it is at.
 func ExampleBackoff() {
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan int)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
@@ -89,7 +89,7 @@ func ExampleBackoff() {
 // Events of one article are handled in order, also when one of them has to be
 // tried again; those of other articles don't wait for it.
 func ExampleOrderBy() {
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan Comment, 10)
 	byArticle := func(c Comment) string { return fmt.Sprint(c.Article) }
 	_, stop := serve(
@@ -121,7 +121,7 @@ func ExampleOrderBy() {
 // Events can travel in the envelope of CloudEvents. A handler gets its payload
 // all the same.
 func ExampleAsCloudEvent() {
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan string)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
@@ -132,7 +132,7 @@ func ExampleAsCloudEvent() {
 	)
 	defer stop()
 
-	fmt.Println(emit(enoki.AsCloudEvent(context.Background(), "articles/7"), Comment{Article: 7, Text: "well said"}))
+	fmt.Println(emit(context.Background(), Comment{Article: 7, Text: "well said"}, enoki.AsCloudEvent("articles/7")))
 	fmt.Println(<-handled)
 	// Output:
 	// <nil>

@@ -98,7 +98,7 @@ type Comment struct {
 var Posted = enoki.NewEvent[Comment]("comments", "posted")
 
 func ExampleOn() {
-	var emit func(ctx context.Context, c Comment) error
+	var emit enoki.Emit[Comment]
 	handled := make(chan string)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),

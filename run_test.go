@@ -461,7 +461,7 @@ var posted = enoki.NewEvent[string]("comments", "posted")
 
 func TestEvents(t *testing.T) {
 	b := newBroker(t)
-	var emit func(context.Context, string) error
+	var emit enoki.Emit[string]
 	got := make(chan string, 2)
 	running(t, b, nil,
 		enoki.NewService("comments", enoki.Emits(posted, &emit)),
@@ -706,7 +706,7 @@ func TestStoppedWhileStarting(t *testing.T) {
 
 func TestServicesAreShown(t *testing.T) {
 	b := newBroker(t)
-	var emit func(context.Context, string) error
+	var emit enoki.Emit[string]
 	running(t, b, nil,
 		enoki.NewService("comments", enoki.Emits(posted, &emit)),
 		enoki.NewService("greeter", enoki.RPC(greeter()), enoki.On(posted, func(context.Context, string) error { return nil })))

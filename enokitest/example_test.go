@@ -50,8 +50,7 @@ func ExampleSimulate() {
 			}, enoki.Once(billed)))
 		})
 		for _, user := range []string{"ada", "bob"} {
-			ctx := enoki.WithMessageID(t.Context(), user)
-			for enoki.Emitter(s.Client, posted)(ctx, comment{User: user}) != nil {
+			for enoki.Emitter(s.Client, posted)(t.Context(), comment{User: user}, enoki.WithMessageID(user)) != nil {
 				// not confirmed: emit it again with the same id
 			}
 		}

@@ -171,9 +171,9 @@ func (k *Kit) Bind(t testing.TB, service string, contract any) {
 }
 
 // Emit emits an event, as its service would, and fails the test if it can't.
-func Emit[T any](t testing.TB, k *Kit, event enoki.Event[T], payload T) {
+func Emit[T any](t testing.TB, k *Kit, event enoki.Event[T], payload T, options ...enoki.EmitOption) {
 	t.Helper()
-	if err := enoki.Emitter(k.Client, event)(t.Context(), payload); err != nil {
+	if err := enoki.Emitter(k.Client, event)(t.Context(), payload, options...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,7 +34,7 @@ type register struct {
 // push is a service that needs another one, handles an event and emits one.
 type push struct {
 	register register
-	tell     func(ctx context.Context, email string) error
+	tell     enoki.Emit[string]
 	swept    atomic.Int64
 }
 
@@ -136,7 +136,7 @@ func TestVirtualTime(t *testing.T) {
 		}))
 		kit := enokitest.Run(t, mockedRegister().Service(), service, flaky)
 		kit.Patience = 24 * time.Hour
-		if err := enoki.Emitter(kit.Client, posted)(enoki.After(t.Context(), 6*time.Hour), comment{User: "ada"}); err != nil {
+		if err := enoki.Emitter(kit.Client, posted)(t.Context(), comment{User: "ada"}, enoki.After(6*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()

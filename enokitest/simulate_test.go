@@ -24,9 +24,8 @@ var placed = enoki.NewEvent[order]("shop", "placed")
 // insist emits an order until it is confirmed.
 func insist(t *testing.T, s *Sim, id int) {
 	t.Helper()
-	ctx := enoki.WithMessageID(t.Context(), fmt.Sprint("order-", id))
 	for range 100 {
-		if enoki.Emitter(s.Client, placed)(ctx, order{id}) == nil {
+		if enoki.Emitter(s.Client, placed)(t.Context(), order{id}, enoki.WithMessageID(fmt.Sprint("order-", id))) == nil {
 			return
 		}
 	}

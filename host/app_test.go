@@ -230,7 +230,7 @@ func TestMetricsOfHandlersAndCalls(t *testing.T) {
 
 func TestDeadLettersAreCountedAndLogged(t *testing.T) {
 	sold := enoki.NewEvent[string]("shop", "sold")
-	var emit func(context.Context, string) error
+	var emit enoki.Emit[string]
 	release := make(chan struct{}) // so that the letter comes after the line that is waited for first
 	shop := enoki.NewService("shop", enoki.Emits(sold, &emit),
 		enoki.On(sold, func(context.Context, string) error {

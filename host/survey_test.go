@@ -29,7 +29,7 @@ func TestBacklogIsShown(t *testing.T) {
 		<-free
 		return nil
 	}, enoki.Named("on_posted")), enoki.Extend(measured{func(context.Context) {}}))
-	var emit func(context.Context, string) error
+	var emit enoki.Emit[string]
 	comments := enoki.NewService("comments", enoki.Emits(posted, &emit))
 	run := start(t, new(App), only(push, comments), "--workers=1")
 	defer close(free)

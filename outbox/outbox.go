@@ -86,28 +86,34 @@ type Event[Tx any] struct {
 	fill func(c *enoki.Client, s Store[Tx])
 }
 
-// Emits declares that the service emits ev, and fills *emit at start. A call
-// of it stores the event in tx, and returns when it has; the broker gets it
+// Emit stores an event in tx and returns when it has; the broker gets the event
 // once tx has committed. It fails with the code InvalidArgument when payload
-// can't be encoded or the broker could never take the event, which may be too
-// large, and otherwise with the error of the database. A test fills it with a function of its own.
-func Emits[Tx, T any](ev enoki.Event[T], emit *func(ctx context.Context, tx Tx, payload T) error) Event[Tx] {
-	direct := new(func(context.Context, T) error) // nobody calls it: it declares the event
+// can't be encoded, when an option can't be meant, or when the broker could
+// never take the event, which may be too large. Any other error is the
+// database's. The options are those of [enoki.Emit]; a delay counts from this
+// call.
+//
+// A test sets a variable of this type to a function of its own.
+type Emit[Tx, T any] func(ctx context.Context, tx Tx, payload T, options ...enoki.EmitOption) error
+
+// Emits declares that the service emits ev, and fills *emit at start.
+func Emits[Tx, T any](ev enoki.Event[T], emit *Emit[Tx, T]) Event[Tx] {
+	direct := new(enoki.Emit[T]) // nobody calls it: it declares the event
 	if emit == nil {
 		direct = nil // so that it is refused
 	}
 	return Event[Tx]{
 		part: enoki.Emits(ev, direct),
 		fill: func(c *enoki.Client, s Store[Tx]) {
-			*emit = func(ctx context.Context, tx Tx, payload T) error {
-				return put(ctx, c, s, tx, ev.Source, ev.Name, payload)
+			*emit = func(ctx context.Context, tx Tx, payload T, options ...enoki.EmitOption) error {
+				return put(ctx, c, s, tx, ev.Source, ev.Name, payload, options)
 			}
 		},
 	}
 }
 
-func put[Tx any](ctx context.Context, c *enoki.Client, s Store[Tx], tx Tx, source, event string, payload any) error {
-	m, err := c.EventMessage(ctx, source, event, payload)
+func put[Tx any](ctx context.Context, c *enoki.Client, s Store[Tx], tx Tx, source, event string, payload any, options []enoki.EmitOption) error {
+	m, err := c.EventMessage(ctx, source, event, payload, options...)
 	if err != nil {
 		return err
 	}

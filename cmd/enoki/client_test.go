@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 )
 
@@ -131,6 +133,40 @@ func testEmitAndListen(t *testing.T, url string) {
 	var h heard
 	if err := json.Unmarshal([]byte(first), &h); err != nil || h.Source != "comments" || h.Event != "posted" || len(h.Context) == 0 {
 		t.Errorf("listen --json prints %s (%v)", first, err)
+	}
+
+	later := start(t, nil, "listen", "comments.posted", "--count", "1", "--broker", url, "--json")
+	later.stderr.await(t, "listening", 1)
+	begun := time.Now()
+	must(t, "emit", "comments.posted", "1", "--after", "1500ms", "--id", "order-17", "--subject", "orders/17", "--broker", url)
+	if later.wait(t) != 0 {
+		t.Fatalf("listen fails: %s", later.stderr)
+	}
+	var event struct {
+		ID, Subject string
+		Data        int
+	}
+	err := json.Unmarshal([]byte(later.stdout.String()), &h)
+	if err := errors.Join(err, json.Unmarshal(h.Payload, &event)); err != nil || event.ID != "order-17" || event.Subject != "orders/17" || event.Data != 1 {
+		t.Errorf("an event with options is %s (%v)", later.stdout, err)
+	}
+	if late := h.Time.Sub(begun); late < 1500*time.Millisecond {
+		t.Errorf("an event that is due after 1.5 s came after %v", late)
+	}
+	for _, c := range []struct {
+		flags []string
+		code  int
+		want  string
+	}{
+		{[]string{"--at", "tomorrow"}, 2, `--at "tomorrow" is no time`},
+		{[]string{"--after", "1h", "--at", "2030-01-01"}, 2, "--after and --at both"},
+		{[]string{"--after", "9000h"}, enoki.InvalidArgument.ExitCode(), "due in 375 days"},
+		{[]string{"--id", ""}, enoki.InvalidArgument.ExitCode(), `message id ""`},
+	} {
+		_, stderr, code := run(t, "", append([]string{"emit", "comments.posted", "1", "--broker", url}, c.flags...)...)
+		if code != c.code || !strings.Contains(stderr, c.want) {
+			t.Errorf("emit %q: want %d and %q, got %d and %q", c.flags, c.code, c.want, code, stderr)
+		}
 	}
 }
 

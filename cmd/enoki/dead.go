@@ -120,12 +120,21 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil {
 		return now.Add(-ago), nil
 	}
+	at, err := parseDate(text)
+	if err != nil {
+		return at, fmt.Errorf("%w or, for so long ago, 90m", err)
+	}
+	return at, nil
+}
+
+// parseDate reads a date, with or without a time of day.
+func parseDate(text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
 		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
 			return at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; write 2026-11-25, \"2026-11-25 10:30\", 2026-11-25T10:30:00Z or, for so long ago, 90m", text)
+	return time.Time{}, fmt.Errorf("%q is no time; write 2026-11-25, \"2026-11-25 10:30\", 2026-11-25T10:30:00Z", text)
 }
 
 // picksAll tells whether nothing was said about which letters are meant.

@@ -220,7 +220,7 @@ func serveUntil(t *testing.T, url string, services ...*enoki.Service) (stop func
 }
 
 func demoServices() []*enoki.Service {
-	var emit func(context.Context, comment) error
+	var emit enoki.Emit[comment]
 	return []*enoki.Service{
 		enoki.NewService("register",
 			enoki.Method("check_registered", checkRegistered, "u_id"),

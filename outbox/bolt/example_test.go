@@ -25,7 +25,7 @@ var Placed = enoki.NewEvent[Order]("orders", "placed")
 // orders stores an order and the event that tells of it in one transaction.
 type orders struct {
 	tx     *enoki.PerCall[*bbolt.Tx]
-	placed func(ctx context.Context, tx *bbolt.Tx, o Order) error
+	placed outbox.Emit[*bbolt.Tx, Order]
 }
 
 func (s *orders) place(ctx context.Context, item string) error {

@@ -62,7 +62,7 @@ var placed = enoki.NewEvent[order]("orders", "placed")
 // shop is a service that writes data and an event in one transaction.
 type shop[Tx any] struct {
 	db     Database[Tx]
-	placed func(ctx context.Context, tx Tx, o order) error
+	placed outbox.Emit[Tx, order]
 }
 
 func (s *shop[Tx]) place(ctx context.Context, name string, fail bool) error {
@@ -181,8 +181,7 @@ func keepsContext[Tx any](t *testing.T, db Database[Tx]) {
 		tx, err := db.PerCall.Get(ctx)
 		ctx = enoki.WithContextData(ctx, "language", "de")
 		ctx = enoki.WithContextData(ctx, "shelf", 7)
-		ctx = enoki.WithMessageID(enoki.At(ctx, due), "order-1")
-		return errors.Join(err, s.placed(ctx, tx, order{"ä"}))
+		return errors.Join(err, s.placed(ctx, tx, order{"ä"}, enoki.At(due), enoki.WithMessageID("order-1")))
 	}
 	// The relay of this broker gets the event as any other does.
 	b := &recorder{Broker: memory.New(), emitted: make(chan emitted, 1)}
@@ -443,7 +442,7 @@ func handled[Tx any](t *testing.T, db Database[Tx], outcome func(attempt int) er
 		enoki.On(placed, handler, enoki.Once(db.Inbox), enoki.Backoff(time.Millisecond, time.Millisecond))))
 	return func(id string) {
 		t.Helper()
-		if err := c.Emit(enoki.WithMessageID(t.Context(), id), "orders", "placed", order{id}); err != nil {
+		if err := c.Emit(t.Context(), "orders", "placed", order{id}, enoki.WithMessageID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}, attempts

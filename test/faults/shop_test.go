@@ -168,7 +168,7 @@ func emit(c *enoki.Client, a *account) *crowd {
 	})}
 }
 
-func emitOne(send func(context.Context, order) error, a *account, id int) {
+func emitOne(send enoki.Emit[order], a *account, id int) {
 	ctx, cancel := context.WithTimeout(context.Background(), emitTimeout)
 	defer cancel()
 	a.note(func(b *books) { b.emitted++ })

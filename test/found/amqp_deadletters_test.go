@@ -160,7 +160,7 @@ func TestLadderIsNotJammed(t *testing.T) {
 	defer cancel()
 	late := func(n int) {
 		t.Helper()
-		if err := client.Emit(enoki.After(ctx, 700*time.Millisecond), "slow", "e", n); err != nil {
+		if err := client.Emit(ctx, "slow", "e", n, enoki.After(700*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		select {

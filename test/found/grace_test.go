@@ -22,7 +22,7 @@ func neverReturns(begun, free chan struct{}) func(context.Context) error {
 // which handlers still run, and where.
 func TestHandlerThatNeverReturns(t *testing.T) {
 	sold := enoki.NewEvent[string]("shop", "sold")
-	var emit func(context.Context, string) error
+	var emit enoki.Emit[string]
 	for name, services := range map[string]func(handle func(context.Context) error) []*enoki.Service{
 		"timer": func(handle func(context.Context) error) []*enoki.Service {
 			return []*enoki.Service{enoki.NewService("stuck", enoki.Every(time.Hour, handle, enoki.Eager(), enoki.TimerName("wait")))}

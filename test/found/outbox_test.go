@@ -48,7 +48,7 @@ func TestOutboxRecordThatCanNeverBeSent(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	var announce func(context.Context, *bbolt.Tx, comment) error
+	var announce outbox.Emit[*bbolt.Tx, comment]
 	post := func(ctx context.Context, text string) error {
 		in, err := tx.Get(ctx)
 		if err != nil {

@@ -26,7 +26,7 @@ func TestRightsThatPermsPrints(t *testing.T) {
 	service := func() *enoki.Service {
 		return enoki.NewService("strict",
 			enoki.Method("m", func(context.Context) (int, error) { return 1, nil }),
-			enoki.Emits(event, new(func(context.Context, int) error)),
+			enoki.Emits(event, new(enoki.Emit[int])),
 			enoki.On(event, func(context.Context, int) error { return errors.New("fails") }, enoki.Retry(2), enoki.Backoff(100*time.Millisecond, 100*time.Millisecond)),
 			enoki.Cron("@every 1s", func(context.Context) error { ran <- struct{}{}; return nil }, enoki.TimerName("tick")))
 	}

@@ -293,7 +293,7 @@ type shopContract struct {
 
 // visit calls once, and emits an event if asked to. Its context is not that of
 // the test: the last answers count too.
-func (m *move) visit(shop *shopContract, emit func(context.Context, order) error, id string, withEvent bool) {
+func (m *move) visit(shop *shopContract, emit enoki.Emit[order], id string, withEvent bool) {
 	ctx := context.Background()
 	m.ledger.hear(id, "asked "+id)
 	switch o, err := shop.Price(ctx, id); {

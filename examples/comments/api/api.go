@@ -35,7 +35,7 @@ type site struct {
 	register registerapi.Register
 	push     pushapi.Push
 	comments store.Comments
-	posted   func(ctx context.Context, p *store.Posting, c commentsapi.Comment) error
+	posted   outbox.Emit[*store.Posting, commentsapi.Comment]
 }
 
 // New returns the service, which keeps the comments in comments and listens

@@ -70,7 +70,7 @@ func newSite() (*site, *memory) {
 		}
 		return "7000001", "", nil
 	}
-	s.posted = func(context.Context, *store.Posting, commentsapi.Comment) error { return nil }
+	s.posted = func(context.Context, *store.Posting, commentsapi.Comment, ...enoki.EmitOption) error { return nil }
 	return s, kept
 }
 
@@ -135,7 +135,7 @@ func TestRegisterPassesUserData(t *testing.T) {
 func TestComment(t *testing.T) {
 	s, kept := newSite()
 	var posted []string
-	s.posted = func(_ context.Context, _ *store.Posting, c commentsapi.Comment) error {
+	s.posted = func(_ context.Context, _ *store.Posting, c commentsapi.Comment, _ ...enoki.EmitOption) error {
 		posted = append(posted, fmt.Sprintf("%d on %d of %s by %s: %s", c.ID, c.ArticleID, c.Author, c.UserID, c.Content))
 		return nil
 	}
@@ -195,7 +195,9 @@ func TestCommentOutlivesClient(t *testing.T) {
 // TestCommentWithoutEvent is refused: its author would never be told.
 func TestCommentWithoutEvent(t *testing.T) {
 	s, kept := newSite()
-	s.posted = func(context.Context, *store.Posting, commentsapi.Comment) error { return errors.New("no") }
+	s.posted = func(context.Context, *store.Posting, commentsapi.Comment, ...enoki.EmitOption) error {
+		return errors.New("no")
+	}
 	status, _, _ := ask(t, s, http.MethodPost, "/api/v1/comment", goodComment)
 	if status != http.StatusInternalServerError || len(kept.comments) != 0 {
 		t.Errorf("status %d, kept %v", status, kept.comments)
