@@ -25,21 +25,21 @@ type config struct {
 	logLevel, logFormat string
 	storeDir            string
 
-	serializer, accept     string
-	cloudEvents            bool
-	breakers, retries      bool
-	isolated               bool
-	natsCreds              string
-	natsReplicas           int
-	natsEvents, natsDead   int64
-	rpcExchange            string
-	heartbeat              time.Duration
-	loginMethod            string
-	queueType              string
-	autoDeleteEvents       bool
-	declareEvents          bool
-	tlsCA, tlsCert, tlsKey string
-	tlsName                string
+	serializer, accept              string
+	cloudEvents                     bool
+	breakers, retries               bool
+	isolated                        bool
+	natsCreds                       string
+	natsReplicas                    int
+	natsEvents, natsDead, natsLater int64
+	rpcExchange                     string
+	heartbeat                       time.Duration
+	loginMethod                     string
+	queueType                       string
+	autoDeleteEvents                bool
+	declareEvents                   bool
+	tlsCA, tlsCert, tlsKey          string
+	tlsName                         string
 
 	tls     bool     // AMQP_SSL asks for it whatever the URL says
 	ignored []string // Nameko's keys that mean nothing here, and why
@@ -112,6 +112,8 @@ func (c *config) settings() []*setting {
 			usage: "NATS: `size` of the stream that the events of each source get when it is made; 0 is 256MiB, or less where there is little room"},
 		{name: "nats-dead-bytes", value: sizeValue{&c.natsDead}, check: func() error { return atLeastAMiB(c.natsDead) },
 			usage: "NATS: `size` of the stream of dead letters when it is made; 0 is 128MiB, or less where there is little room"},
+		{name: "nats-later-bytes", value: sizeValue{&c.natsLater}, check: func() error { return atLeastAMiB(c.natsLater) },
+			usage: "NATS: `size` that all events may take which are due later, set when their stream is made; 0 is 512MiB, or less where there is little room"},
 		{name: "rpc-exchange", value: textValue{&c.rpcExchange},
 			usage: "RabbitMQ: `name` of the exchange of requests and replies"},
 		{name: "heartbeat", value: durationValue{&c.heartbeat}, check: func() error { return atLeastASecond(c.heartbeat) },

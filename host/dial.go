@@ -36,6 +36,7 @@ type Dialer struct {
 	Replicas    int           // NATS: see nats.Config. Default: 3 on a cluster, otherwise 1
 	EventBytes  int64         // NATS: see nats.Config. Default: 256 MiB for each source
 	DeadBytes   int64         // NATS: see nats.Config. Default: 128 MiB
+	LaterBytes  int64         // NATS: see nats.Config. Default: 512 MiB
 	RPCExchange string        // RabbitMQ: see amqp.Config. Default: nameko-rpc
 	Heartbeat   time.Duration // RabbitMQ: see amqp.Config. Default: 60 s
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
@@ -174,7 +175,7 @@ func (d *Dialer) logger() *slog.Logger {
 func (d *Dialer) nats(serverURL string) nats.Config {
 	return nats.Config{URL: serverURL, Name: d.Name, Logger: d.logger(), TLS: d.TLS, Credentials: d.Credentials,
 		RootCAs: d.RootCAs, OnUnreachable: d.OnUnreachable,
-		Replicas: d.Replicas, EventBytes: d.EventBytes, DeadBytes: d.DeadBytes}
+		Replicas: d.Replicas, EventBytes: d.EventBytes, DeadBytes: d.DeadBytes, LaterBytes: d.LaterBytes}
 }
 
 func (d *Dialer) dialEmbedded(ctx context.Context, brokerURL string) (broker.Broker, error) {

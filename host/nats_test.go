@@ -15,9 +15,9 @@ func TestNATSSizes(t *testing.T) {
 	server := testserver.NATS(t)
 	posted := enoki.NewEvent[string]("comments", "posted")
 	push := enoki.NewService("push", enoki.On(posted, func(context.Context, string) error { return nil }))
-	run := startWith(t, new(App), only(push), "--broker", server.URL(), "--nats-event-bytes=3MiB", "--nats-dead-bytes=2097152")
+	run := startWith(t, new(App), only(push), "--broker", server.URL(), "--nats-event-bytes=3MiB", "--nats-dead-bytes=2097152", "--nats-later-bytes=4MiB")
 	status, page := get(t, run.log.wait(t, "ready in ")["admin"].(string)+"/readyz?verbose")
-	for _, want := range []string{`enoki_room_bytes{store="ENOKI_EVENTS_comments"} 3145728`, `enoki_room_bytes{store="ENOKI_DEAD"} 2097152`} {
+	for _, want := range []string{`enoki_room_bytes{store="ENOKI_EVENTS_comments"} 3145728`, `enoki_room_bytes{store="ENOKI_DEAD"} 2097152`, `enoki_room_bytes{store="ENOKI_LATER"} 4194304`} {
 		if !strings.Contains(page, want+"\n") {
 			t.Errorf("%d, no %s in\n%s", status, want, page)
 		}

@@ -145,7 +145,7 @@ func (p *process) dial(ctx context.Context, services []*enoki.Service) (broker.B
 	}
 	d := &Dialer{
 		Logger: p.log, Name: services[0].Name(), StoreDir: p.config.storeDir, TLS: tlsConfig,
-		Credentials: p.config.natsCreds, Replicas: p.config.natsReplicas, EventBytes: p.config.natsEvents, DeadBytes: p.config.natsDead, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
+		Credentials: p.config.natsCreds, Replicas: p.config.natsReplicas, EventBytes: p.config.natsEvents, DeadBytes: p.config.natsDead, LaterBytes: p.config.natsLater, RPCExchange: p.config.rpcExchange, Heartbeat: p.config.heartbeat,
 		LoginMethod: p.config.loginMethod, QueueType: p.config.queueType, AutoDeleteEvents: p.config.autoDeleteEvents, EventsUndeclared: !p.config.declareEvents, Memory: p.memory,
 		RootCAs: roots, OnUnreachable: p.ready.unreachable,
 	}

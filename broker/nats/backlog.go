@@ -59,7 +59,7 @@ func (d *Driver) measure(ctx context.Context, name string, sources map[string]bo
 	}
 	info := stream.CachedInfo()
 	out.Stores = append(out.Stores, broker.Store{
-		Name: name, Used: int64(info.State.Bytes), Limit: max(info.Config.MaxBytes, 0),
+		Name: name, Used: int64(info.State.Bytes), Limit: d.streams.roomOf(info.Config),
 	})
 	if name == deadStream || name == laterStream {
 		return nil

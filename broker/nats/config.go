@@ -51,6 +51,11 @@ type Config struct {
 	// is created. Default 128 MiB, or less where there is little room.
 	DeadBytes int64
 
+	// LaterBytes is the most that events which are due later may take. Default
+	// 512 MiB, or less where there is little room. What was set when their
+	// stream was made counts for all.
+	LaterBytes int64
+
 	// AckWait is how long the broker waits for a sign of life from an
 	// instance that has an event, before it gives the event to another one.
 	// Used when a consumer is created. Default 15 s.
@@ -82,6 +87,9 @@ func (c Config) withDefaults() Config {
 	if c.DeadBytes == 0 {
 		c.DeadBytes = defaultDeadBytes
 	}
+	if c.LaterBytes == 0 {
+		c.LaterBytes = defaultLaterBytes
+	}
 	if c.AckWait == 0 {
 		c.AckWait = 15 * time.Second
 	}
@@ -102,6 +110,8 @@ func (c Config) check() error {
 		return errors.New("nats: Config.EventBytes must be at least 1 MiB, or 0 for the default")
 	case c.DeadBytes < minEventBytes:
 		return errors.New("nats: Config.DeadBytes must be at least 1 MiB, or 0 for the default")
+	case c.LaterBytes < minEventBytes:
+		return errors.New("nats: Config.LaterBytes must be at least 1 MiB, or 0 for the default")
 	case c.AckWait < time.Second:
 		return errors.New("nats: Config.AckWait must be at least 1 s, or 0 for the default")
 	case c.Credentials != "":

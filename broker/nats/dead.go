@@ -73,6 +73,9 @@ func (m *member) bury(ctx context.Context, l letter, msg *natsgo.Msg, key string
 		return err
 	}
 	dead := &natsgo.Msg{Subject: deadSubject(l.Service, l.Handler, l.ID), Header: header, Data: msg.Data}
+	if err := m.driver.deadRoom.take(ctx, m.driver, deadShare(l.DeadLetter), contentSize(dead)); err != nil {
+		return err
+	}
 	if err := m.driver.storeDead(ctx, dead, key); err != nil {
 		return err
 	}

@@ -137,9 +137,14 @@ func (dv *delivery) isSuspect() bool {
 // clear ends the suspicion against an event that is handed back: its handler
 // has said so, or the process that leaves.
 func (dv *delivery) clear(m *broker.Message) {
-	if dv.noted.Swap(nil) == nil {
-		return
+	if dv.noted.Swap(nil) != nil {
+		dv.conclude(m)
 	}
+}
+
+// conclude notes that what becomes of an event is known, and that it comes
+// again all the same.
+func (dv *delivery) conclude(m *broker.Message) {
 	c, known := dv.consumer, dv.past
 	known.ID, known.First, known.Delivery = m.ID, dv.first, dv.number
 	known.Attempts, known.Starts = m.Attempt-1, 0
@@ -261,6 +266,9 @@ func (dv *delivery) reject(m *broker.Message, s broker.Settlement) {
 	key := fmt.Sprintf("%s/%d/%s", c.name, dv.sequence, m.ID)
 	if err := c.member.bury(ctx, l, dv.msg, key); err != nil {
 		c.member.driver.log.Error("a dead letter can't be stored; the event comes again", "consumer", c.name, "id", m.ID, "reason", s.Reason, "error", err)
+		if s.Kind != broker.KindNoOutcome {
+			dv.conclude(m)
+		}
 		dv.nak(retryPause)
 		return
 	}

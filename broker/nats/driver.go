@@ -29,6 +29,8 @@ type Driver struct {
 	emitted sync.Map  // the sources that were emitted here and have a stream
 	blame   blame
 
+	deadRoom, laterRoom sharedRoom
+
 	proven   atomic.Uint64 // the epoch of the link in which all was found in order, plus one
 	dropped  atomic.Int64  // requests lost by members that have left
 	suspects *solo.Lane    // of events that may end the process
@@ -81,11 +83,13 @@ func newDriver(c Config, link *link) (*Driver, error) {
 		return nil, err
 	}
 	link.endsRequests(replies)
+	streams := newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12))
 	return &Driver{
-		config: c, log: c.Logger, link: link, js: js, replies: replies,
-		streams: newStreams(js, c, link.nc.ConnectedClusterName() != "", link.since(2, 12)),
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
-		closed:  make(chan struct{}), suspects: solo.New(),
+		config: c, log: c.Logger, link: link, js: js, replies: replies, streams: streams,
+		deadRoom:  sharedRoom{stream: deadStream, limit: streams.roomOf},
+		laterRoom: sharedRoom{stream: laterStream, limit: streams.roomOf},
+		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+		closed:    make(chan struct{}), suspects: solo.New(),
 		members: make(map[*member]struct{}),
 		leases:  make(map[*lease]struct{}),
 	}, nil

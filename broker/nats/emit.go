@@ -43,7 +43,9 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	setMsgID(msg)
 	if time.Until(m.Due) > 0 {
 		d.postpone(msg, m.Due)
-		err = d.store(ctx, msg)
+		if err = d.laterRoom.take(ctx, d, laterShare(source), contentSize(msg)); err == nil {
+			err = d.store(ctx, msg)
+		}
 	} else {
 		err = d.deliver(ctx, source, msg)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ const (
 	// The most that a stream holds, unless told otherwise.
 	defaultEventBytes = 256 << 20
 	defaultDeadBytes  = 128 << 20
+	defaultLaterBytes = 512 << 20
 	attemptBytes      = 32 << 20
 	lockBytes         = 8 << 20
 
@@ -91,6 +93,7 @@ type streams struct {
 	log    *slog.Logger
 	fixed  []jetstream.StreamConfig // those that are always there
 	events jetstream.StreamConfig   // of a source; name and subjects are to be set
+	later  int64                    // the most bytes of events that are due later
 	exact  bool                     // the size of events was asked for
 
 	making  sync.Mutex // held while a stream is made, so that probes see what is there
@@ -130,7 +133,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 	locks.MaxBytes, locks.MaxMsgsPerSubject = lockBytes, 1
 	locks.AllowDirect = false // only the leader of a stream knows what is last
 	// What waits must not be dropped, and the server allows no schedules in a
-	// stream that refuses: so it has no limit but the server's.
+	// stream that refuses: so those who emit keep to the limit, see laterRoom.
 	later.Name, later.Subjects = laterStream, []string{laterPrefix + ">", duePrefix + ">"}
 	later.Retention, later.MaxBytes, later.Discard = jetstream.WorkQueuePolicy, -1, jetstream.DiscardOld
 	later.AllowMsgSchedules = schedules && !c.noSchedules
@@ -138,6 +141,7 @@ func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *st
 		js: js, log: c.Logger,
 		fixed:   []jetstream.StreamConfig{locks, attempts, dead, later},
 		events:  events,
+		later:   c.LaterBytes,
 		exact:   c.EventBytes != 0,
 		handles: make(map[string]jetstream.Stream),
 		warned:  make(map[string]bool),
@@ -300,6 +304,9 @@ func (s *streams) make(ctx context.Context, missing []jetstream.StreamConfig, sp
 	for _, config := range missing {
 		wanted := config.MaxBytes
 		config.MaxBytes = fraction(config, divisor)
+		if config.Name == laterStream {
+			config.Metadata = map[string]string{laterRoom: strconv.FormatInt(max(s.later/divisor, minEventBytes), 10)}
+		}
 		if !fits && isNoRoom(s.probe(ctx, config.MaxBytes+1, config.Replicas)) {
 			config.MaxBytes = -1 // of which the server wants a byte to be free
 		}
@@ -415,6 +422,22 @@ func fraction(config jetstream.StreamConfig, divisor int64) int64 {
 		return config.MaxBytes
 	}
 	return max(config.MaxBytes/divisor, minEventBytes)
+}
+
+// laterRoom is the key of the stream of events that are due later for how many
+// bytes it may hold.
+const laterRoom = "enoki-bytes"
+
+// roomOf is how many bytes a stream may hold, 0 if there is no limit but the
+// server's.
+func (s *streams) roomOf(config jetstream.StreamConfig) int64 {
+	if config.MaxBytes > 0 || config.Name != laterStream {
+		return max(config.MaxBytes, 0)
+	}
+	if bytes, err := strconv.ParseInt(config.Metadata[laterRoom], 10, 64); err == nil && bytes > 0 {
+		return bytes
+	}
+	return s.later // made by an earlier version
 }
 
 // schedules tells whether the server makes events wait that are due later.
