@@ -35,6 +35,7 @@ type answer struct {
 	given     http.Header // what others had set before; kept by discard
 	values    [3]string   // of headers, for set
 	used      int         // of values
+	arrival   arrival     // of the request
 	streams   func()      // called when a part is sent before the rest is there; may be nil
 }
 

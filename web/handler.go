@@ -226,6 +226,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := newAnswer(h, w, r)
 	defer func() { h.log(r, a, start) }()
+	a.arrival.begin(w, r, start, h.options.ReadTimeout)
 	if h.shares {
 		r = r.WithContext(context.WithValue(r.Context(), exchangedKey{}, a.exchanged))
 	}

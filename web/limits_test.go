@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/enoki-go/enoki/web"
@@ -166,4 +167,17 @@ func TestNoReadDeadlineOfItsOwn(t *testing.T) {
 	if w.Code != http.StatusNoContent || w.set != 0 {
 		t.Errorf("status %d, %d deadlines set, want 204 and none", w.Code, w.set)
 	}
+	synctest.Test(t, func(t *testing.T) { // which goes beyond what takes no time
+		h := web.NewHandler(nil, web.Handle("/x", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Minute)
+			_, _ = io.Copy(io.Discard, r.Body)
+			time.Sleep(time.Minute)
+			_, _ = r.Body.Read(make([]byte, 1))
+		})))
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(w, httptest.NewRequest("POST", "/x", strings.NewReader("x")))
+		if w.set != 1 {
+			t.Errorf("%d deadlines set, want one before the body has ended and none after", w.set)
+		}
+	})
 }

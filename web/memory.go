@@ -11,10 +11,6 @@ import (
 	"github.com/enoki-go/enoki/internal/budget"
 )
 
-// memoryPatience is how long a request waits for memory that others have, which
-// is time of the client's that sends it.
-const memoryPatience = 5 * time.Second
-
 // growth is how much of memory a byte takes that is read into a buffer which
 // doubles as it grows.
 const growth = 2
@@ -22,11 +18,12 @@ const growth = 2
 // memory is what one request has of the service's budget.
 type memory struct {
 	waiting, working budget.Share
+	patience         time.Duration // that is left
 	body             metered
 }
 
 func (h *handler) memory() *memory {
-	return &memory{waiting: h.scope.Memory.Wait(), working: h.scope.Memory.Work()}
+	return &memory{waiting: h.scope.Memory.Arrive(), working: h.scope.Memory.Work(), patience: budget.Patience}
 }
 
 // release gives all back, once the request is answered.
@@ -38,34 +35,25 @@ func (m *memory) release() {
 // meter has a body count as it comes, so that a slow client has what it has
 // sent, up to most bytes.
 func (m *memory) meter(req *http.Request, most int64) {
-	m.body = metered{ReadCloser: req.Body, ctx: req.Context(), share: &m.waiting, left: most}
+	m.body = metered{ReadCloser: req.Body, ctx: req.Context(), memory: m, left: most}
 	req.Body = &m.body
 }
 
 // decode takes what decoding a body of n bytes costs.
 func (m *memory) decode(ctx context.Context, n int) error {
-	if err := take(ctx, &m.working, int64(n)*budget.Decoding); err != nil {
+	if err := m.working.TakeWithin(ctx, int64(n)*budget.Decoding, &m.patience); err != nil {
 		return err
 	}
 	m.waiting.Release()
 	return nil
 }
 
-func take(ctx context.Context, s *budget.Share, n int64) error {
-	if s.TryTake(n) { // as almost always, and without a timer
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, memoryPatience)
-	defer cancel()
-	return s.Take(ctx, n)
-}
-
 // metered is a body that is counted while it is read.
 type metered struct {
 	io.ReadCloser
-	ctx   context.Context
-	share *budget.Share
-	left  int64 // that may still be kept in memory; negative for no limit
+	ctx    context.Context
+	memory *memory
+	left   int64 // that may still be kept in memory; negative for no limit
 }
 
 func (b *metered) Read(p []byte) (int, error) {
@@ -75,7 +63,7 @@ func (b *metered) Read(p []byte) (int, error) {
 		counted = min(counted, b.left)
 		b.left -= counted
 	}
-	if full := take(b.ctx, b.share, counted*growth); full != nil {
+	if full := b.memory.waiting.TakeWithin(b.ctx, counted*growth, &b.memory.patience); full != nil {
 		return 0, full
 	}
 	return n, err

@@ -1,12 +1,16 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/internal/testserver"
@@ -67,6 +71,44 @@ func TestMemoryIsShared(t *testing.T) {
 		synctest.Wait()
 		if used := memory.Used(); used != 0 {
 			t.Errorf("%d bytes were not given back", used)
+		}
+	})
+}
+
+// A body that waits for memory is not late because of it.
+func TestWaitingForMemoryIsNotTheClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testserver.NewPipes()
+		run(t, web.Options{Listener: p, ReadTimeout: 2 * time.Second}, enoki.Options{Memory: enoki.NewMemory(2000)}, web.Post("/x", length))
+		begin := func(body string) net.Conn {
+			t.Helper()
+			c, err := p.Dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fprintf(c, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n%s", body); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return c
+		}
+		has, leads := begin(strings.Repeat(" ", 400)), begin(strings.Repeat(" ", 200)) // and both send no more
+		defer has.Close()
+		defer leads.Close()
+		waits := begin(strings.Repeat(" ", 300)) // until those two are given up
+		defer waits.Close()
+		go func() { _, _ = io.Copy(io.Discard, has) }()
+		late, err := http.ReadResponse(bufio.NewReader(leads), nil)
+		if err != nil || late.StatusCode != http.StatusRequestTimeout {
+			t.Fatalf("%v %v, want 408 for who sends half a body", late, err)
+		}
+		time.Sleep(time.Second)
+		if _, err := io.WriteString(waits, strings.Repeat(" ", 198)+`""`); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := http.ReadResponse(bufio.NewReader(waits), nil)
+		if err != nil || whole.StatusCode != http.StatusOK {
+			t.Fatalf("%v %v, want 200 for who was kept waiting", whole, err)
 		}
 	})
 }

@@ -87,7 +87,7 @@ type Options struct {
 
 	// The timeouts of a connection; a negative one is none.
 	ReadHeaderTimeout time.Duration // for the line and header to arrive. Default: 10 s.
-	ReadTimeout       time.Duration // for the whole request to arrive. Default: 30 s.
+	ReadTimeout       time.Duration // for the whole request to arrive; while it waits for memory or a worker, or nobody reads, doesn't count. Default: 30 s.
 	WriteTimeout      time.Duration // for the client to take one write; running handlers don't count. Default: 30 s.
 	IdleTimeout       time.Duration // of a connection between two requests. Default: 2 min.
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -367,6 +368,50 @@ func TestReadTimeoutSparesHandler(t *testing.T) {
 			res.Body.Close()
 			if res.StatusCode != 200 {
 				t.Errorf("body %q: status %d, want 200", body, res.StatusCode)
+			}
+		}
+	})
+}
+
+// Neither is the time for which a request waits for a worker, or its handler
+// does something else, before it reads on.
+func TestReadTimeoutSparesWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const readTimeout = time.Second
+		p, entered := testserver.NewPipes(), make(chan struct{}, 1)
+		r := run(t, web.Options{Listener: p, ReadTimeout: readTimeout, Timeout: -1}, enoki.Options{Workers: 1},
+			web.Get("/busy", func(context.Context, *nothing) (*nothing, error) {
+				entered <- struct{}{}
+				time.Sleep(5 * readTimeout)
+				return nil, nil
+			}),
+			web.Handle("POST /handle", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				half, err := io.ReadAll(io.LimitReader(r.Body, 10_000))
+				time.Sleep(5 * readTimeout)
+				rest, err2 := io.ReadAll(r.Body)
+				fmt.Fprint(w, len(half)+len(rest), cmp.Or(err, err2))
+			})),
+			web.Plain("POST", "/plain", func(_ context.Context, r *http.Request) (*web.Text, error) {
+				body, err := io.ReadAll(r.Body)
+				return &web.Text{Body: fmt.Sprint(len(body), err)}, nil
+			}))
+		client := &http.Client{Transport: &http.Transport{DialContext: p.Dial}}
+		defer client.CloseIdleConnections()
+		for _, path := range []string{"/handle", "/plain"} {
+			go func() {
+				if res, err := client.Get(r.url("/busy")); err == nil {
+					res.Body.Close()
+				}
+			}()
+			<-entered
+			res, err := client.Post(r.url(path), "text/plain", strings.NewReader(strings.Repeat("x", 20_000)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if got := strings.Join(strings.Fields(string(answer)), " "); got != "20000 <nil>" {
+				t.Errorf("%s: %q, want the whole body", path, got)
 			}
 		}
 	})

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"io"
 	"time"
 	"unicode/utf8"
@@ -16,10 +15,6 @@ type frame struct {
 	text  []byte
 	share budget.Share
 }
-
-// memoryPatience is how long a frame that arrives waits for memory that others
-// have; then its socket is closed with 1013, try again later.
-const memoryPatience = 5 * time.Second
 
 // growth is how much memory a byte takes that is read into a buffer which
 // doubles as it grows.
@@ -38,8 +33,8 @@ func (s *socket) receive() (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &frame{share: s.handler.memory.Wait()}
-	f.text, err = io.ReadAll(&metered{r, s, &f.share})
+	f := &frame{share: s.handler.memory.Arrive()}
+	f.text, err = io.ReadAll(&metered{r, s, &f.share, budget.Patience})
 	if err == nil && kind == coder.MessageText && !utf8.Valid(f.text) {
 		err = errNotUTF8
 	}
@@ -50,11 +45,13 @@ func (s *socket) receive() (*frame, error) {
 	return f, nil
 }
 
-// metered counts what is read.
+// metered counts what is read. A frame that waits too long for memory which
+// others have ends its socket with 1013, try again later.
 type metered struct {
 	io.Reader
-	socket *socket
-	share  *budget.Share
+	socket   *socket
+	share    *budget.Share
+	patience time.Duration // that is left
 }
 
 func (m *metered) Read(p []byte) (int, error) {
@@ -64,9 +61,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	}
 	m.socket.stalls.Add(1) // no pong is seen meanwhile
 	defer m.socket.stalls.Add(1)
-	ctx, cancel := context.WithTimeout(m.socket.over, memoryPatience)
-	defer cancel()
-	if full := m.share.Take(ctx, int64(n)*growth); full != nil {
+	if full := m.share.TakeWithin(m.socket.over, int64(n)*growth, &m.patience); full != nil {
 		return 0, errNoMemory
 	}
 	return n, err

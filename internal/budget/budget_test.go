@@ -3,6 +3,7 @@ package budget_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +55,7 @@ func TestTakeEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(200)
-		all, behind := b.Wait(), b.Wait()
+		all, behind := b.Work(), b.Work()
 		if err := all.Take(t.Context(), 90); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +63,7 @@ func TestTakeEndsWithContext(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			large := b.Wait()
+			large := b.Work()
 			got <- large.Take(ctx, 50)
 		}()
 		synctest.Wait()
@@ -99,6 +100,64 @@ func TestTakeOfMoreThanThereIs(t *testing.T) {
 	if !late.TryTake(100) {
 		t.Error("not all was given back")
 	}
+}
+
+// Bodies that come in pieces, and together are more than there is, become whole
+// one after the other.
+func TestPiecesBecomeWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(200)
+		start := time.Now()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				s, patience := b.Arrive(), budget.Patience
+				defer s.Release()
+				for range 50 {
+					if err := s.TakeWithin(t.Context(), 1, &patience); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Millisecond) // the others come as far
+				}
+			})
+		}
+		all.Wait()
+		if waited := time.Since(start); waited >= budget.Patience || b.Used() != 0 {
+			t.Errorf("it took %v, and %d bytes are left taken", waited, b.Used())
+		}
+	})
+}
+
+// Who leads and has not been told so in time does not lead for ever.
+func TestLeadIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(200)
+		first, second, third := b.Arrive(), b.Arrive(), b.Arrive()
+		if err := first.Take(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Take(t.Context(), 1); err != nil { // leads
+			t.Fatal(err)
+		}
+		patience := budget.Patience
+		if err := third.TakeWithin(t.Context(), 1, &patience); !errors.Is(err, budget.ErrFull) || patience > 0 {
+			t.Errorf("%v, %v are left of its patience", err, patience)
+		}
+		second.Release()
+		if err := third.Take(t.Context(), 1); err != nil { // leads now
+			t.Error(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		third.Release()
+		_ = second.Take(ended, 1) // may come through or not
+		second.Release()
+		if err := third.Take(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestNoBudgetHasNoBound(t *testing.T) {
