@@ -34,6 +34,11 @@ e2e: ## run only the tests in test/: whole processes, real brokers, a browser
 	@scripts/install-test-servers
 	@scripts/test ./test/...
 
+.PHONY: flaky
+flaky: ## repeat the tests under load and name those that fail; N=10 PKG=./broker/nats RUN=TestX LOAD=8
+	@scripts/install-test-servers
+	@go run ./scripts/flaky -n $(or $(N),10) $(if $(LOAD),-load $(LOAD)) $(if $(RUN),-run '$(RUN)') $(or $(PKG),./... ./examples/authentication/...)
+
 .PHONY: interop
 interop: ## prove Nameko's behaviours between Go and Python, and print the table
 	@scripts/install-test-servers

@@ -2,11 +2,11 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki/scripts/gotest"
 )
 
 // flakySource fails when it runs for the first time in its directory.
@@ -31,7 +31,7 @@ func once(t *testing.T) {
 
 func TestFlakyTestIsListedAndGood(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
+	good, out := outcome(t, runner{}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
 import "testing"
 func TestGood(t *testing.T) {}
 func TestFlaky(t *testing.T) { once(t) }
@@ -45,7 +45,7 @@ func TestFlaky(t *testing.T) { once(t) }
 
 func TestRepeatTakesTheWholeTest(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{"p/a_test.go": `package p
+	good, out := outcome(t, runner{}, map[string]string{"p/a_test.go": `package p
 import ("os"; "testing")
 func TestFlaky(t *testing.T) {
 	t.Run("first", func(t *testing.T) { os.WriteFile("first", nil, 0o644) })
@@ -72,7 +72,7 @@ func TestFlakyNeighbour(t *testing.T) {
 
 func TestFailingTwiceFails(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{"p/a_test.go": `package p
+	good, out := outcome(t, runner{}, map[string]string{"p/a_test.go": `package p
 import "testing"
 func TestGood(t *testing.T) {}
 func TestBad(t *testing.T) { t.Run("sub", func(t *testing.T) { t.Error("got 1") }) }
@@ -86,7 +86,7 @@ func TestBad(t *testing.T) { t.Run("sub", func(t *testing.T) { t.Error("got 1") 
 // A test that is skipped the second time has not passed.
 func TestSkippedTheSecondTime(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{"p/a_test.go": `package p
+	good, out := outcome(t, runner{}, map[string]string{"p/a_test.go": `package p
 import ("os"; "testing")
 func TestGood(t *testing.T) {}
 func TestBad(t *testing.T) {
@@ -102,7 +102,7 @@ func TestBad(t *testing.T) {
 
 func TestFourFlakyTestsFail(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
+	good, out := outcome(t, runner{}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
 import "testing"
 func TestA(t *testing.T) { once(t) }
 func TestB(t *testing.T) { once(t) }
@@ -124,10 +124,10 @@ func TestA(t *testing.T) { once(t) }
 func TestB(t *testing.T) { once(t) }
 `
 	files := map[string]string{"p/once_test.go": flakySource, "p/a_test.go": two}
-	if good, out := run(t, r, files); !good {
+	if good, out := outcome(t, r, files); !good {
 		t.Fatalf("2 flaky tests fail a run:\n%s", out)
 	}
-	good, out := run(t, r, files)
+	good, out := outcome(t, r, files)
 	if good {
 		t.Error("4 flaky tests in 2 runs are good")
 	}
@@ -136,10 +136,10 @@ func TestB(t *testing.T) { once(t) }
 
 func TestRaceFailsAtOnce(t *testing.T) {
 	t.Parallel()
-	if !hasRaceDetector() {
+	if !gotest.HasRaceDetector() {
 		t.Skip("the race detector needs a C compiler")
 	}
-	good, out := run(t, runner{flags: []string{"-race"}}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
+	good, out := outcome(t, runner{flags: []string{"-race"}}, map[string]string{"p/once_test.go": flakySource, "p/a_test.go": `package p
 import ("os"; "testing")
 func TestFlaky(t *testing.T) { once(t) }
 func TestRaces(t *testing.T) {
@@ -157,23 +157,27 @@ func TestRaces(t *testing.T) {
 	contains(t, out, "No failed test is repeated: a data race fails the run", "\na data race was reported in:\n  tiny/p TestRaces\n", "\n0 passed, 2 failed, 0 skipped\n")
 }
 
-func TestPackageOutsideItsTestsFails(t *testing.T) {
+func TestBrokenPackageFails(t *testing.T) {
 	t.Parallel()
-	for name, source := range map[string]string{
-		"doesn't build": "func TestBad(t *testing.T) { undefined() }",
-		"panics":        `func TestBad(t *testing.T) { once(t); }; func TestPanics(t *testing.T) { once := make(chan bool); close(once); close(once) }`,
-		"times out":     "func TestBad(t *testing.T) { select {} }",
+	for name, c := range map[string]struct{ source, listed string }{
+		"doesn't build": {`func TestBad(t *testing.T) { undefined() }`, "  tiny/p doesn't build\n"},
+		"panics": {`func TestBad(t *testing.T) { once(t) }
+func TestPanics(t *testing.T) { done := make(chan bool); close(done); close(done) }`, "  tiny/p ended before its tests were over\n"},
+		"times out": {`func TestBad(t *testing.T) { select {} }`, "  tiny/p ended before its tests were over; unfinished: TestBad\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			good, out := run(t, runner{flags: []string{"-timeout", "5s"}}, map[string]string{
-				"p/once_test.go": flakySource, "p/a_test.go": "package p\nimport \"testing\"\n" + source + "\n",
+			good, out := outcome(t, runner{flags: []string{"-timeout", "5s"}}, map[string]string{
+				"p/once_test.go": flakySource, "p/a_test.go": "package p\nimport \"testing\"\n" + c.source + "\n",
 				"good/a_test.go": "package good\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
 			})
 			if good {
 				t.Errorf("the run is good:\n%s", out)
 			}
-			contains(t, out, "  tiny/p, outside its tests")
+			contains(t, out, c.listed)
+			if strings.Contains(out, "Once more, alone") {
+				t.Error("a test is repeated where the run has failed whatever comes of it")
+			}
 		})
 	}
 }
@@ -185,8 +189,8 @@ import "testing"
 func TestGood(t *testing.T) {}
 func TestSkipped(t *testing.T) { t.Skip("no redis-server") }
 `}
-	good, out := run(t, runner{}, files)
-	strict, _ := run(t, runner{noSkip: true}, files)
+	good, out := outcome(t, runner{}, files)
+	strict, _ := outcome(t, runner{noSkip: true}, files)
 	if !good || strict {
 		t.Errorf("a run with a skip is good: %v; where no skip is allowed: %v", good, strict)
 	}
@@ -200,7 +204,7 @@ func TestNothingRunIsNoSuccess(t *testing.T) {
 		if file == "" {
 			files = map[string]string{"go.mod": "nonsense\n"}
 		}
-		if good, out := run(t, runner{}, files); good {
+		if good, out := outcome(t, runner{}, files); good {
 			t.Errorf("%s: the run is good:\n%s", name, out)
 		}
 	}
@@ -209,7 +213,7 @@ func TestNothingRunIsNoSuccess(t *testing.T) {
 // A module below is tested in it, and counts with the others.
 func TestModuleBelow(t *testing.T) {
 	t.Parallel()
-	good, out := run(t, runner{}, map[string]string{
+	good, out := outcome(t, runner{}, map[string]string{
 		"a_test.go":            "package tiny\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
 		"below/go.mod":         "module below\n\ngo 1.26\n",
 		"below/p/once_test.go": flakySource,
@@ -221,26 +225,8 @@ func TestModuleBelow(t *testing.T) {
 	contains(t, out, "  below/p TestFlaky\n", "\n1 passed, 0 failed, 0 skipped, 1 flaky\n")
 }
 
-func TestArguments(t *testing.T) {
-	t.Parallel()
-	flags, modules, err := arguments([]string{"-count", "1", "-skip", "^TestA$/^b$", ".", "../testlog", "../../examples/authentication/..."})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(flags, []string{"-count", "1", "-skip", "^TestA$/^b$"}) {
-		t.Errorf("flags are %q", flags)
-	}
-	if len(modules) != 2 || !slices.Equal(modules[0].patterns, []string{"./scripts/testrun", "./scripts/testlog"}) ||
-		filepath.Base(modules[1].dir) != "authentication" || !slices.Equal(modules[1].patterns, []string{"./..."}) {
-		t.Errorf("modules are %+v", modules)
-	}
-	if _, _, err := arguments([]string{"-race"}); err == nil {
-		t.Error("no package is named, and nothing is said of it")
-	}
-}
-
-// run tests a module of the files given, ./... when no pattern is given.
-func run(t *testing.T, r runner, files map[string]string, patterns ...string) (good bool, output string) {
+// outcome tests a module of the files given, ./... when no pattern is given.
+func outcome(t *testing.T, r runner, files map[string]string, patterns ...string) (good bool, output string) {
 	t.Helper()
 	dir := t.TempDir()
 	if files["go.mod"] == "" {
@@ -255,13 +241,13 @@ func run(t *testing.T, r runner, files map[string]string, patterns ...string) (g
 	for i, pattern := range patterns {
 		patterns[i] = "." + relative(t, dir) + strings.TrimPrefix(pattern, ".")
 	}
-	_, modules, err := arguments(patterns)
+	_, modules, err := gotest.Arguments(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	r.out = &out
-	good, err = r.run(modules)
+	good, err = r.run(t.Context(), modules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,17 +286,4 @@ func contains(t *testing.T, output string, parts ...string) {
 			t.Errorf("%q is not in the output:\n| %s", part, strings.ReplaceAll(output, "\n", "\n| "))
 		}
 	}
-}
-
-func hasRaceDetector() bool {
-	enabled, err := exec.Command("go", "env", "CGO_ENABLED").Output()
-	if err != nil || strings.TrimSpace(string(enabled)) != "1" {
-		return false
-	}
-	compiler, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		return false
-	}
-	_, err = exec.LookPath(strings.TrimSpace(string(compiler)))
-	return err == nil
 }

@@ -1,16 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/enoki-go/enoki/scripts/testlog"
+	"github.com/enoki-go/enoki/scripts/gotest"
 )
 
 const (
@@ -27,17 +27,20 @@ type runner struct {
 }
 
 // run tests the modules and says whether all is good.
-func (r runner) run(modules []tested) (good bool, err error) {
-	a := account{log: testlog.Log{Out: r.out}, dirs: map[string]string{}}
+func (r runner) run(ctx context.Context, modules []gotest.Module) (good bool, err error) {
+	a := account{log: gotest.Log{Out: r.out}, dirs: map[string]string{}}
 	for _, m := range modules {
-		a.log.Package = func(name string, ended bool) { a.dirs[name] = m.dir }
-		if err := r.goTest(m.dir, &a.log, m.patterns...); err != nil {
+		a.log.Package = func(name string, ended bool) { a.dirs[name] = m.Dir }
+		if err := gotest.Run(ctx, m.Dir, &a.log, r.out, slices.Concat(r.flags, m.Patterns)...); err != nil {
 			a.errors = append(a.errors, err.Error())
 		}
 	}
+	if ctx.Err() != nil {
+		return false, errors.New("interrupted")
+	}
 	a.sums = a.log.Sums
 	a.skips = a.log.Skips
-	r.settle(&a)
+	r.settle(ctx, &a)
 	if r.tally != "" {
 		if a.earlier, err = addToTally(r.tally, a.flaky); err != nil {
 			return false, err
@@ -47,39 +50,11 @@ func (r runner) run(modules []tested) (good bool, err error) {
 	return a.good(r.noSkip), nil
 }
 
-// goTest runs go test in a module. An error means that it failed and the log
-// doesn't say of what.
-func (r runner) goTest(dir string, log *testlog.Log, args ...string) error {
-	found := len(log.Failures) + len(log.Broken)
-	command := exec.Command("go", slices.Concat([]string{"test", "-json"}, r.flags, args)...)
-	command.Dir = dir
-	command.Stderr = r.out
-	output, err := command.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := command.Start(); err != nil {
-		return err
-	}
-	readErr := log.Read(output)
-	err = command.Wait()
-	if readErr != nil {
-		return fmt.Errorf("read what go test says: %w", readErr)
-	}
-	if err != nil && len(log.Failures)+len(log.Broken) > found {
-		return nil // the log says why
-	}
-	if err != nil {
-		return fmt.Errorf("go test in %s: %w", dir, err)
-	}
-	return nil
-}
-
 // account is what a run comes to.
 type account struct {
-	log     testlog.Log       // of the first run
+	log     gotest.Log        // of the first run
 	dirs    map[string]string // the module's directory of each package
-	sums    testlog.Sums
+	sums    gotest.Sums
 	skips   []string
 	flaky   []string
 	failed  []string
@@ -89,15 +64,15 @@ type account struct {
 }
 
 // settle decides about each failed test, by repeating it where that can help.
-func (r runner) settle(a *account) {
-	a.races = a.log.Races
+func (r runner) settle(ctx context.Context, a *account) {
+	a.noteRaces(a.log.Races)
 	failures := distinct(a.log.Failures)
 	why := final(a, failures)
 	if why != "" && len(failures) > 0 {
 		fmt.Fprintf(r.out, "\nNo failed test is repeated: %s.\n", why)
 	}
 	for _, f := range failures {
-		if why == "" && r.repeat(a, f) {
+		if why == "" && r.repeat(ctx, a, f) {
 			continue
 		}
 		a.sums.Passed += f.Sums.Passed
@@ -109,19 +84,19 @@ func (r runner) settle(a *account) {
 		}
 	}
 	for _, b := range a.log.Broken {
-		a.failed = append(a.failed, describe(b))
+		a.failed = append(a.failed, b.String())
 	}
 }
 
 // final says why the run has failed whatever a repeat would say, or nothing.
-func final(a *account, failures []testlog.Failure) string {
+func final(a *account, failures []gotest.Failure) string {
 	switch {
 	case len(a.races) > 0:
 		return "a data race fails the run"
 	case len(a.errors) > 0:
 		return "go test itself failed"
 	case len(a.log.Broken) > 0:
-		return "a package failed outside its tests, which fails the run"
+		return "a package is broken, which fails the run"
 	case len(failures) > maxRepeat:
 		return fmt.Sprintf("%d failed, and at most %d are repeated", len(failures), maxRepeat)
 	}
@@ -129,14 +104,13 @@ func final(a *account, failures []testlog.Failure) string {
 }
 
 // repeat runs a failed test once more, alone, and says whether it is flaky.
-func (r runner) repeat(a *account, f testlog.Failure) bool {
+func (r runner) repeat(ctx context.Context, a *account, f gotest.Failure) bool {
 	fmt.Fprintf(r.out, "\nOnce more, alone: %s\n", f.Test)
 	var said strings.Builder
-	again := testlog.Log{All: &said}
-	alone := r
-	alone.out = &said
-	err := alone.goTest(a.dirs[f.Package], &again, "-count", "1", "-run", "^"+regexp.QuoteMeta(f.Name)+"$", f.Package)
-	a.races = append(a.races, again.Races...)
+	again := gotest.Log{All: &said}
+	alone := append(slices.Clone(r.flags), "-count", "1", "-run", "^"+regexp.QuoteMeta(f.Name)+"$", f.Package)
+	err := gotest.Run(ctx, a.dirs[f.Package], &again, &said, alone...)
+	a.noteRaces(again.Races)
 	if err != nil {
 		fmt.Fprintln(&said, err)
 	}
@@ -155,10 +129,10 @@ func (r runner) repeat(a *account, f testlog.Failure) bool {
 
 // distinct puts failures of the same test together: with -count it may have
 // several.
-func distinct(failures []testlog.Failure) []testlog.Failure {
-	var all []testlog.Failure
+func distinct(failures []gotest.Failure) []gotest.Failure {
+	var all []gotest.Failure
 	for _, f := range failures {
-		i := slices.IndexFunc(all, func(g testlog.Failure) bool { return g.Test == f.Test })
+		i := slices.IndexFunc(all, func(g gotest.Failure) bool { return g.Test == f.Test })
 		if i < 0 {
 			all = append(all, f)
 			continue
@@ -173,12 +147,10 @@ func distinct(failures []testlog.Failure) []testlog.Failure {
 	return all
 }
 
-func describe(b testlog.Broken) string {
-	text := b.Package + ", outside its tests"
-	if len(b.Unfinished) > 0 {
-		text += "; unfinished: " + strings.Join(b.Unfinished, ", ")
+func (a *account) noteRaces(races []gotest.Race) {
+	for _, race := range races {
+		a.races = append(a.races, race.String())
 	}
-	return text
 }
 
 func (a *account) good(noSkip bool) bool {

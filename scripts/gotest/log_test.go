@@ -1,4 +1,4 @@
-package testlog
+package gotest
 
 import (
 	"os"
@@ -41,22 +41,26 @@ func TestFailedSubtest(t *testing.T) {
 func TestPackageThatFailsOutsideItsTests(t *testing.T) {
 	for _, c := range []struct {
 		recording  string
+		why        string
 		unfinished []string
 		shows      string
 		failed     int
 	}{
-		{recording: "build", shows: "build/a_test.go:3:27: undefined: undefined"},
-		{recording: "testmain"},
-		{recording: "exit", unfinished: []string{"TestExits"}, failed: 1},
-		{recording: "killed", unfinished: []string{"TestKilled"}, shows: "signal: killed"},
-		{recording: "timeout", unfinished: []string{"TestHangs"}, shows: "panic: test timed out after 1s"},
-		{recording: "goroutine", unfinished: []string{"TestPanics"}, shows: "panic: boom", failed: 1},
-		{recording: "panics", unfinished: []string{"TestWaits"}, shows: "panic: boom", failed: 1},
+		{recording: "build", why: "doesn't build", shows: "build/a_test.go:3:27: undefined: undefined"},
+		{recording: "testmain", why: "failed outside its tests"},
+		{recording: "exit", why: "ended before its tests were over", unfinished: []string{"TestExits"}, failed: 1},
+		{recording: "killed", why: "ended before its tests were over", unfinished: []string{"TestKilled"}, shows: "signal: killed"},
+		{recording: "timeout", why: "ended before its tests were over", unfinished: []string{"TestHangs"}, shows: "panic: test timed out after 1s"},
+		{recording: "goroutine", why: "ended before its tests were over", unfinished: []string{"TestPanics"}, shows: "panic: boom", failed: 1},
+		{recording: "panics", why: "ended before its tests were over", unfinished: []string{"TestWaits"}, shows: "panic: boom", failed: 1},
 	} {
 		t.Run(c.recording, func(t *testing.T) {
 			l, out := read(t, c.recording)
-			if len(l.Broken) != 1 || !slices.Equal(l.Broken[0].Unfinished, c.unfinished) {
-				t.Errorf("broken is %+v; want one package with %q unfinished", l.Broken, c.unfinished)
+			if len(l.Broken) != 1 || l.Broken[0].Why != c.why || !slices.Equal(l.Broken[0].Unfinished, c.unfinished) {
+				t.Fatalf("broken is %+v; want one package that %s, with %q unfinished", l.Broken, c.why, c.unfinished)
+			}
+			if c.failed == 0 && !strings.Contains(l.Broken[0].Output, c.shows) {
+				t.Errorf("%q is not in its output %q", c.shows, l.Broken[0].Output)
 			}
 			if len(l.Failures) != c.failed {
 				t.Errorf("failures are %+v, want %d", l.Failures, c.failed)
@@ -82,8 +86,8 @@ func TestPanicOfTheOnlyTest(t *testing.T) {
 // go prints the report within whichever test runs, and fails those beside it.
 func TestRace(t *testing.T) {
 	l, out := read(t, "race")
-	if !slices.Equal(l.Races, []string{"m/race TestBeside", "m/race TestRaces"}) {
-		t.Errorf("races are %q", l.Races)
+	if len(l.Races) != 2 || l.Races[0].String() != "m/race TestRaces" || l.Races[1].String() != "m/race TestBeside" {
+		t.Errorf("races are %+v", l.Races)
 	}
 	if !strings.Contains(out, "Read at 0x0000007ef270 by goroutine 11") {
 		t.Errorf("the report is not in %q", out)
@@ -96,7 +100,14 @@ func TestRaceInATestThatPasses(t *testing.T) {
 {"Action":"pass","Package":"m/b","Test":"TestGood"}
 `)
 	if len(l.Races) != 1 || !strings.Contains(out, "Write at 0x00c0 by goroutine 7") {
-		t.Errorf("races are %q, the output is %q", l.Races, out)
+		t.Errorf("races are %+v, the output is %q", l.Races, out)
+	}
+}
+
+func TestRaceInAPackageThatBreaks(t *testing.T) {
+	l, _ := readText(t, strings.Replace(recorded(t, "killed"), "signal: killed", "WARNING: DATA RACE", 1))
+	if len(l.Broken) != 1 || len(l.Races) != 1 || l.Races[0].String() != "m/killed TestKilled" {
+		t.Errorf("broken is %+v, races are %+v", l.Broken, l.Races)
 	}
 }
 
@@ -106,7 +117,7 @@ func TestWordsAboutRaces(t *testing.T) {
 {"Action":"pass","Package":"m/b","Test":"TestGood"}
 `)
 	if len(l.Races) > 0 {
-		t.Errorf("races are %q", l.Races)
+		t.Errorf("races are %+v", l.Races)
 	}
 }
 

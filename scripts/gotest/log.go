@@ -1,7 +1,7 @@
-// Package testlog reads the output of `go test -json` and keeps what a person
-// wants of it: sums, the whole output of what failed, the reason of each skip.
-// It runs nothing; see testrun and flaky for those who do.
-package testlog
+// Package gotest runs go test as this repository does, reads its output and
+// keeps what a person wants of it: sums, the whole output of what failed, the
+// reason of each skip. What follows from it is left to the commands that use it.
+package gotest
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ type Test struct {
 	Package, Name string
 }
 
-func (t Test) String() string { return t.Package + " " + t.Name }
+func (t Test) String() string { return strings.TrimSpace(t.Package + " " + t.Name) }
 
 // Sums count tests and subtests.
 type Sums struct {
@@ -40,12 +40,28 @@ type Failure struct {
 	Skips  []string
 }
 
-// Broken is a package that failed outside its tests: one that doesn't build,
-// or that a panic, a timeout or a signal ended before its tests were over.
+// Broken is a package that failed, and not by a test alone: it doesn't build, or
+// a panic, a timeout or a signal ended it before its tests were over.
 type Broken struct {
 	Package    string
-	Unfinished []string // tests that were running then
+	Why        string
+	Unfinished []string // tests that were running when it ended
 	Output     string
+}
+
+func (b Broken) String() string {
+	text := b.Package + " " + b.Why
+	if len(b.Unfinished) > 0 {
+		text += "; unfinished: " + strings.Join(b.Unfinished, ", ")
+	}
+	return text
+}
+
+// Race is a report of the race detector. Its test is the one that ran when the
+// report came, which need not be the one that raced; subtests are named in full.
+type Race struct {
+	Test   // without a name when no test ran
+	Output string
 }
 
 // Log is what a run of `go test -json` said. Set the fields of the first group
@@ -59,12 +75,13 @@ type Log struct {
 	Ran      map[Test]string // each test that ended, with "pass", "fail" or "skip"
 	Failures []Failure
 	Broken   []Broken
-	Races    []string // tests during which the race detector reported something
+	Races    []Race
 	Skips    []string // test and reason
 
 	running map[Test]*record
 	pkgs    map[string]*strings.Builder
-	ended   map[string]bool // packages that ran their tests to the end
+	builds  map[string]*strings.Builder // what the compiler says, by the names go gives to builds
+	ended   map[string]bool             // packages that ran their tests to the end
 }
 
 // record is what is known of a test function that runs.
@@ -76,10 +93,12 @@ type record struct {
 
 // event is a line of `go test -json`; see `go doc test2json`.
 type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
+	Action      string
+	ImportPath  string // of a build, instead of Package
+	Package     string
+	Test        string
+	Output      string
+	FailedBuild string // why a package failed, by the ImportPath of the build
 }
 
 // Read reads events until r ends. Reading once more adds to what is there.
@@ -92,6 +111,7 @@ func (l *Log) Read(r io.Reader) error {
 	}
 	if l.Ran == nil {
 		l.Ran, l.running = map[Test]string{}, map[Test]*record{}
+		l.builds = map[string]*strings.Builder{}
 		l.pkgs, l.ended = map[string]*strings.Builder{}, map[string]bool{}
 	}
 	lines := bufio.NewReader(r) // a test may print one very long line
@@ -119,13 +139,21 @@ func (l *Log) line(line []byte) {
 	fmt.Fprint(l.All, e.Output)
 	switch {
 	case e.Action == "build-output":
-		fmt.Fprint(l.Out, e.Output)
+		l.buildSays(e)
 	case e.Package == "":
 	case e.Test == "":
 		l.ofPackage(e)
 	default:
 		l.ofTest(e)
 	}
+}
+
+func (l *Log) buildSays(e event) {
+	fmt.Fprint(l.Out, e.Output)
+	if l.builds[e.ImportPath] == nil {
+		l.builds[e.ImportPath] = &strings.Builder{}
+	}
+	l.builds[e.ImportPath].WriteString(e.Output)
 }
 
 func (l *Log) ofPackage(e event) {
@@ -137,7 +165,7 @@ func (l *Log) ofPackage(e event) {
 		l.packageSays(e)
 	case "pass", "fail", "skip":
 		if e.Action == "fail" {
-			l.packageFailed(e.Package)
+			l.packageFailed(e)
 		}
 		delete(l.pkgs, e.Package)
 		l.tell(e.Package, true)
@@ -151,8 +179,7 @@ func (l *Log) tell(name string, ended bool) {
 }
 
 func (l *Log) packageSays(e event) {
-	l.noteRace(e.Output, e.Package)
-	if e.Output == "FAIL\n" {
+	if e.Output == "FAIL\n" || e.Output == "PASS\n" {
 		l.ended[e.Package] = true // package testing writes it after the last test, and not when something ends the process before
 	}
 	if strings.HasPrefix(e.Output, "ok  \t") || strings.HasPrefix(e.Output, "FAIL\t") {
@@ -164,28 +191,44 @@ func (l *Log) packageSays(e event) {
 	}
 }
 
-func (l *Log) packageFailed(name string) {
+func (l *Log) packageFailed(e event) {
 	said := ""
-	if l.pkgs[name] != nil {
-		said = l.pkgs[name].String()
+	if l.pkgs[e.Package] != nil {
+		said = l.pkgs[e.Package].String()
 	}
 	fmt.Fprint(l.Out, said)
-	unfinished := l.unfinished(name)
-	hasFailure := slices.ContainsFunc(l.Failures, func(f Failure) bool { return f.Package == name })
-	if l.ended[name] && hasFailure && len(unfinished) == 0 {
-		return
-	}
-	broken := Broken{Package: name, Output: said}
-	for _, r := range unfinished {
-		for _, test := range r.order {
-			broken.Unfinished = append(broken.Unfinished, test)
-			output := r.output[test].String()
-			broken.Output += output
-			fmt.Fprintf(l.Out, "--- unfinished: %s %s\n%s", name, test, output)
+	l.noteRace(Test{Package: e.Package}, said)
+	unfinished := l.unfinished(e.Package)
+	broken := Broken{Package: e.Package, Output: said}
+	switch {
+	case e.FailedBuild != "":
+		broken.Why = "doesn't build"
+		if build := l.builds[e.FailedBuild]; build != nil {
+			broken.Output = build.String() + said
 		}
-		delete(l.running, r.Test)
+	case !l.ended[e.Package] || len(unfinished) > 0:
+		broken.Why = "ended before its tests were over"
+	case !slices.ContainsFunc(l.Failures, func(f Failure) bool { return f.Package == e.Package }):
+		broken.Why = "failed outside its tests"
+	default:
+		return // its failed tests are the reason
+	}
+	for _, r := range unfinished {
+		l.giveUp(&broken, r)
 	}
 	l.Broken = append(l.Broken, broken)
+}
+
+// giveUp counts a test that hasn't ended, and its subtests, as unfinished.
+func (l *Log) giveUp(broken *Broken, r *record) {
+	delete(l.running, r.Test)
+	for _, test := range r.order {
+		output := r.output[test].String()
+		broken.Unfinished = append(broken.Unfinished, test)
+		broken.Output += output
+		l.noteRace(Test{r.Package, test}, output)
+		fmt.Fprintf(l.Out, "--- unfinished: %s %s\n%s", r.Package, test, output)
+	}
 }
 
 // unfinished are the tests of a package that started and never ended.
@@ -215,7 +258,6 @@ func (l *Log) ofTest(e event) {
 	switch e.Action {
 	case "output":
 		r.output[e.Test].WriteString(e.Output)
-		l.noteRace(e.Output, e.Package+" "+e.Test)
 	case "pass", "fail", "skip":
 		l.end(r, e)
 		if !isSub {
@@ -228,13 +270,14 @@ func (l *Log) ofTest(e event) {
 func (l *Log) end(r *record, e event) {
 	output := r.output[e.Test].String()
 	delete(r.output, e.Test)
+	raced := l.noteRace(Test{e.Package, e.Test}, output)
 	r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == e.Test })
 	switch e.Action {
 	case "pass":
 		r.Sums.Passed++
 		// go gives a report to whichever test was printing at that moment, and
 		// fails others.
-		if reportsRace(output) {
+		if raced {
 			fmt.Fprintf(l.Out, "--- a data race, reported while %s %s ran, which passed:\n%s", e.Package, e.Test, output)
 		}
 	case "fail":
@@ -262,10 +305,12 @@ func (l *Log) endTop(r *record, outcome string) {
 	l.Skips = append(l.Skips, r.Skips...)
 }
 
-func (l *Log) noteRace(text, where string) {
-	if reportsRace(text) && !slices.Contains(l.Races, where) {
-		l.Races = append(l.Races, where)
+func (l *Log) noteRace(where Test, output string) bool {
+	if !reportsRace(output) {
+		return false
 	}
+	l.Races = append(l.Races, Race{where, output})
+	return true
 }
 
 // reportsRace says whether a text has a line of the race detector's, or of
