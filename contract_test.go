@@ -129,8 +129,8 @@ func TestServiceIsRefused(t *testing.T) {
 		"method no func":   {NewService("svc", Method("a", nil)), "has no function"},
 		"needs no pointer": {NewService("svc", Needs("other", contract{})), "give a pointer"},
 		"foreign event":    {NewService("svc", Emits(foreign, &emit)), "belongs to service other"},
-		"same handler":     {NewService("svc", On(own, nothing), On(own, nothing)), "name one with enoki.Named"},
-		"retry":            {NewService("svc", On(own, nothing, Retry(0))), "at least 1"},
+		"same handler":     {NewService("svc", On(own, nothing), On(own, nothing)), "give one another Name"},
+		"retry":            {NewService("svc", Subscription[int]{Event: own, Handle: nothing, OnError: Retry{Attempts: -1}}), "at least 1"},
 		"nil handler":      {NewService("svc", On(own, nil)), "no handler function"},
 		"interval":         {NewService("svc", Every(0, func(context.Context) error { return nil })), "positive"},
 	} {

@@ -24,7 +24,7 @@ func TestWhatBecomesOfAFailedEvent(t *testing.T) {
 	_, notThere := fs.Stat(noFiles{}, "x")
 	for _, test := range []struct {
 		err     error
-		options []enoki.SubscribeOption
+		onError enoki.ErrorPolicy
 		want    string // kind and attempts; empty when it is no dead letter
 	}{
 		{errors.New("down"), nil, "unknown 5"},
@@ -34,8 +34,8 @@ func TestWhatBecomesOfAFailedEvent(t *testing.T) {
 		{fmt.Errorf("deep: %w", enoki.Errorf(enoki.InvalidArgument, "bad")), nil, "invalid_argument 1"},
 		{enoki.Permanent(errors.New("never")), nil, "unknown 1"},
 		{fmt.Errorf("deep: %w", enoki.Permanent(enoki.Errorf(enoki.NotFound, "no user"))), nil, "not_found 1"},
-		{enoki.Permanent(errors.New("never")), []enoki.SubscribeOption{enoki.RequeueOnError()}, "unknown 1"},
-		{enoki.Permanent(errors.New("never")), []enoki.SubscribeOption{enoki.DropOnError()}, ""},
+		{enoki.Permanent(errors.New("never")), enoki.Requeue{}, "unknown 1"},
+		{enoki.Permanent(errors.New("never")), enoki.Drop{}, ""},
 		{enoki.Permanent(nil), nil, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestWhatBecomesOfAFailedEvent(t *testing.T) {
 			defer b.Close()
 			var told []string
 			options := &enoki.Options{OnDeadLetter: func(l broker.DeadLetter) { told = append(told, l.ID) }}
-			stop := running(t, b, options, enoki.NewService("push", enoki.On(posted, func(context.Context, string) error { return test.err }, test.options...)))
+			stop := running(t, b, options, enoki.NewService("push", enoki.Subscription[string]{Event: posted, Handle: func(context.Context, string) error { return test.err }, OnError: test.onError}))
 			if err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi"); err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,7 @@ type Emit[T any] func(ctx context.Context, payload T, options ...EmitOption) err
 func Emits[T any](ev Event[T], emit *Emit[T]) Part {
 	return partFunc(func(s *Service) error {
 		if err := ev.check(); err != nil {
-			return err
+			return fmt.Errorf("event %s.%s: %w", ev.Source, ev.Name, err)
 		}
 		if ev.Source != s.name {
 			return fmt.Errorf("event %s.%s belongs to service %s; service %s can emit only its own", ev.Source, ev.Name, ev.Source, s.name)
@@ -118,7 +118,7 @@ func (e *emission) dueAt(due time.Time, says string) {
 // WithMessageID gives the event an id in place of a new one: 1 to 200 bytes
 // without control characters, unique among the events of its type. NATS drops
 // an event that was emitted with the same id within the last two minutes; a
-// handler on any broker does when it has an inbox, see [Once].
+// handler on any broker does if its [Subscription] has an inbox.
 func WithMessageID(id string) EmitOption {
 	return func(e *emission) {
 		e.id = &id

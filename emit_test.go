@@ -149,11 +149,11 @@ func TestOnceFailed(t *testing.T) {
 			return nil
 		}
 	}
-	options := func(name string) []enoki.SubscribeOption {
-		return []enoki.SubscribeOption{enoki.Named(name), enoki.Once(box), enoki.Backoff(time.Millisecond, time.Millisecond)}
+	once := func(name string) enoki.Part {
+		return enoki.Subscription[Comment]{Event: Posted, Handle: handler(name), Name: name, Once: box,
+			OnError: enoki.Retry{First: time.Millisecond, Last: time.Millisecond}}
 	}
-	c, stop := serve(enoki.NewService("push",
-		enoki.On(Posted, handler("one"), options("one")...), enoki.On(Posted, handler("two"), options("two")...)))
+	c, stop := serve(enoki.NewService("push", once("one"), once("two")))
 	defer stop()
 	if err := c.Emit(t.Context(), "comments", "posted", Comment{}); err != nil {
 		t.Fatal(err)
@@ -161,27 +161,6 @@ func TestOnceFailed(t *testing.T) {
 	got := []string{<-handled, <-handled}
 	if got[0] == got[1] {
 		t.Errorf("handled by %q", got)
-	}
-}
-
-func TestEventOptionsThatCannotBeMeant(t *testing.T) {
-	fn := func(context.Context, Comment) error { return nil }
-	for want, option := range map[string][]enoki.SubscribeOption{
-		"Once(nil)":                       {enoki.Once(nil)},
-		"BroadcastID":                     {enoki.Broadcast(), enoki.Once(inbox.NewMemory(0))},
-		"Backoff(1m0s":                    {enoki.Backoff(time.Minute, time.Second)},
-		"OrderBy(nil)":                    {enoki.OrderBy[Comment](nil)},
-		"is for a payload of type string": {enoki.OrderBy(func(string) string { return "" })},
-		"exclude each":                    {enoki.Backoff(time.Second, time.Minute), enoki.DropOnError()},
-	} {
-		err := enoki.NewService("push", enoki.On(Posted, fn, option...)).Check()
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want one with %q", err, want)
-		}
-	}
-	ok := []enoki.SubscribeOption{enoki.BroadcastID("host-1"), enoki.Once(inbox.NewMemory(0)), enoki.Retry(7), enoki.Backoff(time.Second, time.Minute)}
-	if err := enoki.NewService("push", enoki.On(Posted, fn, ok...)).Check(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -194,18 +173,18 @@ func TestOrderBy(t *testing.T) {
 		var failing atomic.Bool
 		failing.Store(true)
 		got := make(chan string, 100)
-		push := enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
+		push := enoki.NewService("push", enoki.Subscription[Comment]{Event: Posted, Handle: func(ctx context.Context, c Comment) error {
 			if c.Text == "a0" && failing.Load() {
 				return errors.New("not yet")
 			}
 			got <- c.Text
 			return nil
-		}, enoki.Retry(1000), enoki.OrderBy(func(c Comment) string {
+		}, OnError: enoki.Retry{Attempts: 1000}, OrderBy: func(c Comment) string {
 			if c.Text == "panic" {
 				panic("no key")
 			}
 			return c.Text[:1]
-		})))
+		}})
 		ready, ended := make(chan struct{}), make(chan error, 1)
 		b := memory.New()
 		go func() {

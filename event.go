@@ -2,6 +2,7 @@ package enoki
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 )
@@ -21,50 +22,13 @@ func NewEvent[T any](source, name string) Event[T] {
 	return Event[T]{Source: source, Name: name}
 }
 
+// check finds what can't be meant.
 func (ev Event[T]) check() error {
-	if err := checkName("service", ev.Source); err != nil {
-		return fmt.Errorf("event %s.%s: %w", ev.Source, ev.Name, err)
-	}
-	if err := checkName("event", ev.Name); err != nil {
-		return fmt.Errorf("event %s.%s: %w", ev.Source, ev.Name, err)
-	}
+	mistakes := []error{checkName("service", ev.Source), checkName("event", ev.Name)}
 	if err := checkJSON(reflect.TypeFor[T]()); err != nil {
-		return fmt.Errorf("event %s.%s: payload %w", ev.Source, ev.Name, err)
+		mistakes = append(mistakes, fmt.Errorf("payload %w", err))
 	}
-	return nil
-}
-
-// On declares a handler for an event: each event goes to one instance of the
-// service, and is kept for it while none is there. The event is done when fn
-// returns nil; an error has it tried again, see Retry; an event that cannot be
-// decoded, and one whose handler panics, is kept as a dead letter at once.
-// Options change each of these.
-func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error, options ...SubscribeOption) Part {
-	sub := &subscription{
-		source: ev.Source, event: ev.Name, handler: "on_" + ev.Name, attempts: defaultAttempts,
-		first: firstDelay, last: lastDelay,
-		payload: reflect.TypeFor[T](),
-		fn: func(ctx context.Context, c *Call) error {
-			payload, _ := c.in[0].Interface().(T)
-			return fn(ctx, payload)
-		},
-	}
-	for n, option := range options {
-		if option == nil {
-			sub.mistakes = append(sub.mistakes, fmt.Errorf("option %d of %d is nil; leave it out", n+1, len(options)))
-			continue
-		}
-		option(sub)
-	}
-	return partFunc(func(s *Service) error {
-		if err := ev.check(); err != nil {
-			return err
-		}
-		if fn == nil {
-			return fmt.Errorf("event %s.%s has no handler function", ev.Source, ev.Name)
-		}
-		return s.subscribe(sub)
-	})
+	return errors.Join(mistakes...)
 }
 
 // MessageID returns the id of the event in hand, which stays the same over

@@ -35,17 +35,48 @@ func ExampleAfter() {
 	// event comments.posted: it is due in 500 days; give at most 366
 }
 
+// A subscription says which instances get an event, and what becomes of one
+// whose handler fails. Here every instance gets it, and it is tried twice.
+func ExampleSubscription() {
+	var emit enoki.Emit[Comment]
+	attempts := make(chan int, 2)
+	_, stop := serve(
+		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
+		enoki.NewService("index", enoki.Subscription[Comment]{
+			Event: Posted,
+			Handle: func(ctx context.Context, c Comment) error {
+				attempts <- enoki.Attempt(ctx)
+				return errors.New("the index is read-only")
+			},
+			Name:     "add_to_index",
+			Delivery: enoki.Broadcast{ID: "host-1"},
+			OnError:  enoki.Retry{Attempts: 2, First: 10 * time.Millisecond},
+		}),
+	)
+	defer stop()
+
+	fmt.Println(emit(context.Background(), Comment{Text: "well said"}))
+	fmt.Println("attempts", <-attempts, <-attempts)
+	// Output:
+	// <nil>
+	// attempts 1 2
+}
+
 // With an inbox, an event that comes again is not handled again. Here it was
 // emitted twice, under an id of its own, as by a client that was not sure.
-func ExampleOnce() {
+func ExampleSubscription_once() {
 	var emit enoki.Emit[Comment]
 	handled := make(chan string, 2)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
-		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
-			handled <- enoki.MessageID(ctx) + ": " + c.Text
-			return nil
-		}, enoki.Once(inbox.NewMemory(0)))),
+		enoki.NewService("push", enoki.Subscription[Comment]{
+			Event: Posted,
+			Handle: func(ctx context.Context, c Comment) error {
+				handled <- enoki.MessageID(ctx) + ": " + c.Text
+				return nil
+			},
+			Once: inbox.NewMemory(0),
+		}),
 	)
 	ctx := context.Background()
 	for _, id := range []string{"comment-7", "comment-7", "comment-8"} {
@@ -64,18 +95,22 @@ func ExampleOnce() {
 }
 
 // A handler knows which attempt it is at.
-func ExampleBackoff() {
+func ExampleRetry() {
 	var emit enoki.Emit[Comment]
 	handled := make(chan int)
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
-		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
-			if enoki.Attempt(ctx) < 3 {
-				return errors.New("the telephone is off the hook")
-			}
-			handled <- enoki.Attempt(ctx)
-			return nil
-		}, enoki.Backoff(10*time.Millisecond, time.Minute))),
+		enoki.NewService("push", enoki.Subscription[Comment]{
+			Event: Posted,
+			Handle: func(ctx context.Context, c Comment) error {
+				if enoki.Attempt(ctx) < 3 {
+					return errors.New("the telephone is off the hook")
+				}
+				handled <- enoki.Attempt(ctx)
+				return nil
+			},
+			OnError: enoki.Retry{First: 10 * time.Millisecond},
+		}),
 	)
 	defer stop()
 
@@ -88,19 +123,24 @@ func ExampleBackoff() {
 
 // Events of one article are handled in order, also when one of them has to be
 // tried again; those of other articles don't wait for it.
-func ExampleOrderBy() {
+func ExampleSubscription_orderBy() {
 	var emit enoki.Emit[Comment]
 	handled := make(chan Comment, 10)
 	byArticle := func(c Comment) string { return fmt.Sprint(c.Article) }
 	_, stop := serve(
 		enoki.NewService("comments", enoki.Emits(Posted, &emit)),
-		enoki.NewService("push", enoki.On(Posted, func(ctx context.Context, c Comment) error {
-			if c.Text == "first" && enoki.Attempt(ctx) == 1 {
-				return errors.New("not yet")
-			}
-			handled <- c
-			return nil
-		}, enoki.OrderBy(byArticle), enoki.Backoff(100*time.Millisecond, time.Second))),
+		enoki.NewService("push", enoki.Subscription[Comment]{
+			Event: Posted,
+			Handle: func(ctx context.Context, c Comment) error {
+				if c.Text == "first" && enoki.Attempt(ctx) == 1 {
+					return errors.New("not yet")
+				}
+				handled <- c
+				return nil
+			},
+			OrderBy: byArticle,
+			OnError: enoki.Retry{First: 100 * time.Millisecond},
+		}),
 	)
 	defer stop()
 

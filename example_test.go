@@ -105,7 +105,7 @@ func ExampleOn() {
 		enoki.NewService("push", enoki.On(Posted, func(_ context.Context, c Comment) error {
 			handled <- fmt.Sprintf("article %d: %s", c.Article, c.Text)
 			return nil
-		}, enoki.Retry(3))),
+		})),
 	)
 	defer stop()
 

@@ -10,12 +10,12 @@ import (
 )
 
 // Permanent marks the error of an event handler as one that another attempt
-// would end with, too: the event becomes a dead letter at once, also under
-// RequeueOnError. errors.Is and errors.As see through the mark, and its text
+// would end with, too: the event becomes a dead letter at once, also with
+// [Requeue]. errors.Is and errors.As see through the mark, and its text
 // and code stay. It does nothing to nil, and to the error of a call.
 //
-// An error with the code InvalidArgument needs no mark, unless RequeueOnError
-// is given. Other codes do: NotFound, FailedPrecondition or PermissionDenied
+// An error with the code InvalidArgument needs no mark, unless the subscription
+// has [Requeue]. Other codes do: NotFound, FailedPrecondition or PermissionDenied
 // may pass when another service has done its part.
 func Permanent(err error) error {
 	if err == nil {

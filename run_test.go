@@ -469,7 +469,7 @@ func TestEvents(t *testing.T) {
 			got <- "push " + text + " " + enoki.ContextData(ctx)["language"].(string)
 			return nil
 		})),
-		enoki.NewService("index", enoki.On(posted, func(_ context.Context, text string) error { got <- "index " + text; return nil }, enoki.Broadcast())))
+		enoki.NewService("index", enoki.Subscription[string]{Event: posted, Handle: func(_ context.Context, text string) error { got <- "index " + text; return nil }, Delivery: enoki.Broadcast{}}))
 	if err := emit(enoki.WithContextData(t.Context(), "language", "de"), "hi"); err != nil {
 		t.Fatal(err)
 	}
@@ -536,9 +536,9 @@ func TestFailedEventsAreTriedAgainAndThenKept(t *testing.T) {
 		defer b.Close()
 		attempts := make(chan time.Time, 10)
 		stop := running(t, b, nil, enoki.NewService("push",
-			enoki.On(posted, func(context.Context, string) error { attempts <- time.Now(); return errors.New("down") }, enoki.Retry(3)),
-			enoki.On(posted, func(context.Context, string) error { panic("no") }, enoki.Named("panics")),
-			enoki.On(enoki.NewEvent[int]("comments", "posted"), func(context.Context, int) error { return nil }, enoki.Named("wrong_type"))))
+			enoki.Subscription[string]{Event: posted, Handle: func(context.Context, string) error { attempts <- time.Now(); return errors.New("down") }, OnError: enoki.Retry{Attempts: 3}},
+			enoki.Subscription[string]{Event: posted, Handle: func(context.Context, string) error { panic("no") }, Name: "panics"},
+			enoki.Subscription[int]{Event: enoki.NewEvent[int]("comments", "posted"), Handle: func(context.Context, int) error { return nil }, Name: "wrong_type"}))
 		c := enoki.NewClient(b, nil)
 		if err := c.Emit(t.Context(), "comments", "posted", "hi"); err != nil {
 			t.Fatal(err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,161 +12,102 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// subscription is an event handler of a service.
-type subscription struct {
-	source, event string
-	handler       string
-	mode          broker.Mode
-	broadcastID   string
-	ephemeral     bool
-	attempts      int
-	first, last   time.Duration // between attempts
-	inbox         Inbox
-	orderBy       func(payload reflect.Value) string // nil for no order
-	onError       errorPolicy
-	payload       reflect.Type
-	fn            Handler
-
-	modes, policies []string // the options given that say mode and onError
-	mistakes        []error
+// On declares a handler for an event. It is short for a [Subscription] of
+// which nothing else is said: each event goes to one instance of the service,
+// waits while none is there, and is tried 5 times.
+func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error) Part {
+	return Subscription[T]{Event: ev, Handle: fn}
 }
 
-// errorPolicy says what becomes of an event whose handler fails.
-type errorPolicy int
+// Subscription declares a handler for an event. Only Event and Handle must be
+// set. What can't be meant is reported by Check of the service, all of it at
+// once.
+type Subscription[T any] struct {
+	Event Event[T]
 
-const (
-	retryOnError errorPolicy = iota
-	requeueOnError
-	dropOnError
-)
+	// Handle handles one event, which is done when it returns nil. An event
+	// that can't be decoded, and one whose handler panics, becomes a dead
+	// letter at once unless OnError says otherwise. It runs concurrently.
+	Handle func(ctx context.Context, payload T) error
 
-// defaultAttempts is how often an event is tried unless Retry says otherwise.
-const defaultAttempts = 5
+	// Name is what the broker knows the subscription by, together with the name
+	// of the service; it should stay the same over releases. It is made of
+	// ASCII letters, digits, '_' and '-', a letter first. Default: "on_" and
+	// the name of the event.
+	Name string
 
-// Delays of events that are tried again.
-const (
-	firstDelay = time.Second
-	lastDelay  = 5 * time.Minute
-)
+	// Delivery says which instances get one event: a [Pool], [Broadcast] or
+	// [Singleton]. Default: Pool{}.
+	Delivery Delivery
 
-// SubscribeOption changes a subscription made by On.
-type SubscribeOption func(*subscription)
+	// OnError says what becomes of an event whose handler fails: a [Retry],
+	// [Requeue] or [Drop]. Default: Retry{}.
+	OnError ErrorPolicy
 
-// Broadcast delivers each event to every instance of the service that is
-// there at that moment, instead of to one of them.
-func Broadcast() SubscribeOption {
-	return func(s *subscription) { s.mode, s.modes = broker.Broadcast, append(s.modes, "Broadcast") }
+	// OrderBy returns the key of an event. Events of one key are handled one
+	// after the other, in the order in which they were emitted, over all
+	// instances of the service and over retries and restarts; events of
+	// different keys are handled side by side. One instance is the active one
+	// and gets them all, up to [broker.Window] ahead; another one takes over
+	// when it leaves or dies. An event whose handler fails holds back those of
+	// its key until it succeeds or becomes a dead letter, so keep its attempts
+	// few. OrderBy may be called twice for one event and must not block. Events
+	// that can't be decoded have the key "". Default: nil, no order.
+	OrderBy func(payload T) string
+
+	// Once has Handle run once for each message id, as far as the inbox
+	// remembers: an event that comes again, or was emitted again with the same
+	// id, is done at once. A Broadcast needs an ID for it, as all its instances
+	// handle the same event. Default: nil, no inbox.
+	Once Inbox
 }
 
-// BroadcastID is Broadcast that lasts: events are kept for the instance while
-// it is not there, under an id that stays its own over restarts, such as the
-// name of its host. Instances with the same id share its events. An id that
-// never comes back leaves events behind that somebody has to delete on the
-// broker.
-func BroadcastID(id string) SubscribeOption {
-	return func(s *subscription) {
-		Broadcast()(s)
-		s.broadcastID = id
-		if !isBroadcastID(id) {
-			s.mistakes = append(s.mistakes, fmt.Errorf("broadcast id %q: give 1 to 100 ASCII letters, digits, '_', '-' and '.'", id))
-		}
-	}
+// Delivery says which instances get one event: it is a [Pool], [Broadcast] or
+// [Singleton].
+type Delivery interface {
+	deliver(sub *subscription)
 }
+
+// Pool delivers each event to one instance of the service, and keeps it while
+// none is there.
+type Pool struct {
+	// Ephemeral loses the events that come while no instance is there: the
+	// broker forgets the subscription, with what waits for it, when the last
+	// instance that has it is gone. It is Nameko's reliable_delivery=False.
+	// Default: false.
+	Ephemeral bool
+}
+
+func (p Pool) deliver(sub *subscription) { sub.mode, sub.ephemeral = broker.Pool, p.Ephemeral }
 
 // Singleton delivers each event to one handler in the whole cluster, of
 // whichever service.
-func Singleton() SubscribeOption {
-	return func(s *subscription) { s.mode, s.modes = broker.Singleton, append(s.modes, "Singleton") }
+type Singleton struct {
+	// Ephemeral is that of Pool.
+	Ephemeral bool
 }
 
-// Ephemeral loses the events that come while no instance is there: the broker
-// forgets the subscription, with what waits for it, when the last instance that
-// has it is gone. It is Nameko's reliable_delivery=False. A Broadcast is so
-// anyway unless it has a BroadcastID.
-func Ephemeral() SubscribeOption {
-	return func(s *subscription) { s.ephemeral = true }
+func (s Singleton) deliver(sub *subscription) {
+	sub.mode, sub.ephemeral = broker.Singleton, s.Ephemeral
 }
 
-// Retry sets how often one event is tried at most, the first time included;
-// 1 is never again. The default is 5. Between attempts lies a delay that
-// doubles from 1 s to 5 min, with full jitter. An event whose last attempt
-// fails is kept as a dead letter, and so is at once one whose handler panics or
-// returns an error that is [Permanent] or has the code InvalidArgument.
-func Retry(attempts int) SubscribeOption {
-	return func(s *subscription) {
-		s.onError, s.policies = retryOnError, append(s.policies, "Retry")
-		s.attempts = attempts
-	}
+// Broadcast delivers each event to every instance of the service that is there
+// at that moment.
+type Broadcast struct {
+	// ID keeps events for the instance while it is not there, under an id that
+	// stays its own over restarts, such as the name of its host: 1 to 100 ASCII
+	// letters, digits, '_', '-' and '.'. Instances with the same id share its
+	// events. An id that never comes back leaves events behind that somebody
+	// has to delete on the broker. Default: none, and events that come while
+	// the instance is not there are lost.
+	ID string
 }
 
-// Backoff sets the delays between attempts: at most first after the first
-// attempt, twice as much after each further one, and never more than last, each
-// time a random part of it. The default is Backoff(time.Second, 5*time.Minute).
-func Backoff(first, last time.Duration) SubscribeOption {
-	return func(s *subscription) {
-		s.policies = append(s.policies, "Retry")
-		s.first, s.last = first, last
-		if first <= 0 || last < first {
-			s.mistakes = append(s.mistakes, fmt.Errorf("Backoff(%v, %v): give a first delay above 0 and a last one that is no shorter", first, last))
-		}
+func (b Broadcast) deliver(sub *subscription) {
+	sub.mode, sub.broadcastID = broker.Broadcast, b.ID
+	if b.ID != "" && !isBroadcastID(b.ID) {
+		sub.mistake("broadcast id %q: give 1 to 100 ASCII letters, digits, '_', '-' and '.'", b.ID)
 	}
-}
-
-// RequeueOnError has an event whose handler fails or panics delivered again at
-// once, to any instance: Nameko's requeue_on_error=True. One that always fails
-// keeps the service busy for ever, or, on a quorum queue of RabbitMQ with its
-// limit of deliveries, for 20 times, and is a dead letter then; prefer Retry. An event
-// that cannot be decoded, or whose error is [Permanent], is kept as a dead
-// letter all the same.
-func RequeueOnError() SubscribeOption {
-	return func(s *subscription) { s.onError, s.policies = requeueOnError, append(s.policies, "RequeueOnError") }
-}
-
-// DropOnError forgets an event whose handler fails or panics, and one that
-// cannot be decoded, and logs it as an error: Nameko's default.
-func DropOnError() SubscribeOption {
-	return func(s *subscription) { s.onError, s.policies = dropOnError, append(s.policies, "DropOnError") }
-}
-
-// Named gives the handler a name, which the broker knows the subscription by
-// and which should stay the same over releases. The default is "on_" and the
-// event's name.
-func Named(handler string) SubscribeOption {
-	return func(s *subscription) { s.handler = handler }
-}
-
-func (s *Service) subscribe(sub *subscription) error {
-	if err := sub.check(); err != nil {
-		return fmt.Errorf("event %s.%s: %w", sub.source, sub.event, err)
-	}
-	for _, other := range s.subscriptions {
-		if other.source == sub.source && other.event == sub.event && other.handler == sub.handler {
-			return fmt.Errorf("event %s.%s has two handlers named %q; name one with enoki.Named", sub.source, sub.event, sub.handler)
-		}
-	}
-	s.subscriptions = append(s.subscriptions, sub)
-	return nil
-}
-
-// check finds options that can't be meant.
-func (sub *subscription) check() error {
-	mistakes := append(sub.mistakes, checkName("handler", sub.handler))
-	for _, given := range [][]string{sub.modes, sub.policies} {
-		slices.Sort(given)
-		if names := slices.Compact(given); len(names) > 1 {
-			mistakes = append(mistakes, fmt.Errorf("enoki.%s exclude each other; give one of them", strings.Join(names, " and enoki.")))
-		}
-	}
-	if sub.attempts < 1 {
-		mistakes = append(mistakes, fmt.Errorf("Retry(%d) would never handle it; give it at least 1", sub.attempts))
-	}
-	if sub.ephemeral && sub.broadcastID != "" {
-		mistakes = append(mistakes, errors.New("enoki.BroadcastID keeps events while the instance is away, enoki.Ephemeral loses them; give one of them"))
-	}
-	if sub.inbox != nil && sub.everyInstance() {
-		mistakes = append(mistakes, errors.New("enoki.Once lets one instance handle an event, enoki.Broadcast all of them; give one of them, or a BroadcastID"))
-	}
-	return errors.Join(mistakes...)
 }
 
 func isBroadcastID(id string) bool {
@@ -176,6 +115,109 @@ func isBroadcastID(id string) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
 	}
 	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, odd)
+}
+
+// Inbox remembers what was done, so that it is done once. Package inbox has
+// one in memory. Its method may be called concurrently.
+type Inbox interface {
+	// Once runs do, unless it has returned nil for the same key before: then
+	// it returns nil at once. While do runs for the key, others with the key
+	// wait, until ctx ends. When do fails, its error is Once's, and nothing is
+	// remembered.
+	//
+	// An inbox with transactions begins one, gives it to do in its context and
+	// remembers the key in it, so that what do has written there and the key
+	// are stored together or not at all.
+	Once(ctx context.Context, key string, do func(ctx context.Context) error) error
+}
+
+// subscription is a Subscription without its type parameter.
+type subscription struct {
+	source, event string
+	handler       string
+	mode          broker.Mode
+	broadcastID   string
+	ephemeral     bool
+	policy        policy
+	attempts      int
+	first, last   time.Duration // between attempts
+	inbox         Inbox
+	orderBy       func(payload any) string // nil for no order
+	payload       reflect.Type
+	fn            Handler
+
+	mistakes []error
+}
+
+func (s Subscription[T]) declare(service *Service) error {
+	sub := &subscription{
+		source: s.Event.Source, event: s.Event.Name, handler: s.Name, inbox: s.Once, payload: reflect.TypeFor[T](),
+		mistakes: []error{s.Event.check()},
+	}
+	if s.Handle == nil {
+		sub.mistake("it has no handler function")
+	}
+	sub.fn = func(ctx context.Context, c *Call) error {
+		payload, _ := c.in[0].Interface().(T)
+		return s.Handle(ctx, payload)
+	}
+	if s.OrderBy != nil {
+		sub.orderBy = func(payload any) string {
+			p, _ := payload.(T)
+			return s.OrderBy(p)
+		}
+	}
+	sub.complete(s.Delivery, s.OnError)
+	return service.subscribe(sub)
+}
+
+func (sub *subscription) mistake(format string, a ...any) {
+	sub.mistakes = append(sub.mistakes, fmt.Errorf(format, a...))
+}
+
+// complete fills what sub has by default and finds what can't be meant.
+func (sub *subscription) complete(delivery Delivery, onError ErrorPolicy) {
+	if sub.handler == "" {
+		sub.handler = "on_" + sub.event
+	} else if err := checkName("handler", sub.handler); err != nil {
+		sub.mistakes = append(sub.mistakes, err)
+	}
+	if delivery == nil {
+		delivery = Pool{}
+	}
+	if onError == nil {
+		onError = Retry{}
+	}
+	if isNil(delivery) {
+		sub.mistake("Delivery is a nil %T; give a value, or leave it out", delivery)
+	} else {
+		delivery.deliver(sub)
+	}
+	if isNil(onError) {
+		sub.mistake("OnError is a nil %T; give a value, or leave it out", onError)
+	} else {
+		onError.onError(sub)
+	}
+	switch {
+	case sub.inbox == nil:
+	case isNil(sub.inbox):
+		sub.mistake("Once is a nil %T and has nothing to remember with; give it an inbox, or leave it out", sub.inbox)
+	case sub.everyInstance():
+		sub.mistake("Once lets one instance handle an event, a Broadcast all of them; leave out one of them, or give the Broadcast an ID")
+	}
+}
+
+func (s *Service) subscribe(sub *subscription) error {
+	if err := errors.Join(sub.mistakes...); err != nil {
+		return fmt.Errorf("event %s.%s: %w", sub.source, sub.event, err)
+	}
+	for _, other := range s.subscriptions {
+		if other.source == sub.source && other.event == sub.event && other.handler == sub.handler {
+			return fmt.Errorf("event %s.%s has two handlers named %q; give one another Name", sub.source, sub.event, sub.handler)
+		}
+	}
+	s.subscriptions = append(s.subscriptions, sub)
+	return nil
 }
 
 // subscription is the subscription in the broker's words.
@@ -187,54 +229,45 @@ func (i *instance) subscription(sub *subscription) broker.Subscription {
 	}
 }
 
-// unread says what becomes of an event that can't be decoded: another try
-// would find the same.
-func (sub *subscription) unread(kind string, err error) broker.Settlement {
-	if sub.onError == dropOnError {
-		return broker.Settlement{}
+// order returns the function by which a driver knows the key of an event of
+// sub; nil without an order.
+func (i *instance) order(sub *subscription) func(m *broker.Message) string {
+	if sub.orderBy == nil {
+		return nil
 	}
-	return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: kind}
-}
-
-// settle says what becomes of an event whose handler failed.
-func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
-	panicked := errors.Is(err, errPanic)
-	switch {
-	case !panicked && ctx.Err() != nil: // stopped at once: no fault of the event
-		return broker.Settlement{Verdict: broker.HandBack}
-	case sub.onError == dropOnError:
-		return broker.Settlement{}
-	case sub.onError == requeueOnError && !isPermanent(err):
-		return broker.Settlement{Verdict: broker.HandBack, Reason: textOf(err), Kind: kindOf(err)}
-	case panicked, isPermanent(err), CodeOf(err) == InvalidArgument, attempt >= sub.attempts:
-		return broker.Settlement{Verdict: broker.Reject, Reason: textOf(err), Kind: kindOf(err)}
-	}
-	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
-}
-
-// lost says what becomes of an event whose handler did not return: one that
-// ended its goroutine is one that panicked; another try of one that ends its
-// process would end the next process.
-func (sub *subscription) lost(attempt int, err error) broker.Settlement {
-	switch {
-	case sub.onError == dropOnError:
-		return broker.Settlement{}
-	case errors.Is(err, broker.ErrNoOutcome):
-		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindNoOutcome}
-	}
-	return sub.settle(context.Background(), attempt, &Error{Code: Internal, Message: err.Error(), cause: errPanic})
-}
-
-// backoff returns the delay after an attempt, with full jitter, so that what
-// failed together does not come back together.
-func (sub *subscription) backoff(attempt int) time.Duration {
-	delay := sub.first
-	for range attempt - 1 {
-		if delay >= sub.last/2 {
-			delay = sub.last
-			break
+	return func(m *broker.Message) (key string) {
+		// In a goroutine of its own: what a key function does to that of its
+		// driver would reach all other messages.
+		err := apart(func() error {
+			payload, _, err := i.payload(sub, m)
+			if err != nil {
+				return nil // it has the empty key
+			}
+			return i.safely("OrderBy", func() error { key = sub.orderBy(payload.Interface()); return nil })
+		})
+		if err != nil {
+			i.log.Error("an event has no key, it gets the empty one", "event", sub.source+"."+sub.event, "id", m.ID, "error", err)
 		}
-		delay *= 2
+		return key
 	}
-	return rand.N(delay) + 1
+}
+
+// once puts the inbox, if there is one, around fn.
+func (sub *subscription) once(service string) Handler {
+	if sub.inbox == nil {
+		return sub.fn
+	}
+	prefix := fmt.Sprintf("%s.%s/%s.%s/", service, sub.handler, sub.source, sub.event)
+	if sub.broadcastID != "" {
+		prefix += sub.broadcastID + "/"
+	}
+	return func(ctx context.Context, c *Call) error {
+		return sub.inbox.Once(ctx, prefix+MessageID(ctx), func(ctx context.Context) error { return sub.fn(ctx, c) })
+	}
+}
+
+// everyInstance tells whether all instances handle one event, under the same
+// name.
+func (sub *subscription) everyInstance() bool {
+	return sub.mode == broker.Broadcast && sub.broadcastID == ""
 }

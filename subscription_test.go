@@ -14,6 +14,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/inbox"
 )
 
 // An event whose handler fails goes back without limit, or is forgotten, as the
@@ -38,7 +39,7 @@ func TestFailedEventsAsNamekoHasThem(t *testing.T) {
 		options := &enoki.Options{Workers: 1, OnReady: func() { close(ready) }, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		go func() {
 			ended <- enoki.Run(ctx, b, options, enoki.NewService("push",
-				enoki.On(posted, fails("requeued", func(try int) error {
+				enoki.Subscription[string]{Event: posted, Handle: fails("requeued", func(try int) error {
 					switch {
 					case try == 2:
 						panic("once")
@@ -46,11 +47,11 @@ func TestFailedEventsAsNamekoHasThem(t *testing.T) {
 						return errors.New("down")
 					}
 					return nil
-				}), enoki.RequeueOnError(), enoki.Named("requeued")),
-				enoki.On(numbers, never, enoki.RequeueOnError(), enoki.Named("unread_kept")),
-				enoki.On(posted, fails("dropped", func(int) error { return errors.New("down") }), enoki.DropOnError(), enoki.Named("dropped")),
-				enoki.On(posted, fails("panics", func(int) error { panic("always") }), enoki.DropOnError(), enoki.Named("panics")),
-				enoki.On(numbers, never, enoki.DropOnError(), enoki.Named("unread_dropped"))))
+				}), Name: "requeued", OnError: enoki.Requeue{}},
+				enoki.Subscription[int]{Event: numbers, Handle: never, Name: "unread_kept", OnError: enoki.Requeue{}},
+				enoki.Subscription[string]{Event: posted, Handle: fails("dropped", func(int) error { return errors.New("down") }), Name: "dropped", OnError: enoki.Drop{}},
+				enoki.Subscription[string]{Event: posted, Handle: fails("panics", func(int) error { panic("always") }), Name: "panics", OnError: enoki.Drop{}},
+				enoki.Subscription[int]{Event: numbers, Handle: never, Name: "unread_dropped", OnError: enoki.Drop{}}))
 		}()
 		<-ready
 		if err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi"); err != nil {
@@ -76,27 +77,40 @@ func TestFailedEventsAsNamekoHasThem(t *testing.T) {
 }
 
 func TestImpossibleSubscriptions(t *testing.T) {
-	handle := func(context.Context, string) error { return nil }
+	type subscription = enoki.Subscription[string]
+	var noInbox *inbox.Memory
 	for _, test := range []struct {
-		want    string
-		options []enoki.SubscribeOption
+		want string
+		sub  subscription
 	}{
-		{"", []enoki.SubscribeOption{enoki.Broadcast(), enoki.Ephemeral()}},
-		{"", []enoki.SubscribeOption{enoki.Singleton(), enoki.Ephemeral(), enoki.RequeueOnError()}},
-		{"", []enoki.SubscribeOption{enoki.Broadcast(), enoki.BroadcastID("host-1.example"), enoki.DropOnError()}},
-		{"enoki.Broadcast and enoki.Singleton exclude each other", []enoki.SubscribeOption{enoki.Singleton(), enoki.BroadcastID("a")}},
-		{"enoki.DropOnError and enoki.RequeueOnError exclude each other", []enoki.SubscribeOption{enoki.RequeueOnError(), enoki.DropOnError()}},
-		{"enoki.RequeueOnError and enoki.Retry exclude each other", []enoki.SubscribeOption{enoki.RequeueOnError(), enoki.Retry(3)}},
-		{"enoki.BroadcastID keeps events", []enoki.SubscribeOption{enoki.BroadcastID("a"), enoki.Ephemeral()}},
-		{`broadcast id "": give 1 to 100`, []enoki.SubscribeOption{enoki.BroadcastID("")}},
-		{`broadcast id "a b"`, []enoki.SubscribeOption{enoki.BroadcastID("a b")}},
-		{`broadcast id "ü"`, []enoki.SubscribeOption{enoki.BroadcastID("ü")}},
-		{"Retry(0)", []enoki.SubscribeOption{enoki.Retry(0)}},
-		{`handler name "on posted"`, []enoki.SubscribeOption{enoki.Named("on posted")}},
+		{"", subscription{Delivery: enoki.Broadcast{}}},
+		{"", subscription{Delivery: enoki.Pool{Ephemeral: true}}},
+		{"", subscription{Delivery: &enoki.Pool{}, OnError: &enoki.Retry{}}},
+		{"", subscription{Delivery: enoki.Singleton{Ephemeral: true}, OnError: enoki.Requeue{}}},
+		{"", subscription{Delivery: enoki.Broadcast{ID: "host-1.example"}, OnError: enoki.Drop{}}},
+		{"", subscription{Delivery: enoki.Broadcast{}, OrderBy: strings.ToLower}},
+		{"", subscription{Delivery: enoki.Broadcast{ID: "host-1"}, Once: inbox.NewMemory(0), OnError: enoki.Retry{Attempts: 7, First: time.Second, Last: time.Minute}}},
+		{"", subscription{OnError: enoki.Retry{First: time.Hour}}},
+		{"", subscription{OnError: enoki.Retry{Last: time.Millisecond}}},
+		{`broadcast id "a b": give 1 to 100`, subscription{Delivery: enoki.Broadcast{ID: "a b"}}},
+		{`broadcast id "ü"`, subscription{Delivery: enoki.Broadcast{ID: "ü"}}},
+		{"Retry{Attempts: -1}", subscription{OnError: enoki.Retry{Attempts: -1}}},
+		{"Retry{First: 1m0s, Last: 1s}", subscription{OnError: enoki.Retry{First: time.Minute, Last: time.Second}}},
+		{"Retry{First: -1s, Last: 0s}", subscription{OnError: enoki.Retry{First: -time.Second}}},
+		{`handler name "on posted"`, subscription{Name: "on posted"}},
+		{"Once is a nil *inbox.Memory", subscription{Once: noInbox}},
+		{"give the Broadcast an ID", subscription{Delivery: enoki.Broadcast{}, Once: inbox.NewMemory(0)}},
 	} {
-		err := enoki.NewService("push", enoki.On(posted, handle, test.options...)).Check()
+		test.sub.Event, test.sub.Handle = posted, func(context.Context, string) error { return nil }
+		err := enoki.NewService("push", test.sub).Check()
 		if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) {
 			t.Errorf("got error %v, want %q", err, test.want)
+		}
+	}
+	all := enoki.NewService("push", subscription{Name: "on posted", Delivery: enoki.Broadcast{ID: "a b"}, OnError: enoki.Retry{Attempts: -1}}).Check()
+	for _, want := range []string{"service name is empty", "event name is empty", "no handler function", `"on posted"`, `"a b"`, "Attempts: -1"} {
+		if !strings.Contains(fmt.Sprint(all), want) {
+			t.Errorf("got error %v, want one with %q", all, want)
 		}
 	}
 }

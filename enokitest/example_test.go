@@ -44,10 +44,14 @@ func ExampleSimulate() {
 	enokitest.Simulate(new(testing.T), &enokitest.SimOptions{Seed: 23, Crashes: 0.2}, func(t *testing.T, s *enokitest.Sim) {
 		billed := inbox.NewMemory(0) // outlives a crash, as a database would
 		s.Run(3, func() *enoki.Service {
-			return enoki.NewService("billing", enoki.On(posted, func(_ context.Context, c comment) error {
-				s.Effect("bill " + c.User) // the test fails if that is done twice
-				return nil
-			}, enoki.Once(billed)))
+			return enoki.NewService("billing", enoki.Subscription[comment]{
+				Event: posted,
+				Handle: func(_ context.Context, c comment) error {
+					s.Effect("bill " + c.User) // the test fails if that is done twice
+					return nil
+				},
+				Once: billed,
+			})
 		})
 		for _, user := range []string{"ada", "bob"} {
 			for enoki.Emitter(s.Client, posted)(t.Context(), comment{User: user}, enoki.WithMessageID(user)) != nil {

@@ -129,7 +129,7 @@ func (k *Kit) record(next enoki.Handler) enoki.Handler {
 }
 
 // WaitFor waits until a handler of a service has returned: an RPC method, an
-// event handler ("on_" and the event's name, unless it was Named) or a timer.
+// event handler ("on_" and the event's name, unless it has another Name) or a timer.
 // It returns what was handled, each once, oldest first, also what was handled
 // before WaitFor was called. The settlement of an event follows a moment later.
 func (k *Kit) WaitFor(t testing.TB, service, handler string) Handled {

@@ -33,23 +33,23 @@ func insist(t *testing.T, s *Sim, id int) {
 }
 
 // billing fails now and then, and has an inbox that outlives its crashes.
-func billing(s *Sim, options ...enoki.SubscribeOption) func() *enoki.Service {
+func billing(s *Sim, once enoki.Inbox) func() *enoki.Service {
 	var tries atomic.Int64
 	return func() *enoki.Service {
-		return enoki.NewService("billing", enoki.On(placed, func(_ context.Context, o order) error {
+		return enoki.NewService("billing", enoki.Subscription[order]{Event: placed, Handle: func(_ context.Context, o order) error {
 			if tries.Add(1)%7 == 0 {
 				return errors.New("the bank is away")
 			}
 			s.Effect(fmt.Sprint("bill ", o.ID))
 			return nil
-		}, append(options, enoki.Retry(20))...))
+		}, OnError: enoki.Retry{Attempts: 20}, Once: once})
 	}
 }
 
 // shop is a simulation of orders that are billed.
-func shop(options ...enoki.SubscribeOption) func(t *testing.T, s *Sim) {
+func shop(once enoki.Inbox) func(t *testing.T, s *Sim) {
 	return func(t *testing.T, s *Sim) {
-		s.Run(3, billing(s, options...))
+		s.Run(3, billing(s, once))
 		for id := range 40 {
 			insist(t, s, id)
 		}
@@ -58,7 +58,7 @@ func shop(options ...enoki.SubscribeOption) func(t *testing.T, s *Sim) {
 
 func TestSimulationKeepsItsInvariants(t *testing.T) {
 	for seed := range uint64(20) {
-		Simulate(t, &SimOptions{Seed: seed + 1}, shop(enoki.Once(inbox.NewMemory(0))))
+		Simulate(t, &SimOptions{Seed: seed + 1}, shop(inbox.NewMemory(0)))
 	}
 }
 
@@ -82,7 +82,7 @@ func simulated(t *testing.T, o SimOptions, run func(t *testing.T, s *Sim)) (hist
 }
 
 func TestSimulationFindsDoubledEffects(t *testing.T) {
-	_, problems := simulated(t, SimOptions{Seed: 1}, shop())
+	_, problems := simulated(t, SimOptions{Seed: 1}, shop(nil))
 	if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "was done 2 times") }) {
 		t.Errorf("without an inbox: got problems %q, want a doubled effect", problems)
 	}
@@ -91,9 +91,9 @@ func TestSimulationFindsDoubledEffects(t *testing.T) {
 func TestSimulationFindsWhatIsNotHandled(t *testing.T) {
 	_, problems := simulated(t, SimOptions{Seed: 1, Delay: 10 * time.Minute}, func(t *testing.T, s *Sim) {
 		s.Run(1, func() *enoki.Service {
-			return enoki.NewService("billing", enoki.On(placed, func(context.Context, order) error {
+			return enoki.NewService("billing", enoki.Subscription[order]{Event: placed, Handle: func(context.Context, order) error {
 				return errors.New("never")
-			}, enoki.RequeueOnError()))
+			}, OnError: enoki.Requeue{}})
 		})
 		insist(t, s, 1)
 	})
@@ -108,13 +108,13 @@ func TestSameSeedSameHistory(t *testing.T) {
 			memory := inbox.NewMemory(0)
 			s.Run(3, func() *enoki.Service {
 				return enoki.NewService("billing",
-					enoki.On(placed, func(_ context.Context, o order) error { s.Effect(fmt.Sprint("bill ", o.ID)); return nil }, enoki.Once(memory)),
-					enoki.On(placed, func(ctx context.Context, o order) error {
+					enoki.Subscription[order]{Event: placed, Handle: func(_ context.Context, o order) error { s.Effect(fmt.Sprint("bill ", o.ID)); return nil }, Once: memory},
+					enoki.Subscription[order]{Event: placed, Handle: func(ctx context.Context, o order) error {
 						if o.ID%3 == 0 && enoki.Attempt(ctx) < 3 {
 							return errors.New("not yet")
 						}
 						return nil
-					}, enoki.Named("tell")),
+					}, Name: "tell"},
 					enoki.Method("price", func(_ context.Context, id int) (int, error) { return 2 * id, nil }, "id"),
 					enoki.Cron("*/5 * * * *", func(context.Context) error { return nil }, enoki.TimerName("close")))
 			})
@@ -153,13 +153,13 @@ func TestHourOfRetriesAndCronRunsAtOnce(t *testing.T) {
 	Simulate(t, &SimOptions{Seed: 1}, func(t *testing.T, s *Sim) {
 		s.Run(3, func() *enoki.Service {
 			return enoki.NewService("billing",
-				enoki.On(placed, func(ctx context.Context, o order) error {
+				enoki.Subscription[order]{Event: placed, Handle: func(ctx context.Context, o order) error {
 					tried.Add(1)
 					if enoki.Attempt(ctx) < 8 {
 						return errors.New("the bank is away")
 					}
 					return nil
-				}, enoki.Retry(10)),
+				}, OnError: enoki.Retry{Attempts: 10}},
 				enoki.Cron("* * * * *", func(context.Context) error {
 					s.Effect("closed at " + time.Now().UTC().Format("15:04"))
 					ran.Add(1)

@@ -24,11 +24,11 @@ func (measured) Measure(context.Context) ([]enoki.Gauge, error) {
 func TestBacklogIsShown(t *testing.T) {
 	posted := enoki.NewEvent[string]("comments", "posted")
 	begun, free := make(chan struct{}, 3), make(chan struct{}) // room for every event, so that no handler stays
-	push := enoki.NewService("push", enoki.On(posted, func(context.Context, string) error {
+	push := enoki.NewService("push", enoki.Subscription[string]{Event: posted, Handle: func(context.Context, string) error {
 		begun <- struct{}{}
 		<-free
 		return nil
-	}, enoki.Named("on_posted")), enoki.Extend(measured{func(context.Context) {}}))
+	}, Name: "on_posted"}, enoki.Extend(measured{func(context.Context) {}}))
 	var emit enoki.Emit[string]
 	comments := enoki.NewService("comments", enoki.Emits(posted, &emit))
 	run := start(t, new(App), only(push, comments), "--workers=1")

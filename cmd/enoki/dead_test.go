@@ -276,7 +276,7 @@ func TestDeadJobFails(t *testing.T) {
 	t.Parallel()
 	url := startEmbedded(t)
 	handle := func(context.Context, order) error { return enoki.Permanent(errors.New("no")) }
-	stop := serveUntil(t, url, enoki.NewService("stock", enoki.On(enoki.NewEvent[order]("shop", "placed"), handle, enoki.Broadcast())))
+	stop := serveUntil(t, url, enoki.NewService("stock", enoki.Subscription[order]{Event: enoki.NewEvent[order]("shop", "placed"), Handle: handle, Delivery: enoki.Broadcast{}}))
 	for range 2 {
 		must(t, "emit", "shop.placed", "item=ink", "--broker", url)
 	}

@@ -65,7 +65,10 @@ func Example() {
 	go func() {
 		ended <- enoki.Run(ctx, b, o,
 			enoki.NewService("billing", tx,
-				enoki.On(Placed, func(_ context.Context, o Order) error { billed <- o.Item; return nil }, enoki.Once(bolt.NewInbox(tx)))),
+				enoki.Subscription[Order]{
+					Event: Placed, Once: bolt.NewInbox(tx),
+					Handle: func(_ context.Context, o Order) error { billed <- o.Item; return nil },
+				}),
 			enoki.NewService("orders", tx,
 				outbox.Use(bolt.New(db), outbox.Emits(Placed, &s.placed)),
 				enoki.Method("place", s.place, "item")))

@@ -41,7 +41,7 @@ func PerCall(db *bbolt.DB) *enoki.PerCall[*bbolt.Tx] {
 }
 
 // Inbox notes in the transaction of a handler which event it handles. Give it
-// to [enoki.Once]; an event that comes again within 24 h has no second effect.
+// as Once of a [enoki.Subscription]; an event that comes again within 24 h has no second effect.
 // It may be used concurrently.
 type Inbox struct {
 	tx *enoki.PerCall[*bbolt.Tx]

@@ -439,7 +439,7 @@ func handled[Tx any](t *testing.T, db Database[Tx], outcome func(attempt int) er
 		}
 	})
 	c := start(t, enoki.NewService("billing", watch, db.PerCall,
-		enoki.On(placed, handler, enoki.Once(db.Inbox), enoki.Backoff(time.Millisecond, time.Millisecond))))
+		enoki.Subscription[order]{Event: placed, Handle: handler, OnError: enoki.Retry{First: time.Millisecond, Last: time.Millisecond}, Once: db.Inbox}))
 	return func(id string) {
 		t.Helper()
 		if err := c.Emit(t.Context(), "orders", "placed", order{id}, enoki.WithMessageID(id)); err != nil {

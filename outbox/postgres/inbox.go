@@ -19,7 +19,7 @@ const (
 )
 
 // Inbox notes in the transaction of a handler which event it handles. Give it
-// to [enoki.Once]; an event that comes again within 24 h has no second effect.
+// as Once of a [enoki.Subscription]; an event that comes again within 24 h has no second effect.
 // It may be used concurrently.
 type Inbox struct {
 	tx        *enoki.PerCall[*sql.Tx]

@@ -57,13 +57,13 @@ func open(t *testing.T, b broker.Broker, a *account) *shop {
 			a.note(func(b *books) { b.handled[o.ID]++ })
 			return nil
 		})),
-		enoki.NewService("stock", noted(a), tx, enoki.On(placed, func(ctx context.Context, o order) error {
+		enoki.NewService("stock", noted(a), tx, enoki.Subscription[order]{Event: placed, Handle: func(ctx context.Context, o order) error {
 			tx, err := tx.Get(ctx)
 			if err != nil {
 				return err
 			}
 			return addEffect(tx, o.ID)
-		}, enoki.Once(bolt.NewInbox(tx)))),
+		}, Once: bolt.NewInbox(tx)}),
 	)
 	s.emitters = emit(enoki.NewClient(b, nil), a)
 	t.Cleanup(s.emitters.stop)

@@ -39,7 +39,7 @@ func newBusyService(t *testing.T, dial func() broker.Broker) *busyService {
 	run(t, s.broker, enoki.Options{}, enoki.NewService("junk",
 		enoki.Method("double", func(_ context.Context, n int) (int, error) { return 2 * n, nil }, "n"),
 		enoki.On(enoki.NewEvent[int]("junk", "pool"), handle),
-		enoki.On(enoki.NewEvent[int]("junk", "ordered"), handle, enoki.OrderBy(func(int) string { return "k" })),
+		enoki.Subscription[int]{Event: enoki.NewEvent[int]("junk", "ordered"), Handle: handle, OrderBy: func(int) string { return "k" }},
 		enoki.Cron("@every 1s", func(context.Context) error {
 			select {
 			case s.ticks <- struct{}{}:

@@ -113,11 +113,11 @@ func TestGoexitInAnEventHandler(t *testing.T) {
 		}
 		o := enoki.Options{Workers: 1, OnDeadLetter: func(l broker.DeadLetter) { letters <- l }}
 		run(t, dial(), o, enoki.NewService("exitevents",
-			enoki.On(event, handle, enoki.Named("pool")),
-			enoki.On(event, handle, enoki.Named("cast"), enoki.Broadcast()),
-			enoki.On(event, handle, enoki.Named("line"), enoki.OrderBy(func(how string) string { return how })),
-			enoki.On(event, handle, enoki.Named("keyless"), enoki.OrderBy(func(how string) string { exits(); return how })),
-			enoki.On(event, drop, enoki.Named("drop"), enoki.DropOnError()),
+			enoki.Subscription[string]{Event: event, Handle: handle, Name: "pool"},
+			enoki.Subscription[string]{Event: event, Handle: handle, Name: "cast", Delivery: enoki.Broadcast{}},
+			enoki.Subscription[string]{Event: event, Handle: handle, Name: "line", OrderBy: func(how string) string { return how }},
+			enoki.Subscription[string]{Event: event, Handle: handle, Name: "keyless", OrderBy: func(how string) string { exits(); return how }},
+			enoki.Subscription[string]{Event: event, Handle: drop, Name: "drop", OnError: enoki.Drop{}},
 		))
 		c := client(t, dial())
 		for range 2 {

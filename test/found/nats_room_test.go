@@ -32,8 +32,8 @@ func TestDeadLettersOfOneHandler(t *testing.T) {
 	var said saying
 	loud, err := nats.Dial(t.Context(), nats.Config{URL: s.URL(), Logger: slog.New(slog.NewTextHandler(&said, nil)), DeadBytes: 1 << 20})
 	link := linked(t, loud, err)
-	run(t, link, enoki.Options{}, enoki.NewService("poisoned", enoki.On(bad, die, enoki.Named("on_ev"))))
-	run(t, dial(), enoki.Options{}, enoki.NewService("honest", enoki.On(good, die, enoki.Named("on_ev"))))
+	run(t, link, enoki.Options{}, enoki.NewService("poisoned", enoki.On(bad, die)))
+	run(t, dial(), enoki.Options{}, enoki.NewService("honest", enoki.On(good, die)))
 	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
 	emitBad, emitGood := enoki.Emitter(client, bad), enoki.Emitter(client, good)
 	for range many {
@@ -82,7 +82,9 @@ func TestDelayedEventsOfOneSource(t *testing.T) {
 	greedy, modest := enoki.NewEvent[string]("greedy", "ev"), enoki.NewEvent[string]("modest", "ev")
 	got := make(chan string, 10)
 	handle := func(_ context.Context, s string) error { got <- s; return nil }
-	run(t, dial(), enoki.Options{}, enoki.NewService("handler", enoki.On(greedy, handle, enoki.Named("on_greedy")), enoki.On(modest, handle, enoki.Named("on_modest"))))
+	run(t, dial(), enoki.Options{}, enoki.NewService("handler",
+		enoki.Subscription[string]{Event: greedy, Handle: handle, Name: "on_greedy"},
+		enoki.Subscription[string]{Event: modest, Handle: handle, Name: "on_modest"}))
 	link := dial()
 	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
 	emitGreedy, emitModest := enoki.Emitter(client, greedy), enoki.Emitter(client, modest)

@@ -86,7 +86,7 @@ func TestNATSWithoutItsStreams(t *testing.T) {
 	var events []enoki.Event[string]
 	for _, source := range []string{"orders", "stock", "mails"} {
 		events = append(events, enoki.NewEvent[string](source, "changed"))
-		parts = append(parts, enoki.On(events[len(events)-1], handle, enoki.Named("on_"+source)))
+		parts = append(parts, enoki.Subscription[string]{Event: events[len(events)-1], Handle: handle, Name: "on_" + source})
 	}
 	link := dialNATS(t, first.URL())
 	run(t, link, enoki.Options{}, enoki.NewService("shop", parts...))
@@ -138,7 +138,7 @@ func TestForgottenSubscription(t *testing.T) {
 	}
 	a, b := enoki.NewEvent[string]("a", "ev"), enoki.NewEvent[string]("b", "ev")
 	got := make(chan string, 10)
-	run(t, dial(), enoki.Options{}, enoki.NewService("forgotten", enoki.On(a, func(context.Context, string) error { return nil }, enoki.Named("on_ev"))))()
+	run(t, dial(), enoki.Options{}, enoki.NewService("forgotten", enoki.Subscription[string]{Event: a, Handle: func(context.Context, string) error { return nil }, Name: "on_ev"}))()
 	run(t, dial(), enoki.Options{}, enoki.NewService("billing", enoki.On(b, func(_ context.Context, s string) error {
 		got <- s
 		return nil

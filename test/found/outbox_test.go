@@ -58,7 +58,7 @@ func TestOutboxRecordThatCanNeverBeSent(t *testing.T) {
 	}
 	told, letters := make(chan string, 1), make(chan broker.DeadLetter, 1)
 	run(t, dialNATS(t, server.URL()), enoki.Options{OnDeadLetter: func(l broker.DeadLetter) { letters <- l }},
-		enoki.NewService("reader", enoki.On(commented, func(_ context.Context, c comment) error { told <- c.Text; return nil }, enoki.Ephemeral())),
+		enoki.NewService("reader", enoki.Subscription[comment]{Event: commented, Handle: func(_ context.Context, c comment) error { told <- c.Text; return nil }, Delivery: enoki.Pool{Ephemeral: true}}),
 		enoki.NewService("site", tx, outbox.Use(store, outbox.Emits(commented, &announce)), enoki.Method("post", post, "text")))
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -16,6 +16,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/host"
+	"github.com/enoki-go/enoki/inbox"
 	"github.com/enoki-go/enoki/nameko"
 	"github.com/enoki-go/enoki/outbox"
 	"github.com/enoki-go/enoki/resilience"
@@ -144,7 +145,7 @@ func TestPanicOutsideAHandler(t *testing.T) {
 // letters.
 func TestPanicOutsideAnEventHandler(t *testing.T) {
 	handler := func(err func() error) enoki.Part {
-		return enoki.On(enoki.NewEvent[int]("wild", "e"), func(context.Context, int) error { return err() }, enoki.Retry(1))
+		return enoki.Subscription[int]{Event: enoki.NewEvent[int]("wild", "e"), Handle: func(context.Context, int) error { return err() }, OnError: enoki.Retry{Attempts: 1}}
 	}
 	for name, test := range map[string]struct {
 		part enoki.Part
@@ -155,7 +156,7 @@ func TestPanicOutsideAnEventHandler(t *testing.T) {
 		"Is":            {handler(func() error { return wildIs{errPlain} }), broker.KindPanic},
 		"Error":         {handler(func() error { return wildText{} }), broker.KindPanic},
 		"UnmarshalJSON": {enoki.On(enoki.NewEvent[wild]("wild", "e"), func(context.Context, wild) error { return nil }), broker.KindPanic},
-		"inbox":         {enoki.On(enoki.NewEvent[int]("wild", "e"), func(context.Context, int) error { return nil }, enoki.Once(wildInbox{})), broker.KindPanic},
+		"inbox":         {enoki.Subscription[int]{Event: enoki.NewEvent[int]("wild", "e"), Handle: func(context.Context, int) error { return nil }, Once: wildInbox{}}, broker.KindPanic},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEveryBroker(t, func(t *testing.T, dial func() broker.Broker) {
@@ -314,7 +315,8 @@ func TestNilParts(t *testing.T) {
 		B func(context.Context) error
 	}
 	service := enoki.NewService("svc", nil, noCall, enoki.Parts(nil), enoki.Use(nil), enoki.Extend(nil),
-		enoki.Emits(ev, nil), enoki.On(ev, nil), enoki.On(ev, func(context.Context, int) error { return nil }, nil),
+		enoki.Emits(ev, nil), enoki.On(ev, nil), enoki.Subscription[int]{Event: ev, Handle: func(context.Context, int) error { return nil },
+			Delivery: (*enoki.Pool)(nil), OnError: (*enoki.Retry)(nil), Once: (*inbox.Memory)(nil)},
 		enoki.RPC((*contract)(nil)), enoki.RPC(contract{}), enoki.RPC(nil), enoki.Method("x", nil), enoki.Needs("other", (*contract)(nil)), enoki.Needs("other", nil),
 		enoki.Every(1, nil), enoki.Cron("@daily", nil), enoki.Every(1, func(context.Context) error { return nil }, nil),
 		enoki.Errors(enoki.ErrorType{}), enoki.Errors(enoki.ErrorAs[error]("a.B", nil, nil)), enoki.Resource(nil, nil),
@@ -323,7 +325,8 @@ func TestNilParts(t *testing.T) {
 	told := service.Check()
 	for _, want := range []string{
 		"part 1 of 23 is nil", "part 2 of 23 is nil", "part 1 of 1 is nil", "Use: middleware 1 of 1 is nil", "extension is nil",
-		"Emits has no function to fill", "has no handler function", "option 1 of 1 is nil", "contract.A is nil", "contract.B is nil",
+		"Emits has no function to fill", "has no handler function",
+		"Delivery is a nil *enoki.Pool", "OnError is a nil *enoki.Retry", "Once is a nil *inbox.Memory", "option 1 of 1 is nil", "contract.A is nil", "contract.B is nil",
 		"contract is nil", `method "x" has no function`, `needs "other"`, "has no function", "error type 1 of 1 is empty", `"a.B", has no path or no function`,
 		"resource has no function", `consumer of queue "q" has no handler`, "give a pointer to the Publisher", "outbox has no store",
 	} {

@@ -45,15 +45,21 @@ func dieOfPoison(url, handler string) {
 		fmt.Println("innocent", enoki.Attempt(ctx))
 		return nil
 	}
-	option := map[string]enoki.SubscribeOption{
-		"pool": enoki.Retry(2), "requeued": enoki.RequeueOnError(), "ordered": enoki.OrderBy(func(s string) string { return s }),
-	}[handler]
+	sub := enoki.Subscription[string]{Event: enoki.NewEvent[string]("poison", handler), Handle: handle, Name: handler}
+	switch handler {
+	case "pool":
+		sub.OnError = enoki.Retry{Attempts: 2}
+	case "requeued":
+		sub.OnError = enoki.Requeue{}
+	case "ordered":
+		sub.OrderBy = func(s string) string { return s }
+	}
 	o := &enoki.Options{Logger: quiet, OnReady: func() { fmt.Println("ready") }, OnDeadLetter: func(l broker.DeadLetter) {
 		fmt.Println("letter", l.Handler, l.Kind, l.Attempts, l.Message.ID)
 	}}
 	err = enoki.Run(ctx, b, o, enoki.NewService("poisoned",
 		enoki.Method("kill", func(context.Context) error { fmt.Println("attempt"); os.Exit(3); return nil }),
-		enoki.On(enoki.NewEvent[string]("poison", handler), handle, enoki.Named(handler), option)))
+		sub))
 	if err == nil && b.Close() == nil {
 		os.Exit(0)
 	}

@@ -48,10 +48,10 @@ func TestRequeuedEventOnAQuorumQueue(t *testing.T) {
 	b := dialQuorum(t, quorumVhost(t, "20"))
 	event := enoki.NewEvent[string]("quorum", "event")
 	var handled atomic.Int64
-	run(t, b, enoki.Options{}, enoki.NewService("quorum", enoki.On(event, func(context.Context, string) error {
+	run(t, b, enoki.Options{}, enoki.NewService("quorum", enoki.Subscription[string]{Event: event, Handle: func(context.Context, string) error {
 		handled.Add(1)
 		return errors.New("again")
-	}, enoki.RequeueOnError())))
+	}, OnError: enoki.Requeue{}}))
 	client := enoki.NewClient(b, &enoki.Options{Logger: quiet})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -27,7 +27,7 @@ func TestRightsThatPermsPrints(t *testing.T) {
 		return enoki.NewService("strict",
 			enoki.Method("m", func(context.Context) (int, error) { return 1, nil }),
 			enoki.Emits(event, new(enoki.Emit[int])),
-			enoki.On(event, func(context.Context, int) error { return errors.New("fails") }, enoki.Retry(2), enoki.Backoff(100*time.Millisecond, 100*time.Millisecond)),
+			enoki.Subscription[int]{Event: event, Handle: func(context.Context, int) error { return errors.New("fails") }, OnError: enoki.Retry{Attempts: 2, First: 100 * time.Millisecond, Last: 100 * time.Millisecond}},
 			enoki.Cron("@every 1s", func(context.Context) error { ran <- struct{}{}; return nil }, enoki.TimerName("tick")))
 	}
 	asking := dialRabbitMQ(t)

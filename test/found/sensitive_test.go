@@ -85,7 +85,7 @@ func TestPersonalDataIsNotLogged(t *testing.T) {
 				Fail:  fail,
 				Panic: func(context.Context, person) error { panic("out of order") },
 			}),
-			enoki.On(moved, fail, enoki.Retry(1)))
+			enoki.Subscription[person]{Event: moved, Handle: fail, OnError: enoki.Retry{Attempts: 1}})
 		run(t, dial(), enoki.Options{Logger: telemetry.NewLogger(&log, slog.LevelDebug, telemetry.JSON)}, service)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		defer cancel()

@@ -59,9 +59,9 @@ func stopWithout(t *testing.T, dial func(context.Context) (broker.Broker, error)
 	nothing := func(context.Context, int) error { return nil }
 	s := enoki.NewService("idle",
 		enoki.Method("m", func(context.Context) (int, error) { return 1, nil }),
-		enoki.On(event, nothing, enoki.Named("pool")),
-		enoki.On(event, nothing, enoki.Named("cast"), enoki.Broadcast()),
-		enoki.On(event, nothing, enoki.Named("line"), enoki.OrderBy(func(int) string { return "" })))
+		enoki.Subscription[int]{Event: event, Handle: nothing, Name: "pool"},
+		enoki.Subscription[int]{Event: event, Handle: nothing, Name: "cast", Delivery: enoki.Broadcast{}},
+		enoki.Subscription[int]{Event: event, Handle: nothing, Name: "line", OrderBy: func(int) string { return "" }})
 	stopping, stop := context.WithCancel(context.Background())
 	defer stop()
 	ready, stopped := make(chan struct{}), make(chan error, 1)

@@ -17,7 +17,7 @@ func eventBehaviours() []*behaviour {
 		{id: "C47", title: "a singleton: one handler in the whole cluster", run: singleton},
 		{id: "C48", title: "a broadcast: every instance, exclusive queues", run: broadcast},
 		{id: "C49", title: "broadcast with the default id and reliable delivery is refused", run: reliableBroadcast,
-			lacks: serviceIn(golang, "it can't be written: a broadcast is kept only with an id, enoki.BroadcastID")},
+			lacks: serviceIn(golang, "it can't be written: a broadcast is kept only with an ID of enoki.Broadcast")},
 		{id: "C50", title: "a handler that fails gets the event again until it succeeds", run: requeue},
 		{id: "C51", title: "an event waits for a handler that is stopped", alone: true, run: reliable},
 		{id: "C52", title: "an unreliable handler that is stopped loses events", alone: true, run: unreliable},

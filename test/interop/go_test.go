@@ -482,32 +482,32 @@ func (u *underTest) consumer(c consumerSpec) enoki.Part {
 }
 
 func (u *underTest) handler(h handlerSpec) enoki.Part {
-	options := []enoki.SubscribeOption{enoki.Named(h.Name)}
+	sub := enoki.Subscription[json.RawMessage]{
+		Event: enoki.NewEvent[json.RawMessage](h.Source, h.Event), Name: h.Name,
+		Handle: func(ctx context.Context, payload json.RawMessage) error {
+			u.note(ctx, "event", h.Name, payload)
+			if h.Gate != "" {
+				<-u.peer.gates.at(h.Gate)
+			}
+			return u.peer.failing(u.instance+h.Name, h.Fail)
+		},
+	}
 	switch {
 	case h.Requeue:
-		options = append(options, enoki.RequeueOnError())
+		sub.OnError = enoki.Requeue{}
 	case h.Drop:
-		options = append(options, enoki.DropOnError())
+		sub.OnError = enoki.Drop{}
 	}
-	if h.Reliable != nil && !*h.Reliable {
-		options = append(options, enoki.Ephemeral())
-	}
+	ephemeral := h.Reliable != nil && !*h.Reliable
 	switch {
-	case h.BroadcastID != "":
-		options = append(options, enoki.BroadcastID(h.BroadcastID))
-	case h.Mode == "broadcast":
-		options = append(options, enoki.Broadcast())
+	case h.BroadcastID != "", h.Mode == "broadcast":
+		sub.Delivery = enoki.Broadcast{ID: h.BroadcastID}
 	case h.Mode == "singleton":
-		options = append(options, enoki.Singleton())
+		sub.Delivery = enoki.Singleton{Ephemeral: ephemeral}
+	default:
+		sub.Delivery = enoki.Pool{Ephemeral: ephemeral}
 	}
-	event := enoki.NewEvent[json.RawMessage](h.Source, h.Event)
-	return enoki.On(event, func(ctx context.Context, payload json.RawMessage) error {
-		u.note(ctx, "event", h.Name, payload)
-		if h.Gate != "" {
-			<-u.peer.gates.at(h.Gate)
-		}
-		return u.peer.failing(u.instance+h.Name, h.Fail)
-	}, options...)
+	return sub
 }
 
 // failing returns an error the first so many times.

@@ -133,23 +133,31 @@ func (w *skeleton) handlers(s *Service, add addFunction) string {
 			fmt.Fprintf(&b, "%s", commentLines(fmt.Sprintf("Line %d: %s handles the event (%s), which only a run tells.", e.line, e.function.Name, e.code)))
 			continue
 		}
-		fmt.Fprintf(&b, "enoki.On(%s, s.%s, enoki.Named(%q)%s),\n", w.event(e),
-			add(e.function, "(ctx context.Context, payload any) error", ""), e.function.Name, options(e))
+		fmt.Fprintf(&b, "enoki.Subscription[any]{Event: %s, Handle: s.%s, Name: %q%s},\n", w.event(e),
+			add(e.function, "(ctx context.Context, payload any) error", ""), e.function.Name, delivery(e))
 	}
 	return b.String()
 }
 
-// options are what Python says of how an event is handled. That it drops an
-// event whose handler fails, it does not say, so Go's default stays.
-func options(e event) string {
-	list := map[string]string{"broadcast": ", enoki.Broadcast()", "singleton": ", enoki.Singleton()"}[e.mode]
-	if e.lossy && e.mode != "broadcast" {
-		list += ", enoki.Ephemeral()"
+// delivery is the fields with what Python says of how an event is handled. That
+// it drops an event whose handler fails, it does not say, so Go's default stays.
+func delivery(e event) string {
+	fields, lossy := "", ""
+	if e.lossy {
+		lossy = "Ephemeral: true"
+	}
+	switch {
+	case e.mode == "broadcast":
+		fields = ", Delivery: enoki.Broadcast{}"
+	case e.mode == "singleton":
+		fields = ", Delivery: enoki.Singleton{" + lossy + "}"
+	case e.lossy:
+		fields = ", Delivery: enoki.Pool{" + lossy + "}"
 	}
 	if e.requeue {
-		list += ", enoki.RequeueOnError()"
+		fields += ", OnError: enoki.Requeue{}"
 	}
-	return list
+	return fields
 }
 
 // event returns the variable of an event.

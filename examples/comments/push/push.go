@@ -32,7 +32,10 @@ func New(kept store.Notifications, log *slog.Logger) *enoki.Service {
 	return enoki.NewService(pushapi.Name,
 		enoki.Needs(registerapi.Name, &p.register),
 		enoki.RPC(p.contract()),
-		enoki.On(commentsapi.Posted, p.onPosted, enoki.Retry(attempts), enoki.OrderBy(author)),
+		enoki.Subscription[commentsapi.Comment]{
+			Event: commentsapi.Posted, Handle: p.onPosted,
+			OnError: enoki.Retry{Attempts: attempts}, OrderBy: author,
+		},
 	)
 }
 

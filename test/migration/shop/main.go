@@ -23,7 +23,7 @@ type order struct {
 func main() {
 	host.Main(enoki.NewService("shop",
 		enoki.Method("price", price, "id"),
-		enoki.On(enoki.NewEvent[order]("orders", "placed"), onPlaced, enoki.Named("on_placed")),
+		enoki.Subscription[order]{Event: enoki.NewEvent[order]("orders", "placed"), Handle: onPlaced, Name: "on_placed"},
 	))
 }
 
