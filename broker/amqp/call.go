@@ -71,6 +71,16 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 }
 
 func (d *Driver) sendAndAwait(ctx context.Context, o *outgoing, w *waiter) (*broker.Message, error) {
+	for tries := 1; ; tries++ {
+		reply, err := d.sendAndAwaitOnce(ctx, o, w)
+		if !d.publisher.maySendAgain(ctx, o, err, tries) {
+			return reply, err
+		}
+		o.state.Store(waiting)
+	}
+}
+
+func (d *Driver) sendAndAwaitOnce(ctx context.Context, o *outgoing, w *waiter) (*broker.Message, error) {
 	if err := d.publisher.submit(ctx, o); err != nil {
 		return nil, err
 	}
@@ -104,13 +114,15 @@ func (d *Driver) mayBeBoundAgain(ctx context.Context, service string, req *broke
 }
 
 // outgoing is a request on its way to the queue of a service, or to that of one
-// of its instances.
+// of its instances. It is sent again if a quorum queue refuses it, which has not
+// got it then; a classic queue whose node dies may have handed it out before.
 func (d *Driver) outgoing(service, method string, req *broker.Message) *outgoing {
 	key := service + "." + method
 	if req.Instance != "" {
 		key = directKey(req.Instance, method)
 	}
-	return &outgoing{exchange: d.config.RPCExchange, key: key, mandatory: true}
+	return &outgoing{exchange: d.config.RPCExchange, key: key, mandatory: true,
+		resent: d.config.QueueType == Quorum && req.Instance == ""}
 }
 
 // send sends a one-way request: it is done when the broker has it.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -19,6 +20,15 @@ const (
 	windowBytes    = maxMessage // so that the largest message fits
 )
 
+const (
+	// channelLasts is how old a channel is at least when another one takes its
+	// place because messages were refused on it.
+	channelLasts = 500 * time.Millisecond
+
+	// retirement is how long a channel stays then for the confirms that are due.
+	retirement = 30 * time.Second
+)
+
 // errNoRoute says that the broker had no queue for a mandatory message.
 var errNoRoute = fmt.Errorf("%w: no queue takes it (NO_ROUTE)", broker.ErrNotDelivered)
 
@@ -27,8 +37,12 @@ type confirming struct {
 	session *session
 	ch      *amqp091.Channel
 	lane    *lane
+	opened  time.Time
 	ended   chan struct{} // closed when the channel is gone and err is set
 	err     error
+
+	refused sync.Once     // at the first nack
+	worn    chan struct{} // closed when another channel is to take its place
 
 	order sync.Mutex // held while a message gets its tag and is written
 
@@ -37,7 +51,7 @@ type confirming struct {
 	first   uint64      // the tag of pending[0]
 	count   int         // of those that are not nil
 	bytes   int         // of their bodies
-	over    bool        // finish has settled what was pending
+	over    bool        // nothing is sent any more
 
 	settled []*outgoing   // by the confirm at hand; of the goroutine that reads
 	room    chan struct{} // has an item when less is pending
@@ -48,7 +62,7 @@ func openConfirming(s *session) (*confirming, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &confirming{session: s, ch: ch, lane: l, first: 1, ended: make(chan struct{}), room: make(chan struct{}, 1)}
+	c := &confirming{session: s, ch: ch, lane: l, opened: time.Now(), first: 1, ended: make(chan struct{}), worn: make(chan struct{}), room: make(chan struct{}, 1)}
 	l.bounce, l.confirm = c.returned, c.confirmed
 	if err := ch.Confirm(false); err != nil {
 		return nil, errors.Join(err, ch.Close())
@@ -108,6 +122,9 @@ func (c *confirming) confirmed(tag uint64, multiple, ack bool) {
 	case c.room <- struct{}{}:
 	default:
 	}
+	if !ack {
+		c.refused.Do(c.wear)
+	}
 	for i, o := range c.settled {
 		o.confirmed(ack)
 		c.settled[i] = nil
@@ -115,8 +132,59 @@ func (c *confirming) confirmed(tag uint64, multiple, ack bool) {
 	c.settled = c.settled[:0]
 }
 
+// wear has another channel take the place of this one. RabbitMQ 3.10 notes for
+// each channel and quorum queue who led the queue when the channel first
+// published to it; if that node had died just before, the channel has every
+// message for the queue refused until the node is back. A new channel asks
+// anew.
+func (c *confirming) wear() {
+	time.AfterFunc(time.Until(c.opened.Add(channelLasts)), func() { close(c.worn) })
+}
+
+// isWorn tells whether another channel is to take the place of this one, which
+// goes on meanwhile.
+func (c *confirming) isWorn() bool {
+	select {
+	case <-c.ended:
+		return false
+	case <-c.worn:
+		return true
+	default:
+		return false
+	}
+}
+
+// retire has nothing sent on c any more, and returns when the broker has settled
+// what was, or after the time of the retirement.
+func (c *confirming) retire(ctx context.Context) {
+	c.order.Lock() // whoever is sending has done so
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	c.order.Unlock()
+	end := time.NewTimer(retirement)
+	defer end.Stop()
+	for !c.isIdle() {
+		select {
+		case <-c.room:
+		case <-c.ended:
+			return
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *confirming) isIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count == 0
+}
+
 // waitForRoom waits until the broker takes messages and the window has room,
-// and returns false when the channel or ctx ends first.
+// and returns false when the channel or ctx ends first, or the channel is worn.
 func (c *confirming) waitForRoom(ctx context.Context) bool {
 	for {
 		free, _ := c.session.unblocked()
@@ -131,6 +199,8 @@ func (c *confirming) waitForRoom(ctx context.Context) bool {
 		select {
 		case <-free:
 		case <-c.room:
+		case <-c.worn:
+			return false
 		case <-c.ended:
 			return false
 		case <-ctx.Done():

@@ -38,6 +38,7 @@ type outgoing struct {
 	exchange, key string
 	mandatory     bool
 	repeatable    bool // may reach the broker twice
+	resent        bool // is sent again if the broker refuses it; what is repeatable is so, too
 	several       bool // may go to more than one queue
 	msg           amqp091.Publishing
 	headers       []byte // msg.Headers as they are written; made by check unless given
@@ -58,7 +59,7 @@ type outgoing struct {
 
 // copy returns the same message to be sent once more.
 func (o *outgoing) copy() *outgoing {
-	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, several: o.several,
+	return &outgoing{exchange: o.exchange, key: o.key, mandatory: o.mandatory, repeatable: o.repeatable, resent: o.resent, several: o.several,
 		received: o.received, msg: o.msg, headers: o.headers}
 }
 
@@ -105,6 +106,9 @@ type publisher struct {
 	again  []*outgoing   // to be sent first; touched by run only
 	gone   chan struct{} // closed when run has returned
 
+	retired sync.WaitGroup   // channels that only wait for confirms
+	back    chan []*outgoing // what is to be sent again of theirs; never empty
+
 	nackPause time.Duration // the constant of that name but in tests
 
 	channel atomic.Pointer[confirming] // nil while there is none
@@ -113,19 +117,21 @@ type publisher struct {
 }
 
 func newPublisher(l *link, log *slog.Logger) *publisher {
-	return &publisher{link: l, log: log, queue: make(chan *outgoing, 64), nackPause: nackPause,
+	return &publisher{link: l, log: log, queue: make(chan *outgoing, 64), back: make(chan []*outgoing), nackPause: nackPause,
 		gone: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // errNack says that a queue has refused a message: it is full, or it was
-// deleted, or went with its consumer, while it got the message.
+// deleted, or went with its consumer, while it got the message, or the node that
+// led it has died; see wear.
 var errNack = errors.New("the broker could not store it (nack)")
 
 const (
-	// nackTries is how often a message is sent that may be sent twice. A queue
-	// that is gone is not in the way of the second one.
-	nackTries = 3
-	nackPause = 50 * time.Millisecond // before the second try; twice that before the third
+	// nackTries is how often a message is sent that may be sent again. A queue
+	// that is gone is not in the way of the second one, and one that has lost its
+	// leader has another by the last.
+	nackTries = 5
+	nackPause = 50 * time.Millisecond // before the second try, and twice as long before each further one
 )
 
 // publish sends o and waits for the broker's word on it. The error is
@@ -134,15 +140,26 @@ const (
 func (p *publisher) publish(ctx context.Context, o *outgoing) error {
 	for try := 1; ; try++ {
 		err := p.publishOnce(ctx, o)
-		if !errors.Is(err, errNack) || !o.repeatable || try == nackTries {
-			return err
-		}
-		select {
-		case <-time.After(time.Duration(try) * p.nackPause):
-		case <-ctx.Done():
+		if !p.maySendAgain(ctx, o, err, try) {
 			return err
 		}
 		o = o.copy()
+	}
+}
+
+// maySendAgain tells, after a pause, whether o is to be sent once more, which has
+// ended with err after so many tries.
+func (p *publisher) maySendAgain(ctx context.Context, o *outgoing, err error, tries int) bool {
+	if !errors.Is(err, errNack) || !o.repeatable && !o.resent || tries >= nackTries {
+		return false
+	}
+	pause := time.NewTimer(p.nackPause << (tries - 1))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -316,11 +333,8 @@ func (o *outgoing) fits(l limits) error {
 func (p *publisher) run(ctx context.Context) {
 	defer p.drain()
 	defer close(p.gone)
-	defer func() {
-		for _, o := range p.again {
-			o.end(fmt.Errorf("%w: %w", broker.ErrClosed, broker.ErrUnknownOutcome))
-		}
-	}()
+	defer func() { endClosed(p.again) }()
+	defer p.retired.Wait()
 	var wait backoff
 	for {
 		s, err := p.link.await(ctx)
@@ -336,8 +350,7 @@ func (p *publisher) run(ctx context.Context) {
 			continue
 		}
 		opened := time.Now()
-		p.set(ch)
-		p.write(ctx, ch)
+		ch = p.use(ctx, ch)
 		p.set(nil)
 		if ctx.Err() != nil {
 			p.sendLast(ch)
@@ -350,7 +363,47 @@ func (p *publisher) run(ctx context.Context) {
 	}
 }
 
-// write sends messages until the channel or ctx ends.
+// use writes on ch until it or ctx ends. Another channel takes its place when it
+// is worn, and that one's in turn. The last one is returned.
+func (p *publisher) use(ctx context.Context, ch *confirming) *confirming {
+	for {
+		p.set(ch)
+		p.write(ctx, ch)
+		if ctx.Err() != nil || !ch.isWorn() {
+			return ch
+		}
+		next, err := openConfirming(ch.session)
+		if err != nil {
+			return ch
+		}
+		p.log.Debug("messages were refused (nack), going on on a new channel")
+		worn := ch
+		p.retired.Go(func() { p.retire(ctx, worn) })
+		ch = next
+	}
+}
+
+// retire ends ch when what was sent on it is settled.
+func (p *publisher) retire(ctx context.Context, ch *confirming) {
+	ch.retire(ctx)
+	again := ch.finish()
+	if len(again) == 0 {
+		return
+	}
+	select {
+	case p.back <- again:
+	case <-ctx.Done():
+		endClosed(again)
+	}
+}
+
+func endClosed(all []*outgoing) {
+	for _, o := range all {
+		o.end(fmt.Errorf("%w: %w", broker.ErrClosed, broker.ErrUnknownOutcome))
+	}
+}
+
+// write sends messages until the channel or ctx ends, or the channel is worn.
 func (p *publisher) write(ctx context.Context, ch *confirming) {
 	for ch.waitForRoom(ctx) {
 		o := p.next(ctx, ch)
@@ -387,7 +440,7 @@ func (p *publisher) sendLast(ch *confirming) {
 	}
 }
 
-// next returns nil when the channel or ctx has ended.
+// next returns nil when the channel or ctx has ended, or the channel is worn.
 func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
 	if len(p.again) > 0 {
 		o := p.again[0]
@@ -398,6 +451,10 @@ func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
 	case o := <-p.queue:
 		p.queued.Add(-1)
 		return o
+	case p.again = <-p.back:
+		return p.next(ctx, ch)
+	case <-ch.worn:
+		return nil
 	case <-ch.ended:
 		return nil
 	case <-ctx.Done():

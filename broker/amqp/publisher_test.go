@@ -326,3 +326,55 @@ func TestNackedPingIsSentAgain(t *testing.T) {
 		t.Errorf("got %v and error %v, want %s once", instances, err, svc)
 	}
 }
+
+// A channel on which messages are refused is replaced, and what waits for its
+// confirm there gets it.
+func TestChannelThatRefusesIsReplaced(t *testing.T) {
+	d, s := dial(t, Config{}), newSniffer(t)
+	refuses, frozen := full(t, s, d.eventsOf(name("src")), "e"), name("frozen")
+	_, err := s.ch.QueueDeclare(frozen, true, false, false, false, amqp091.Table{amqp091.QueueTypeArg: "classic"})
+	s.must(err)
+	t.Cleanup(func() { _, _ = newSniffer(t).ch.QueueDelete(frozen, false, false, false) })
+	tell := func(do string) {
+		t.Helper()
+		if _, err := node.Ctl("eval", `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"`+frozen+`">>)), sys:`+do+`(amqqueue:get_pid(Q)).`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell("suspend")
+	resume := sync.OnceFunc(func() { tell("resume") })
+	defer resume()
+
+	first := d.publisher.channel.Load()
+	pending := make(chan error, 1)
+	go func() { pending <- d.Publish(t.Context(), &Publishing{RoutingKey: frozen, Message: text("frozen")}) }()
+	until(t, "the message is on its way", func() error {
+		if first.isIdle() {
+			return errors.New("nothing is pending")
+		}
+		return nil
+	})
+	for range 2 { // the second channel is replaced, too
+		err := d.Publish(within(t, patience), &Publishing{RoutingKey: refuses, Message: text("x")})
+		if !errors.Is(err, errNack) {
+			t.Fatalf("got %v from a full queue, want a nack", err)
+		}
+		was := first
+		until(t, "another channel takes its place", func() error {
+			if is := d.publisher.channel.Load(); is == nil || is == was {
+				return errors.New("it is the same")
+			}
+			return nil
+		})
+		first = d.publisher.channel.Load()
+	}
+	select {
+	case err := <-pending:
+		t.Errorf("a message that the broker has not confirmed has ended with %v", err)
+	default:
+	}
+	resume()
+	if err := next(t, "the confirm of the first message", pending); err != nil {
+		t.Error(err)
+	}
+}
