@@ -55,9 +55,9 @@ faults: ## kill each broker twenty times under load, and account for every event
 	ENOKI_KILLS=20 go test ./test/faults -count 1 -timeout 60m -v
 
 .PHONY: cluster
-cluster: ## kill the leading node of a RabbitMQ cluster three times under load, and account for every event
+cluster: ## kill the leading node of a RabbitMQ cluster ten times under load, and account for every event
 	@scripts/install-test-servers
-	ENOKI_KILLS=3 go test -tags cluster ./test/found -run TestRabbitMQCluster -count 1 -timeout 30m -v
+	ENOKI_KILLS=10 go test ./test/found -run TestRabbitMQCluster -count 1 -timeout 60m -v
 
 .PHONY: leaks
 leaks: ## look what a million calls leave behind, on each broker (10 minutes)
