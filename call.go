@@ -9,34 +9,25 @@ import (
 	"slices"
 
 	"github.com/enoki-go/enoki/broker"
-)
-
-// Kind says how work arrived, or how it leaves.
-type Kind string
-
-// The kinds of work.
-const (
-	KindRPC       Kind = "rpc"
-	KindEvent     Kind = "event"
-	KindTimer     Kind = "timer"
-	KindHTTP      Kind = "http"
-	KindWebSocket Kind = "websocket"
-	KindMessage   Kind = "message" // of a queue or to an exchange, see package nameko
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/emission"
 )
 
 // Call is one piece of work as middleware sees it: on the way into a handler,
 // or on the way out to another service. It belongs to one goroutine.
 type Call struct {
-	Kind    Kind
+	Kind    entrypoint.Kind
 	Service string // whose handler it is for; for an event on its way out, who emits it
 	Method  string // the RPC method, the event handler or event type, the timer, the HTTP route
 
 	// Outgoing is true for a call or event that a service or client sends.
 	Outgoing bool
 
-	exited    bool      // the handler has ended its goroutine
-	sensitive []int     // which arguments no log shows
-	emission  *emission // of an event that is emitted; nil without options
+	exited    bool               // the handler has ended its goroutine
+	sensitive []int              // which arguments no log shows
+	emission  *emission.Emission // of an event that is emitted; nil without options
 
 	ctx     context.Context // of the handler's function
 	in, out []reflect.Value
@@ -50,6 +41,22 @@ func (c *Call) Args() []any { return values(c.in) }
 // Results returns what an RPC call has returned, without the error; empty
 // before it has.
 func (c *Call) Results() []any { return values(c.out) }
+
+// LogArgs returns Args as a log may show them, for middleware that writes one.
+// Arguments that the contract's tag names, as in sensitive:"password,card", are
+// hidden, and so are fields of structs with the tag sensitive:"true": text is
+// "xxxxx", anything else its zero value.
+func (c *Call) LogArgs() []any {
+	out := make([]any, len(c.in))
+	for i, v := range c.in {
+		if slices.Contains(c.sensitive, i) {
+			out[i] = contract.Hidden
+		} else {
+			out[i] = contract.WithoutSecrets(v).Interface()
+		}
+	}
+	return out
+}
 
 func values(list []reflect.Value) []any {
 	out := make([]any, len(list))
@@ -85,7 +92,7 @@ func chain(h Handler, middleware ...[]Middleware) Handler {
 // end the process. A next that ends its goroutine can't be kept from that. It is
 // logged here; who has started the goroutine answers, see broker.Service.Fail
 // and apart.
-func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
+func recovered(log *slog.Logger, known fault.Types, next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
 		returned := false
 		defer func() {
@@ -95,7 +102,7 @@ func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
 			if p := recover(); p != nil {
 				log.ErrorContext(ctx, "handler panicked", "kind", string(c.Kind), "method", c.Method,
 					"call", CallID(ctx), "panic", p, "stack", string(debug.Stack()))
-				err = panicError(p)
+				err = fault.Panicked(p)
 				return
 			}
 			if !c.exited { // otherwise an inner net has seen it
@@ -105,7 +112,7 @@ func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
 			}
 		}()
 		err = next(ctx, c)
-		known.probe(err)
+		known.Probe(err)
 		returned = true
 		return err
 	}
@@ -116,16 +123,11 @@ func recovered(log *slog.Logger, known errorTypes, next Handler) Handler {
 func apart(fn func() error) error {
 	ended := make(chan error, 1)
 	go func() {
-		err := exitError()
+		var err error = fault.Exited()
 		defer func() { ended <- err }()
 		err = fn()
 	}()
 	return <-ended
-}
-
-// exitError is the error of a handler that has ended its goroutine.
-func exitError() error {
-	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: broker.ErrExited.Error(), cause: errPanic}
 }
 
 // invoke returns the handler that calls fn with the arguments of a Call.

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -17,7 +20,7 @@ type Client struct {
 	broker     broker.Broker
 	options    Options
 	name       string // the sender in the call ids of work that begins here
-	errors     errorTypes
+	errors     fault.Types
 	forms      forms
 	atMostOnce bool  // every call
 	mistake    error // that keeps it from working
@@ -45,36 +48,36 @@ func (c *Client) AtMostOnce() *Client {
 	return &other
 }
 
-// Bind fills the functions of the contract struct that contract points to
-// with calls to service. A call that has no deadline gets the client's
+// Bind fills the functions of the contract struct that target points to with
+// calls to service. A call that has no deadline gets the client's
 // timeout, or that of its timeout tag. Its errors are of type *Error.
-func Bind(c *Client, service string, contract any) (err error) {
+func Bind(c *Client, service string, target any) (err error) {
 	if c == nil {
 		return fmt.Errorf("bind %q: the client is nil; make one with NewClient", service)
 	}
-	if err := errors.Join(c.mistake, checkBinding(service, contract)); err != nil {
+	if err := errors.Join(c.mistake, checkBinding(service, target)); err != nil {
 		return fmt.Errorf("bind %q: %w", service, err)
 	}
-	defer rescue(&err) // of middleware that makes no handler
-	v := reflect.ValueOf(contract).Elem()
-	fields, _ := contractFields(v.Type()) // checked
+	defer fault.Rescue(&err) // of middleware that makes no handler
+	v := reflect.ValueOf(target).Elem()
+	fields, _ := contract.Fields(v.Type()) // checked
 	for _, f := range fields {
-		b := &binding{client: c, service: service, method: f.method, target: c.targets.of(c.options, service, f.method.name)}
+		b := &binding{client: c, service: service, method: f.Method, target: c.targets.of(c.options, service, f.Method.Name)}
 		b.send = chain(b.way(), c.options.CallMiddleware)
-		v.Field(f.index).Set(reflect.MakeFunc(f.fn, b.call))
+		v.Field(f.Index).Set(reflect.MakeFunc(f.Func, b.call))
 	}
 	return nil
 }
 
-func checkBinding(service string, contract any) error {
-	if err := checkName("service", service); err != nil {
+func checkBinding(service string, target any) error {
+	if err := contract.CheckName("service", service); err != nil {
 		return err
 	}
-	t := reflect.TypeOf(contract)
-	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(contract).IsNil() {
+	t := reflect.TypeOf(target)
+	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(target).IsNil() {
 		return fmt.Errorf("contract is a %v; give a pointer to the contract struct that is to be filled", t)
 	}
-	_, err := contractFields(t.Elem())
+	_, err := contract.Fields(t.Elem())
 	return err
 }
 
@@ -82,18 +85,18 @@ func checkBinding(service string, contract any) error {
 type binding struct {
 	client  *Client
 	service string
-	method  *method
+	method  *contract.Method
 	target  *target
 	send    Handler
 }
 
-var noError = reflect.Zero(errorType)
+var noError = reflect.Zero(reflect.TypeFor[error]())
 
 func errorValue(err error) reflect.Value {
 	if err == nil {
 		return noError
 	}
-	return reflect.ValueOf(err).Convert(errorType)
+	return reflect.ValueOf(err).Convert(reflect.TypeFor[error]())
 }
 
 // call is what stands behind the function. It can't return an error beside
@@ -103,15 +106,15 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	c := &Call{Kind: KindRPC, Service: b.service, Method: b.method.name, Outgoing: true, in: args[1:], sensitive: b.method.sensitive}
+	c := &Call{Kind: entrypoint.RPC, Service: b.service, Method: b.method.Name, Outgoing: true, in: args[1:], sensitive: b.method.Sensitive}
 	err := b.client.safely(ctx, b.send, c)
-	if err == nil && len(c.out) == b.method.fn.NumOut()-1 {
+	if err == nil && len(c.out) == b.method.Func.NumOut()-1 {
 		return append(c.out, noError)
 	}
-	out := make([]reflect.Value, 0, len(b.method.results)+1)
-	for i := range b.method.fn.NumOut() - 1 {
+	out := make([]reflect.Value, 0, len(b.method.Results)+1)
+	for i := range b.method.Func.NumOut() - 1 {
 		if err != nil || i >= len(c.out) {
-			out = append(out, reflect.Zero(b.method.fn.Out(i)))
+			out = append(out, reflect.Zero(b.method.Func.Out(i)))
 			continue
 		}
 		out = append(out, c.out[i])
@@ -122,11 +125,11 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 // way returns how a call of this kind goes.
 func (b *binding) way() Handler {
 	switch {
-	case b.method.oneway:
+	case b.method.OneWay:
 		return b.hand
-	case b.method.reply != nil:
+	case b.method.Reply != nil:
 		return b.gather
-	case b.method.item != nil:
+	case b.method.Item != nil:
 		return b.openStream
 	}
 	return b.route
@@ -135,34 +138,34 @@ func (b *binding) way() Handler {
 // route sends a call the short way when the service is in this process, and
 // over the broker otherwise.
 func (b *binding) route(ctx context.Context, c *Call) error {
-	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
 			if done, err := callee.callNear(ctx, b.method, c); done {
-				return b.client.errors.restore(err)
+				return b.client.errors.Restore(err)
 			}
 		}
 	}
-	body, err := b.method.request(c.in)
+	body, err := b.method.Request(c.in)
 	if err != nil {
 		return err
 	}
 	err = b.target.first(ctx, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
-	if b.target.isLast(err, b.method.idempotent) {
+	if b.target.isLast(err, b.method.Idempotent) {
 		return err
 	}
-	return b.target.again(ctx, err, b.method.idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
+	return b.target.again(ctx, err, b.method.Idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
 }
 
 // attempt sends the encoded request of c and decodes its reply.
 func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
-	reply, form, err := b.client.request(ctx, b.service, b.method.name, body, b.method.atMostOnce)
+	reply, form, err := b.client.request(ctx, b.service, b.method.Name, body, b.method.AtMostOnce)
 	if err != nil {
 		return err
 	}
-	c.out, err = b.method.answer(reply, form)
-	return b.client.errors.restore(err)
+	c.out, err = b.method.Answer(reply, form == nil)
+	return b.client.errors.Restore(err)
 }
 
 // request sends an encoded request and returns the body of the reply.
@@ -182,8 +185,8 @@ func (c *Client) exchange(ctx context.Context, service, method string, m *broker
 	reply, err := c.broker.Call(ctx, service, method, m)
 	switch {
 	case errors.Is(err, broker.ErrUnknownService):
-		return nil, nil, &Error{Code: UnknownService, cause: err,
-			Message: fmt.Sprintf("call %s.%s: unknown service %q: nothing on this broker serves it; start it, or check the name", service, method, service)}
+		return nil, nil, fault.Wrap(UnknownService, err,
+			fmt.Sprintf("call %s.%s: unknown service %q: nothing on this broker serves it; start it, or check the name", service, method, service))
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, nil, coded(err, "call %s.%s: no answer within %v", service, method, time.Since(begun).Round(time.Millisecond))
 	case err != nil:
@@ -204,8 +207,8 @@ func (c *Client) result(body []byte, form *Serializer, err error) (json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	raw, err := rawAnswer(body, form)
-	return raw, c.errors.restore(err)
+	raw, err := contract.RawAnswer(body, form == nil)
+	return raw, c.errors.Restore(err)
 }
 
 // message returns a new message with a JSON body in the form that c sends.
@@ -218,11 +221,10 @@ func (c *Client) message(body []byte, data map[string]any) (*broker.Message, err
 	return m, nil
 }
 
-// Message returns a message that carries payload as an event would: in the
-// client's form, with a new id and the context data of ctx. It is for
-// extensions that send in their own way.
-func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, error) {
-	body, err := marshal(payload)
+// payload returns a message that carries payload as an event would, with a new
+// id and the context data of ctx.
+func (c *Client) payload(ctx context.Context, payload any) (*broker.Message, error) {
+	body, err := contract.Marshal(payload)
 	if err != nil {
 		return nil, err
 	}
@@ -231,24 +233,12 @@ func (c *Client) Message(ctx context.Context, payload any) (*broker.Message, err
 	return c.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), c.name))
 }
 
-// Send runs fn as something that the client sends: with the call middleware
-// and, if ctx has no deadline, the client's timeout. It is for extensions that
-// send in their own way.
-func (c *Client) Send(ctx context.Context, kind Kind, service, method string, payload any, fn func(ctx context.Context) error) error {
-	send := c.through(func(ctx context.Context, _ *Call) error {
-		ctx, limit := withTimeout(ctx, 0, c.options.Timeout)
-		defer limit.End()
-		return fn(ctx)
-	})
-	return send(ctx, &Call{Kind: kind, Service: service, Method: method, Outgoing: true, in: reflected([]any{payload})})
-}
-
 // coded gives an error of the broker its code and says what was tried.
 func coded(err error, format string, a ...any) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Code: CodeOf(err), Message: fmt.Sprintf(format, a...) + ": " + err.Error(), cause: err}
+	return fault.Wrap(CodeOf(err), err, fmt.Sprintf(format, a...)+": "+err.Error())
 }
 
 // through puts the call middleware around how something is sent, and a net
@@ -271,21 +261,21 @@ func (c *Client) through(send Handler) Handler {
 func (c *Client) safely(ctx context.Context, send Handler, call *Call) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicError(p)
+			err = fault.Panicked(p)
 		}
 		if err != nil {
 			logPanic(ctx, c.options.Logger, "call of "+call.Service+"."+call.Method, err)
 		}
 	}()
 	err = send(ctx, call)
-	c.errors.probe(err)
+	c.errors.Probe(err)
 	return err
 }
 
 // Call calls a method that no contract describes, with arguments by position
 // and by name, and returns the result as JSON. Both may be nil.
 func (c *Client) Call(ctx context.Context, service, method string, args []any, kwargs map[string]any) (json.RawMessage, error) {
-	if err := errors.Join(checkName("service", service), checkName("method", method)); err != nil {
+	if err := errors.Join(contract.CheckName("service", service), contract.CheckName("method", method)); err != nil {
 		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}
 	if args == nil {
@@ -294,11 +284,9 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	if kwargs == nil {
 		kwargs = map[string]any{}
 	}
-	body, err := marshal(map[string]any{"args": args, "kwargs": kwargs})
+	body, err := contract.Marshal(map[string]any{"args": args, "kwargs": kwargs})
 	if err != nil {
-		refused := Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
-		refused.unsent = true
-		return nil, refused
+		return nil, fault.Unsent("call %s.%s: %w", service, method, err)
 	}
 	var raw json.RawMessage
 	send := c.through(func(ctx context.Context, _ *Call) error {
@@ -307,14 +295,14 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 		raw, err = c.result(c.request(ctx, service, method, body, false))
 		return err
 	})
-	call := &Call{Kind: KindRPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
+	call := &Call{Kind: entrypoint.RPC, Service: service, Method: method, Outgoing: true, in: reflected(args)}
 	return raw, send(ctx, call)
 }
 
 // Emit emits an event in the name of the service source, with any payload
 // that encodes as JSON. It is for events that no [Event] describes.
 func (c *Client) Emit(ctx context.Context, source, event string, payload any, options ...EmitOption) error {
-	if err := errors.Join(checkName("service", source), checkName("event", event)); err != nil {
+	if err := errors.Join(contract.CheckName("service", source), contract.CheckName("event", event)); err != nil {
 		return Errorf(InvalidArgument, "emit %s.%s: %w", source, event, err)
 	}
 	return Emitter(c, Event[any]{Source: source, Name: event})(ctx, payload, options...)

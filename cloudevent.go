@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // cloudEventType is the media type of a CloudEvent in its structured mode, in
@@ -60,7 +62,7 @@ func isCloudEvent(m *broker.Message) bool {
 func unwrap(m *broker.Message) (*broker.Message, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(m.Body, &e); err != nil {
-		return nil, fmt.Errorf("body is not a CloudEvent: %w", jsonMistake(err))
+		return nil, fmt.Errorf("body is not a CloudEvent: %w", contract.Unfit(reflect.TypeFor[cloudEvent](), err))
 	}
 	switch {
 	case e.SpecVersion != "1.0":

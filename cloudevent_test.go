@@ -13,15 +13,26 @@ import (
 	"github.com/enoki-go/enoki/broker/memory"
 )
 
+// catcher keeps what is emitted instead of sending it.
+type catcher struct {
+	broker.Broker
+	caught *broker.Message
+}
+
+func (c *catcher) Emit(_ context.Context, _, _ string, m *broker.Message) error {
+	c.caught = m
+	return nil
+}
+
 // emitted returns what an emit through a client with these options hands to
 // the broker.
 func emitted(ctx context.Context, t *testing.T, o *enoki.Options, options ...enoki.EmitOption) *broker.Message {
 	t.Helper()
-	m, err := enoki.NewClient(memory.New(), o).EventMessage(ctx, "comments", "posted", Comment{Article: 7, Text: "well said"}, options...)
-	if err != nil {
+	c := &catcher{Broker: memory.New()}
+	if err := enoki.NewClient(c, o).Emit(ctx, "comments", "posted", Comment{Article: 7, Text: "well said"}, options...); err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return c.caught
 }
 
 func TestCloudEventHasItsAttributes(t *testing.T) {

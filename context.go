@@ -106,15 +106,6 @@ func WithContextData(ctx context.Context, key string, value any) context.Context
 	return withTrail(ctx, &next)
 }
 
-// WithMessage returns the context of work that m has brought: with its context
-// data, and its call stack below the id of the handler. It is for extensions,
-// before Scope.Handle.
-func WithMessage(ctx context.Context, m *broker.Message) context.Context {
-	var o origin
-	o.receive(m)
-	return withTrail(ctx, &o.trail)
-}
-
 // CallStack returns the ids of the calls that led to the work in hand, oldest
 // first, its own last. An id is service.method.uuid. It is empty outside a
 // handler.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contract"
 	"github.com/enoki-go/enoki/internal/cron"
 )
 
@@ -73,7 +74,7 @@ func (t *timer) plan(schedule string) error {
 	case literal.MatchString(t.name):
 		return errors.New("a function literal has no name that stays the same over releases; give it one with enoki.TimerName")
 	}
-	if err := checkName("timer", t.name); err != nil {
+	if err := contract.CheckName("timer", t.name); err != nil {
 		return err
 	}
 	zone, err := cron.Zone(t.zone)

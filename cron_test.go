@@ -14,6 +14,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // runs records when a cron ran, and where. Of several instances each has a
@@ -169,7 +170,7 @@ func TestCronIsAHandler(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if want := []string{string(enoki.KindTimer) + " close"}; !slices.Equal(calls, want) {
+		if want := []string{string(entrypoint.Timer) + " close"}; !slices.Equal(calls, want) {
 			t.Errorf("middleware saw %q, want %q", calls, want)
 		}
 	})
@@ -283,7 +284,7 @@ func TestCronIsShown(t *testing.T) {
 		if err != nil || len(shown) != 1 || !slices.Equal(shown[0].Crons, []broker.Cron{want}) {
 			t.Errorf("Services: got %+v and error %v, want the cron %v", shown, err, want)
 		}
-		if got := enoki.NewService("books", part).Describe(); !slices.Equal(got, []string{"cron nightly at 0 3 * * * Europe/Berlin"}) {
+		if got := enoki.NewService("books", part).Describe(); len(got) != 1 || got[0].Text != "cron nightly at 0 3 * * * Europe/Berlin" {
 			t.Errorf("Describe: got %q", got)
 		}
 	})

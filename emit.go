@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/emission"
 )
 
 // Emit emits an event. It returns nil once the broker has stored the event for
@@ -48,41 +49,15 @@ func Emitter[T any](c *Client, ev Event[T]) Emit[T] {
 	send := c.through(c.emit)
 	return func(ctx context.Context, payload T, options ...EmitOption) error {
 		return send(ctx, &Call{
-			Kind: KindEvent, Service: ev.Source, Method: ev.Name, Outgoing: true,
-			in: []reflect.Value{reflect.ValueOf(&payload).Elem()}, emission: newEmission(options),
+			Kind: entrypoint.Event, Service: ev.Source, Method: ev.Name, Outgoing: true,
+			in: []reflect.Value{reflect.ValueOf(&payload).Elem()}, emission: emission.New(options),
 		})
 	}
 }
 
 // EmitOption says something of the one event of an emit: when it is due, what
 // its id is, in which form it travels. It may be used for many emits.
-type EmitOption func(*emission)
-
-// emission is what its options say of an event.
-type emission struct {
-	due      time.Time
-	says     string // the option that says when it is due
-	id       *string
-	cloud    bool   // in the envelope of CloudEvents
-	subject  string // there
-	mistakes []error
-}
-
-// newEmission returns what options say; nil when there are none.
-func newEmission(options []EmitOption) *emission {
-	if len(options) == 0 {
-		return nil
-	}
-	e := &emission{}
-	for n, option := range options {
-		if option == nil {
-			e.mistakes = append(e.mistakes, fmt.Errorf("option %d of %d is nil; leave it out", n+1, len(options)))
-			continue
-		}
-		option(e)
-	}
-	return e
-}
+type EmitOption = emission.Option
 
 // After delivers the event no sooner than delay after the emit: within a second
 // of that, or 1 % of the delay. When RabbitMQ is killed while it moves the
@@ -92,49 +67,23 @@ func newEmission(options []EmitOption) *emission {
 // when it is due. A delay of 0 or less is none; the longest is 366 days.
 //
 //	err := s.reminded(ctx, reminder, enoki.After(time.Hour))
-func After(delay time.Duration) EmitOption {
-	return func(e *emission) { e.dueAt(time.Now().Add(delay), fmt.Sprintf("After(%v)", delay)) }
-}
+func After(delay time.Duration) EmitOption { return emission.After(delay) }
 
 // At is After with the time at which the event is due, by the clocks of this
 // machine and the broker's.
-func At(due time.Time) EmitOption {
-	return func(e *emission) { e.dueAt(due, fmt.Sprintf("At(%s)", due.Format(time.RFC3339))) }
-}
-
-// latest is how far ahead an event may be due: a year and a day.
-const latest = 366 * 24 * time.Hour
-
-func (e *emission) dueAt(due time.Time, says string) {
-	if e.says != "" {
-		e.mistakes = append(e.mistakes, fmt.Errorf("%s and %s both say when it is due; give one of them", e.says, says))
-	}
-	if left := time.Until(due); left > latest {
-		e.mistakes = append(e.mistakes, fmt.Errorf("it is due in %.0f days; give at most %.0f", left.Hours()/24, latest.Hours()/24))
-	}
-	e.due, e.says = due, says
-}
+func At(due time.Time) EmitOption { return emission.At(due) }
 
 // WithMessageID gives the event an id in place of a new one: 1 to 200 bytes
 // without control characters, unique among the events of its type. NATS drops
 // an event that was emitted with the same id within the last two minutes; a
 // handler on any broker does if its [Subscription] has an inbox.
-func WithMessageID(id string) EmitOption {
-	return func(e *emission) {
-		e.id = &id
-		if id == "" || len(id) > 200 || strings.ContainsFunc(id, unicode.IsControl) {
-			e.mistakes = append(e.mistakes, fmt.Errorf("message id %.40q: give 1 to 200 bytes without control characters", id))
-		}
-	}
-}
+func WithMessageID(id string) EmitOption { return emission.WithID(id) }
 
 // AsCloudEvent puts the event into the JSON envelope of CloudEvents 1.0.
 // Subject is what the event is about; an empty one is left out. Handlers in Go
 // read both forms. Those in Python have to be told, see docs/events.md.
 // Options.CloudEvents does it for all events.
-func AsCloudEvent(subject string) EmitOption {
-	return func(e *emission) { e.cloud, e.subject = true, subject }
-}
+func AsCloudEvent(subject string) EmitOption { return emission.AsCloudEvent(subject) }
 
 // emit encodes the event of call and hands it to the broker.
 func (c *Client) emit(ctx context.Context, call *Call) error {
@@ -148,44 +97,25 @@ func (c *Client) emit(ctx context.Context, call *Call) error {
 	return coded(c.insist(ctx, source, event, m), "emit %s.%s", source, event)
 }
 
-// EventMessage returns the message that an emit of the event with these options
-// would hand to the broker. It is for extensions that keep events before the
-// broker gets them. The error has the code InvalidArgument, also when the
-// broker could never take the event; see [broker.Broker.CheckEvent].
-func (c *Client) EventMessage(ctx context.Context, source, event string, payload any, options ...EmitOption) (*broker.Message, error) {
-	m, err := c.eventMessage(ctx, source, event, payload, newEmission(options))
+// eventMessage returns the message that carries an event.
+func (c *Client) eventMessage(ctx context.Context, source, event string, payload any, e *emission.Emission) (*broker.Message, error) {
+	if err := errors.Join(e.Mistakes...); err != nil {
+		return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
+	}
+	m, err := c.payload(ctx, payload)
 	if err != nil {
-		return nil, err
+		return nil, fault.Unsent("event %s.%s: %w", source, event, err)
 	}
-	return m, coded(c.broker.CheckEvent(source, event, m), "event %s.%s", source, event)
-}
-
-func (c *Client) eventMessage(ctx context.Context, source, event string, payload any, e *emission) (*broker.Message, error) {
-	m, err := c.Message(ctx, payload)
-	unsent := err != nil
-	if e == nil {
-		e = &emission{}
+	m.Due = e.Due
+	if e.ID != "" {
+		m.ID = e.ID
 	}
-	if err = errors.Join(append(e.mistakes, err)...); err == nil {
-		e.stamp(m)
-		if e.cloud || c.options.CloudEvents {
-			err = envelop(m, source, event, e.subject)
+	if e.CloudEvent || c.options.CloudEvents {
+		if err := envelop(m, source, event, e.Subject); err != nil {
+			return nil, Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
 		}
 	}
-	if err != nil {
-		refused := Errorf(InvalidArgument, "event %s.%s: %w", source, event, err)
-		refused.unsent = unsent
-		return nil, refused
-	}
 	return m, nil
-}
-
-// stamp puts on m what e says.
-func (e *emission) stamp(m *broker.Message) {
-	m.Due = e.due
-	if e.id != nil {
-		m.ID = *e.id
-	}
 }
 
 // insist emits again what may not have arrived because the link was lost, for

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // Event names an event and the type of its payload. It belongs to one
@@ -24,8 +26,8 @@ func NewEvent[T any](source, name string) Event[T] {
 
 // check finds what can't be meant.
 func (ev Event[T]) check() error {
-	mistakes := []error{checkName("service", ev.Source), checkName("event", ev.Name)}
-	if err := checkJSON(reflect.TypeFor[T]()); err != nil {
+	mistakes := []error{contract.CheckName("service", ev.Source), contract.CheckName("event", ev.Name)}
+	if err := contract.CheckJSON(reflect.TypeFor[T]()); err != nil {
 		mistakes = append(mistakes, fmt.Errorf("payload %w", err))
 	}
 	return errors.Join(mistakes...)

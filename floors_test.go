@@ -21,23 +21,28 @@ const module = "github.com/enoki-go/enoki"
 // stands on a lower floor, never its neighbours. A key that ends in "/..."
 // covers everything below it; the longest key that fits counts.
 var floors = map[string]int{
-	"cmd/enoki":          4,
-	"cmd/enoki/contract": 3,
+	"cmd/enoki":          7,
+	"cmd/enoki/contract": 6,
 
-	"host":      3,
-	"functions": 3,
+	"host": 6,
 
-	"web":        2,
-	"nameko":     2,
-	"serializer": 2,
-	"enokitest":  2,
-	"outbox":     2,
+	"outbox/outboxtest": 6,
+	"outbox/bolt":       6,
+	"outbox/postgres":   6,
 
-	"outbox/outboxtest": 3,
-	"outbox/bolt":       3,
-	"outbox/postgres":   3,
+	"web":        5,
+	"nameko":     5,
+	"serializer": 5,
+	"enokitest":  5,
+	"outbox":     5,
 
-	".":                    1, // package enoki
+	".": 4, // package enoki
+
+	"entrypoint": 3,
+
+	"internal/contract": 2,
+
+	"fault":                1,
 	"broker/amqp":          1,
 	"broker/nats":          1,
 	"broker/nats/embedded": 1,
@@ -82,7 +87,7 @@ var onlyImporters = map[string][]string{
 
 // noThirdParty are the packages that stand on the standard library and on
 // Enoki alone.
-var noThirdParty = []string{"broker", "broker/memory", "."}
+var noThirdParty = []string{"broker", "broker/memory", "fault", "internal/contract", "entrypoint", "."}
 
 // meaningless are names that say nothing about what a package gives.
 var meaningless = []string{"util", "utils", "common", "base", "helper", "helpers", "misc", "shared"}

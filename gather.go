@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // Reply is what one instance of a service has replied. A contract function
@@ -22,46 +24,25 @@ import (
 // instance is in its reply; the error of the function says that none was
 // found, or that they could not be asked. The T of a method without a result
 // is struct{}.
-type Reply[T any] struct {
+type Reply[T any] struct { // internal/contract knows it by these fields
 	Instance string // the id of the instance
 	Value    T      // zero when Err is set
 	Err      error  // of type *Error
 }
 
-func (Reply[T]) isReply() {}
-
-var replyType = reflect.TypeFor[interface{ isReply() }]()
-
-// replyOf returns the Reply type that t is a list of, or nil.
-func replyOf(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem().Implements(replyType) {
-		return t.Elem()
-	}
-	return nil
-}
-
-// The fields of a Reply.
-const (
-	replyInstance = iota
-	replyValue
-	replyErr
-)
-
-func valueOf(reply reflect.Type) reflect.Type { return reply.Field(replyValue).Type }
-
 // gather asks every instance of the service.
 func (b *binding) gather(ctx context.Context, c *Call) error {
-	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
-	body, err := b.method.request(c.in)
+	body, err := b.method.Request(c.in)
 	if err != nil {
 		return err
 	}
 	instances, err := b.client.instances(ctx, b.service)
 	if err != nil {
-		return fmt.Errorf("call %s.%s: %w", b.service, b.method.name, err)
+		return fmt.Errorf("call %s.%s: %w", b.service, b.method.Name, err)
 	}
-	replies := reflect.MakeSlice(reflect.SliceOf(b.method.reply), len(instances), len(instances))
+	replies := reflect.MakeSlice(reflect.SliceOf(b.method.Reply), len(instances), len(instances))
 	there := make([]bool, len(instances))
 	var asked sync.WaitGroup
 	for i, id := range instances {
@@ -103,22 +84,22 @@ func (b *binding) ask(ctx context.Context, id string, body []byte, to reflect.Va
 	if errors.Is(err, UnknownService) {
 		return false
 	}
-	to.Field(replyInstance).SetString(id)
-	to.Field(replyErr).Set(errorValue(err))
+	to.Field(contract.ReplyInstance).SetString(id)
+	to.Field(contract.ReplyErr).Set(errorValue(err))
 	if err == nil {
-		to.Field(replyValue).Set(value)
+		to.Field(contract.ReplyValue).Set(value)
 	}
 	return true
 }
 
 func (b *binding) askOne(ctx context.Context, id string, body []byte) (value reflect.Value, err error) {
-	body, form, err := b.client.requestTo(ctx, b.service, id, b.method.name, body)
+	body, form, err := b.client.requestTo(ctx, b.service, id, b.method.Name, body)
 	if err != nil {
 		return value, err
 	}
-	values, err := b.method.answer(body, form)
+	values, err := b.method.Answer(body, form == nil)
 	if err != nil {
-		return value, b.client.errors.restore(err)
+		return value, b.client.errors.Restore(err)
 	}
 	return values[0], nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/internal/deadline"
 )
 
@@ -25,7 +26,7 @@ type handling struct {
 	context handlerContext
 }
 
-func receive(m *broker.Message, kind Kind, service, method string) *incoming {
+func receive(m *broker.Message, kind entrypoint.Kind, service, method string) *incoming {
 	in := new(incoming)
 	in.call = Call{Kind: kind, Service: service, Method: method}
 	in.left = in.origin.receive(m)

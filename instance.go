@@ -7,11 +7,15 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -24,7 +28,7 @@ type instance struct {
 	member  broker.Member // nil until joined
 	methods map[string]*served
 	work    Handler // middleware around Call.work
-	errors  errorTypes
+	errors  fault.Types
 	forms   forms
 	slots   chan struct{}
 
@@ -34,7 +38,7 @@ type instance struct {
 	timers   sync.WaitGroup
 	calls    gate // calls of the same process
 	streams  *streams
-	opened   []Extension
+	opened   []entrypoint.Extension
 	held     []resource // that are open
 }
 
@@ -42,12 +46,12 @@ func newInstance(s *Service, p *process) *instance {
 	i := &instance{
 		service: s, process: p, log: p.options.Logger.With("service", s.name),
 		methods: map[string]*served{}, slots: make(chan struct{}, p.options.Workers),
-		draining: make(chan struct{}), errors: errorTypes(p.options.Errors).and(s.errors),
+		draining: make(chan struct{}), errors: slices.Concat(p.options.Errors, s.errors),
 		forms: formsOf(&p.options),
 	}
 	i.streams = newStreams(i)
 	for _, m := range s.methods {
-		i.methods[m.name] = &served{method: m.method, handle: i.around(m.handle)}
+		i.methods[m.Name] = &served{Method: m.Method, handle: i.around(m.handle)}
 	}
 	i.work = i.around(func(ctx context.Context, c *Call) error { return c.work(ctx) })
 	return i
@@ -82,7 +86,7 @@ func (i *instance) start(ctx context.Context) error {
 	}
 	i.member = member
 	for _, x := range i.service.extensions {
-		if err := i.safely("extension", func() error { return x.Start(i.life, i.scope()) }); err != nil {
+		if err := i.safely("extension", func() error { return x.Start(i.life, scopeOf(i)) }); err != nil {
 			return err
 		}
 		i.opened = append(i.opened, x)
@@ -108,7 +112,7 @@ func (i *instance) joining() broker.Service {
 		s.Serve, s.Fail, s.Drain = i.serve, i.fail, i.streams.drain
 	}
 	for _, m := range i.methods {
-		s.AtMostOnce = s.AtMostOnce || m.atMostOnce
+		s.AtMostOnce = s.AtMostOnce || m.AtMostOnce
 	}
 	for _, sub := range i.service.subscriptions {
 		s.Subscriptions = append(s.Subscriptions, i.subscription(sub))
@@ -166,13 +170,13 @@ func (i *instance) release() { <-i.slots }
 func (i *instance) serve(ctx context.Context, name string, req *broker.Message) (out *broker.Message) {
 	defer func() {
 		if p := recover(); p != nil {
-			out = i.refuse(ctx, name, nil, panicError(p))
+			out = i.refuse(ctx, name, nil, fault.Panicked(p))
 		}
 	}()
 	if operation, ok := strings.CutPrefix(name, streamPrefix); ok {
 		return i.streams.serve(ctx, operation, req)
 	}
-	in := receive(req, KindRPC, i.service.name, name)
+	in := receive(req, entrypoint.RPC, i.service.name, name)
 	ctx = in.within(ctx)
 	defer in.limit.End()
 	body, form, err := i.forms.open(req)
@@ -183,7 +187,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	if refused != nil {
 		return i.refuse(ctx, name, form, refused)
 	}
-	if m.item != nil {
+	if m.Item != nil {
 		return i.refuse(ctx, name, form, Errorf(IncorrectSignature, "%s() returns a stream of results; call it by a contract of Enoki", name))
 	}
 	if !i.acquireFor(ctx, req) {
@@ -205,8 +209,9 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 // malformed is the error of a request whose body can't be opened: its sender's
 // fault, unless a serializer panicked.
 func malformed(err error) *Error {
-	if errors.Is(err, errPanic) {
-		return find(err)
+	if errors.Is(err, fault.ErrPanic) {
+		panicked, _ := errors.AsType[*Error](err)
+		return panicked
 	}
 	return Errorf(MalformedRequest, "%w", err)
 }
@@ -219,7 +224,7 @@ func (i *instance) fail(method string, req *broker.Message, err error) *broker.M
 		i.log.Error("a request has no answer", "method", method, "id", req.ID, "error", err)
 	}
 	_, form, _ := i.forms.open(req) // a form that is not known is JSON
-	out := answer(form, encodeFailure(e))
+	out := answer(form, contract.EncodeFailure(e))
 	if req.OneWay {
 		out.Reject, out.RejectKind = e.Message, broker.KindOf(err)
 	}
@@ -243,8 +248,8 @@ func (i *instance) acquireFor(ctx context.Context, req *broker.Message) bool {
 // unstarted answers a request that found no free worker while its caller, or
 // this instance, had time.
 func (i *instance) unstarted(ctx context.Context, name string, form *Serializer, req *broker.Message) *broker.Message {
-	err := onWire(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))
-	out := answer(form, encodeFailure(err))
+	err := i.errors.Failure(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))
+	out := answer(form, contract.EncodeFailure(err))
 	if req.OneWay {
 		out.Reject, out.RejectKind = err.Message, string(err.Code)
 	}
@@ -255,7 +260,7 @@ func (i *instance) unstarted(ctx context.Context, name string, form *Serializer,
 func (i *instance) refuse(ctx context.Context, name string, form *Serializer, refused *Error) *broker.Message {
 	i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
 	logPanic(ctx, i.log, "request of "+name+"()", refused)
-	out := answer(form, encodeFailure(refused))
+	out := answer(form, contract.EncodeFailure(refused))
 	out.Reject, out.RejectKind = refused.Message, kindOf(refused)
 	return out
 }
@@ -265,10 +270,10 @@ func (i *instance) refuse(ctx context.Context, name string, form *Serializer, re
 func answer(form *Serializer, body []byte) *broker.Message {
 	m, err := form.message(body)
 	if err != nil {
-		m, err = form.message(encodeFailure(unserializable(err)))
+		m, err = form.message(contract.EncodeFailure(unserializable(err)))
 	}
 	if err != nil {
-		m, _ = (*Serializer)(nil).message(encodeFailure(unserializable(err)))
+		m, _ = (*Serializer)(nil).message(contract.EncodeFailure(unserializable(err)))
 	}
 	return m
 }
@@ -284,15 +289,15 @@ func (i *instance) read(in *incoming, body []byte, form *Serializer) (*served, *
 	if !ok {
 		return nil, &Error{Code: MethodNotFound, Message: in.call.Method}
 	}
-	args, refused := m.arguments(body, form, in.room[:])
-	in.call.in, in.call.sensitive = args, m.sensitive
+	args, refused := m.Arguments(body, form == nil, in.room[:])
+	in.call.in, in.call.sensitive = args, m.Sensitive
 	return m, refused
 }
 
 // outcome encodes what a handler returned.
 func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 	if err == nil {
-		body, unfit := encodeResults(c.out)
+		body, unfit := contract.EncodeResults(c.out)
 		if unfit == nil {
 			return body
 		}
@@ -300,7 +305,7 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 		err = unserializable(unfit)
 	}
 	i.logFailure(ctx, c, err)
-	return encodeFailure(i.errors.failure(i.cutOff(c, err)))
+	return contract.EncodeFailure(i.errors.Failure(i.cutOff(c, err)))
 }
 
 // cutOff returns what the caller is told of err: work that ends as cancelled
@@ -321,7 +326,7 @@ func (i *instance) cutOff(c *Call, err error) error {
 // fault of the service, what a call of its own ended with is.
 func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
 	level := slog.LevelInfo
-	if RelayedCode(err).HTTPStatus() >= 500 {
+	if fault.RelayedCode(err).HTTPStatus() >= 500 {
 		level = slog.LevelError
 	}
 	i.log.Log(ctx, level, "handler failed", "kind", string(c.Kind), "method", c.Method, "code", string(CodeOf(err)), "error", err)
@@ -330,17 +335,17 @@ func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
 // callNear serves a call of the same process in the caller's goroutine. It is
 // not done when the method's function has another type here, so that values
 // must be converted, or when the instance takes no more calls.
-func (i *instance) callNear(ctx context.Context, m *method, c *Call) (done bool, err error) {
-	s, ok := i.methods[m.name]
-	if !ok || s.fn != m.fn || !i.calls.enter() {
+func (i *instance) callNear(ctx context.Context, m *contract.Method, c *Call) (done bool, err error) {
+	s, ok := i.methods[m.Name]
+	if !ok || s.Func != m.Func || !i.calls.enter() {
 		return false, nil
 	}
 	defer i.calls.leave()
-	h := &handling{call: Call{Kind: KindRPC, Service: i.service.name, Method: m.name, in: c.in, sensitive: s.sensitive}}
+	h := &handling{call: Call{Kind: entrypoint.RPC, Service: i.service.name, Method: m.Name, in: c.in, sensitive: s.Sensitive}}
 	err = s.handle(h.enter(ctx, trailOf(ctx), i.process.options.CallsTracked), &h.call)
 	if err != nil {
 		i.logFailure(ctx, &h.call, err)
-		return true, crossed(i.errors.failure(err))
+		return true, i.errors.Answer(err)
 	}
 	c.out = h.call.out
 	return true, nil
@@ -352,7 +357,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	return func(ctx context.Context, m *broker.Message) (outcome broker.Settlement) {
 		defer func() {
 			if p := recover(); p != nil {
-				err := panicError(p)
+				err := fault.Panicked(p)
 				logPanic(ctx, i.log, "event "+sub.source+"."+sub.event, err)
 				outcome = sub.unread(broker.KindPanic, err)
 			}
@@ -369,7 +374,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 			return broker.Settlement{Verdict: broker.HandBack}
 		}
 		defer i.release()
-		in := receive(m, KindEvent, i.service.name, sub.handler)
+		in := receive(m, entrypoint.Event, i.service.name, sub.handler)
 		c := &in.call
 		c.in = append(in.room[:0], payload)
 		inner := in.enter(ctx, i.process.options.CallsTracked)
@@ -407,14 +412,14 @@ func (i *instance) lost(sub *subscription) func(*broker.Message, error) broker.S
 func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
 	body, form, err := i.forms.open(m)
 	if err != nil {
-		if errors.Is(err, errPanic) {
+		if errors.Is(err, fault.ErrPanic) {
 			return payload, broker.KindPanic, err
 		}
 		return payload, broker.KindUnreadable, err
 	}
 	payload = reflect.New(sub.payload).Elem()
-	if err := unmarshal(body, form, payload); err != nil {
-		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %w", unfit(sub.payload, err))
+	if err := contract.Unmarshal(body, form == nil, payload); err != nil {
+		return payload, unreadKind(err), fmt.Errorf("payload is not as declared: %w", contract.Unfit(sub.payload, err))
 	}
 	return payload, "", nil
 }
@@ -428,65 +433,9 @@ func (i *instance) buried(l broker.DeadLetter) {
 
 // tick runs a timer once.
 func (i *instance) tick(t *timer) {
-	if err := i.do(i.life, KindTimer, t.name, t.fn); err != nil {
+	if err := i.do(i.life, entrypoint.Timer, t.name, t.fn); err != nil {
 		i.log.Error("timer failed", "method", t.name, "error", err)
 	}
-}
-
-// do runs work that is not a message as a handler.
-func (i *instance) do(ctx context.Context, kind Kind, name string, fn func(context.Context) error) error {
-	if !i.acquire(ctx) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return Errorf(Unavailable, "service %s is stopping", i.service.name)
-	}
-	release := i.release
-	if kind == KindHTTP { // which may become a stream
-		release = sync.OnceFunc(release)
-		ctx = context.WithValue(ctx, slotKey{}, release)
-	}
-	defer release()
-	ctx = trailOf(ctx).enter(ctx, i.service.name, name, i.process.options.CallsTracked)
-	c := &Call{Kind: kind, Service: i.service.name, Method: name, work: fn}
-	if kind == KindHTTP { // package web answers before its goroutine ends
-		return i.work(ctx, c)
-	}
-	return apart(func() error { return i.work(ctx, c) })
-}
-
-type slotKey struct{}
-
-// yield gives back the worker slot of the work that ctx belongs to.
-func yield(ctx context.Context) {
-	if release, ok := ctx.Value(slotKey{}).(func()); ok {
-		release()
-	}
-}
-
-func (i *instance) scope() *Scope {
-	return &Scope{
-		Service: i.service.name, Logger: i.log, Isolated: i.process.options.Isolated, HTTPAddress: i.process.options.HTTPAddress,
-		HTTPHosts: i.process.options.HTTPHosts, Memory: i.process.options.Memory,
-		Errors: i.errors, Broker: i.process.broker, Client: i.process.client(i), Handle: i.do, Yield: yield, Decode: i.decode, Buried: i.buried,
-	}
-}
-
-func (i *instance) decode(m *broker.Message, v any) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicError(p)
-			logPanic(context.Background(), i.log, "decoding of a "+reflect.TypeOf(v).String(), err)
-		}
-	}()
-	body, form, err := i.forms.open(m)
-	if err != nil {
-		return err
-	}
-	if err := unmarshal(body, form, reflect.ValueOf(v).Elem()); err != nil {
-		return fmt.Errorf("payload is not as declared: %w", unfit(reflect.TypeOf(v).Elem(), err))
-	}
-	return nil
 }
 
 func (i *instance) safely(what string, fn func() error) error { return safely(i.log, what, fn) }
@@ -494,8 +443,8 @@ func (i *instance) safely(what string, fn func() error) error { return safely(i.
 // prepare has the extensions fill what handlers use.
 func (i *instance) prepare(ctx context.Context) error {
 	for _, x := range i.service.extensions {
-		if p, ok := x.(Preparer); ok {
-			if err := i.safely("extension", func() error { return p.Prepare(ctx, i.scope()) }); err != nil {
+		if p, ok := x.(entrypoint.Preparer); ok {
+			if err := i.safely("extension", func() error { return p.Prepare(ctx, scopeOf(i)) }); err != nil {
 				return err
 			}
 		}

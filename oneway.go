@@ -5,20 +5,20 @@ import "context"
 // hand gives a one-way call to the broker, also when the service is in this
 // process: there its error would have nowhere to go.
 func (b *binding) hand(ctx context.Context, c *Call) error {
-	body, err := b.method.request(c.in)
+	body, err := b.method.Request(c.in)
 	if err != nil {
 		return err
 	}
-	ctx, limit := withTimeout(ctx, b.method.timeout, b.client.options.Timeout)
+	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
-	return b.target.do(ctx, b.method.idempotent, func(ctx context.Context) error {
+	return b.target.do(ctx, b.method.Idempotent, func(ctx context.Context) error {
 		// It may run long after its caller's deadline, so it carries none.
 		m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))
 		if err != nil {
-			return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+			return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.Name, err)
 		}
 		m.OneWay = true
-		_, _, err = b.client.exchange(ctx, b.service, b.method.name, m)
+		_, _, err = b.client.exchange(ctx, b.service, b.method.Name, m)
 		return err
 	})
 }

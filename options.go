@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/resilience"
 )
 
@@ -39,8 +41,8 @@ type Options struct {
 
 	// Memory bounds what arrives and is not done yet, for all services together.
 	// Give the same to a driver's configuration that takes one.
-	// Default: a new one of DefaultMemory.
-	Memory *Memory
+	// Default: a new one of entrypoint.DefaultMemory.
+	Memory *entrypoint.Memory
 
 	// CallsTracked is how many callers the call stack of a handler shows
 	// beside itself. Default: 10.
@@ -54,7 +56,7 @@ type Options struct {
 
 	// Errors are the error types that cross the wire as themselves, for every
 	// service and client. Default: none.
-	Errors []ErrorType
+	Errors []fault.Type
 
 	// Serializer is the form of the requests and events that are sent. Replies
 	// have that of their request. Default: JSON.
@@ -105,7 +107,7 @@ func (o *Options) check() error {
 		return nil
 	}
 	mistakes := []error{checkMiddleware("Options.Middleware", o.Middleware), checkMiddleware("Options.CallMiddleware", o.CallMiddleware)}
-	if err := errorTypes(o.Errors).check(); err != nil {
+	if err := fault.Types(o.Errors).Check(); err != nil {
 		mistakes = append(mistakes, fmt.Errorf("Options.Errors: %w", err))
 	}
 	forms := o.Accept
@@ -151,7 +153,7 @@ func (o *Options) withDefaults() Options {
 		out.HTTPAddress = "127.0.0.1:8000"
 	}
 	if out.Memory == nil {
-		out.Memory = NewMemory(DefaultMemory)
+		out.Memory = entrypoint.NewMemory(entrypoint.DefaultMemory)
 	}
 	if out.CallsTracked <= 0 {
 		out.CallsTracked = 10

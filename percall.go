@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/enoki-go/enoki/fault"
 )
 
 // PerCall is a dependency that is made for one piece of work of a service and
@@ -51,7 +53,7 @@ func (p *PerCall[T]) declare(s *Service) error {
 func (p *PerCall[T]) around(next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
 		v := &perCallValue[T]{ctx: ctx}
-		outcome := errPanic // unless next returns
+		outcome := fault.ErrPanic // unless next returns
 		defer func() { err = v.close(p.end, outcome, err) }()
 		outcome = next(context.WithValue(ctx, p, v), c)
 		return outcome

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/fault"
 )
 
 // Permanent marks the error of an event handler as one that another attempt
@@ -36,13 +37,13 @@ func isPermanent(err error) bool {
 // kindOf names what kind of failure an error is: its code, or the class that
 // it has in Python, or its Go type.
 func kindOf(err error) string {
-	if errors.Is(err, errPanic) {
+	if errors.Is(err, fault.ErrPanic) {
 		return broker.KindPanic
 	}
 	if code := CodeOf(err); code != Unknown {
 		return string(code)
 	}
-	if e := find(err); e != nil && e.Type != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e.Type != "" {
 		return e.Type
 	}
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -62,7 +63,7 @@ func isMark(err error) bool {
 // unreadKind tells a body that is no JSON from one of another type, and from one
 // whose decoding panicked.
 func unreadKind(err error) string {
-	if errors.Is(err, errPanic) {
+	if errors.Is(err, fault.ErrPanic) {
 		return broker.KindPanic
 	}
 	if _, broken := errors.AsType[*json.SyntaxError](err); broken {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/fault"
 )
 
 // ErrorPolicy says what becomes of an event whose handler fails: it is a
@@ -98,16 +99,16 @@ func (sub *subscription) unread(kind string, err error) broker.Settlement {
 
 // settle says what becomes of an event whose handler failed.
 func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
-	panicked := errors.Is(err, errPanic)
+	panicked := errors.Is(err, fault.ErrPanic)
 	switch {
 	case !panicked && ctx.Err() != nil: // stopped at once: no fault of the event
 		return broker.Settlement{Verdict: broker.HandBack}
 	case sub.policy == dropped:
 		return broker.Settlement{}
 	case sub.policy == requeued && !isPermanent(err):
-		return broker.Settlement{Verdict: broker.HandBack, Reason: textOf(err), Kind: kindOf(err)}
+		return broker.Settlement{Verdict: broker.HandBack, Reason: fault.Text(err), Kind: kindOf(err)}
 	case panicked, isPermanent(err), CodeOf(err) == InvalidArgument, attempt >= sub.attempts:
-		return broker.Settlement{Verdict: broker.Reject, Reason: textOf(err), Kind: kindOf(err)}
+		return broker.Settlement{Verdict: broker.Reject, Reason: fault.Text(err), Kind: kindOf(err)}
 	}
 	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
 }
@@ -122,7 +123,7 @@ func (sub *subscription) lost(attempt int, err error) broker.Settlement {
 	case errors.Is(err, broker.ErrNoOutcome):
 		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindNoOutcome}
 	}
-	return sub.settle(context.Background(), attempt, &Error{Code: Internal, Message: err.Error(), cause: errPanic})
+	return sub.settle(context.Background(), attempt, fault.Wrap(Internal, fault.ErrPanic, err.Error()))
 }
 
 // backoff returns the delay after an attempt, with full jitter, so that what

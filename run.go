@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 
@@ -156,34 +155,4 @@ func wait(ctx context.Context, group *sync.WaitGroup) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// Scope is what a service offers to its extensions.
-type Scope struct {
-	Service     string
-	Logger      *slog.Logger
-	HTTPAddress string        // Options.HTTPAddress
-	Isolated    bool          // Options.Isolated
-	HTTPHosts   []string      // Options.HTTPHosts
-	Memory      *Memory       // Options.Memory
-	Errors      []ErrorType   // what the service and Options.Errors declare, for Answer
-	Broker      broker.Broker // for what only one kind of broker can do
-	Client      *Client       // calls and emits as the service
-
-	// Handle runs fn as a handler of the service: with a worker slot, a call
-	// id, the service's middleware and a net for panics. The error is that of
-	// fn, or of ctx when it ended before there was a free worker.
-	Handle func(ctx context.Context, kind Kind, name string, fn func(ctx context.Context) error) error
-
-	// Yield gives back the worker slot of work of KindHTTP, by the context that
-	// its fn has, before fn returns: a stream that waits does not keep a worker
-	// from others.
-	Yield func(ctx context.Context)
-
-	// Buried logs and counts a dead letter; see broker.Service.
-	Buried func(l broker.DeadLetter)
-
-	// Decode decodes the body of a message into what v points to, in any of
-	// the forms that the service accepts.
-	Decode func(m *broker.Message, v any) error
 }

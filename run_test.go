@@ -16,6 +16,8 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
 )
 
 type greeterContract struct {
@@ -164,7 +166,7 @@ type outOfStock struct{ item string }
 func (e outOfStock) Error() string { return "no " + e.item + " left" }
 
 func TestErrorTypesCrossAsThemselves(t *testing.T) {
-	types := enoki.ErrorAs("shop.exceptions.OutOfStock",
+	types := fault.TypeFunc("shop.exceptions.OutOfStock",
 		func(e outOfStock) []any { return []any{e.item} },
 		func(args []any, _ string) outOfStock { return outOfStock{args[0].(string)} })
 	var shop struct {
@@ -176,7 +178,7 @@ func TestErrorTypesCrossAsThemselves(t *testing.T) {
 		enoki.Method("order", func(ctx context.Context) error { return shop.Buy(ctx, "tea") }))
 	b := newBroker(t)
 	running(t, b, nil, service, front)
-	knowing := enoki.NewClient(b, &enoki.Options{Errors: []enoki.ErrorType{types}})
+	knowing := enoki.NewClient(b, &enoki.Options{Errors: []fault.Type{types}})
 	for _, call := range []func() error{
 		func() error { _, err := knowing.Call(t.Context(), "shop", "buy", []any{"tea"}, nil); return err },
 		func() error { _, err := knowing.Call(t.Context(), "front", "order", nil, nil); return err }, // two hops
@@ -635,14 +637,14 @@ func TestMiddleware(t *testing.T) {
 
 // door is an extension for tests: it hands its scope out.
 type door struct {
-	scope  *enoki.Scope
+	scope  *entrypoint.Scope
 	log    *[]string
 	refuse error
 }
 
 func (d *door) Check() error { return nil }
 
-func (d *door) Start(_ context.Context, s *enoki.Scope) error {
+func (d *door) Start(_ context.Context, s *entrypoint.Scope) error {
 	d.scope = s
 	*d.log = append(*d.log, "start "+s.Service)
 	return d.refuse
@@ -653,20 +655,20 @@ func (d *door) Stop(context.Context) error {
 	return nil
 }
 
-func (d *door) Describe() []string { return []string{"door"} }
+func (d *door) Describe() []entrypoint.Description { return []entrypoint.Description{{Text: "door"}} }
 
 func TestExtensionsAndOrder(t *testing.T) {
 	var log []string
 	one, two := &door{log: &log}, &door{log: &log}
 	stop := running(t, newBroker(t), nil, enoki.NewService("one", enoki.Extend(one)), enoki.NewService("two", enoki.Extend(two)))
-	err := one.scope.Handle(t.Context(), enoki.KindHTTP, "GET /x", func(ctx context.Context) error {
+	err := one.scope.Handle(t.Context(), entrypoint.HTTP, "GET /x", func(ctx context.Context) error {
 		log = append(log, enoki.CallID(ctx)[:len("one.GET /x.")])
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = one.scope.Handle(t.Context(), enoki.KindHTTP, "GET /x", func(context.Context) error { panic("no") })
+	err = one.scope.Handle(t.Context(), entrypoint.HTTP, "GET /x", func(context.Context) error { panic("no") })
 	if !errors.Is(err, enoki.Internal) {
 		t.Errorf("a panic is %v", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 const jsonType = "application/json"
@@ -67,7 +69,7 @@ func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err er
 // open is read that may leave kombu's dialect in a body that s.plain then
 // makes JSON of.
 func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) {
-	defer rescue(&err)
+	defer fault.Rescue(&err)
 	if isCloudEvent(m) {
 		if m, err = unwrap(m); err != nil {
 			return nil, nil, err
@@ -89,7 +91,7 @@ func (s *Serializer) words(body []byte) []byte {
 	if s != nil {
 		return body
 	}
-	return plainWords(body)
+	return contract.PlainWords(body)
 }
 
 // plain makes JSON of what came as JSON, with text for tagged values.
@@ -97,12 +99,12 @@ func (s *Serializer) plain(body []byte) []byte {
 	if s != nil {
 		return body
 	}
-	return plainJSON(body)
+	return contract.PlainJSON(body)
 }
 
 // message returns a message with a JSON body in the form of s.
 func (s *Serializer) message(body []byte) (m *broker.Message, err error) {
-	defer rescue(&err)
+	defer fault.Rescue(&err)
 	if s == nil {
 		return &broker.Message{ContentType: jsonType, Body: body}, nil
 	}

@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // Service is a name and what was declared of it: what it serves, what it
@@ -20,12 +23,12 @@ type Service struct {
 	named         map[string]bool // names of methods; a service may have thousands
 	subscriptions []*subscription
 	timers        []*timer
-	extensions    []Extension
+	extensions    []entrypoint.Extension
 	emits         []broker.Event
 	fills         []func(*Client) error // fill what the service needs, at start
 	resources     []resource
 	middleware    []Middleware
-	errors        []ErrorType
+	errors        []fault.Type
 	mistakes      []error
 }
 
@@ -63,7 +66,7 @@ func (s *Service) add(part Part, n, of int) error {
 // Run before anything starts.
 func NewService(name string, parts ...Part) *Service {
 	s := &Service{name: name, named: map[string]bool{}}
-	if err := checkName("service", name); err != nil {
+	if err := contract.CheckName("service", name); err != nil {
 		s.mistakes = append(s.mistakes, err)
 	}
 	for n, part := range parts {
@@ -96,11 +99,11 @@ func (s *Service) Only(names ...string) *Service {
 		return slices.Contains(names, name)
 	}
 	out := *s
-	out.methods = slices.DeleteFunc(slices.Clone(s.methods), func(m *served) bool { return !picked(m.name) })
+	out.methods = slices.DeleteFunc(slices.Clone(s.methods), func(m *served) bool { return !picked(m.Name) })
 	out.subscriptions = slices.DeleteFunc(slices.Clone(s.subscriptions), func(sub *subscription) bool { return !picked(sub.handler) })
 	out.timers = slices.DeleteFunc(slices.Clone(s.timers), func(t *timer) bool { return !picked(t.name) })
-	out.extensions = slices.DeleteFunc(slices.Clone(s.extensions), func(x Extension) bool {
-		_, used := x.(Preparer) // by handlers
+	out.extensions = slices.DeleteFunc(slices.Clone(s.extensions), func(x entrypoint.Extension) bool {
+		_, used := x.(entrypoint.Preparer) // by handlers
 		return !used
 	})
 	out.mistakes = slices.Clone(s.mistakes)
@@ -114,7 +117,7 @@ func (s *Service) Only(names ...string) *Service {
 
 // served is an RPC method with the function that does it.
 type served struct {
-	*method
+	*contract.Method
 	handle Handler
 }
 
@@ -126,30 +129,30 @@ type served struct {
 // out. "*" before the name of a slice has it take any further arguments by
 // position, and "**" before that of a map any others by name; after a "*" alone
 // arguments go by name only.
-func RPC(contract any) Part {
+func RPC(functions any) Part {
 	return partFunc(func(s *Service) error {
-		v := reflect.ValueOf(contract)
+		v := reflect.ValueOf(functions)
 		if v.Kind() == reflect.Pointer && !v.IsNil() {
 			v = v.Elem()
 		}
 		if !v.IsValid() {
 			return fmt.Errorf("contract is nil; give RPC a struct whose fields are functions")
 		}
-		fields, err := contractFields(v.Type())
+		fields, err := contract.Fields(v.Type())
 		if err != nil {
 			return err
 		}
 		var mistakes []error
 		for _, f := range fields {
-			if f.reply != nil { // calls every instance: a caller's business
+			if f.Reply != nil { // calls every instance: a caller's business
 				continue
 			}
-			fn := v.Field(f.index)
+			fn := v.Field(f.Index)
 			if fn.IsNil() {
-				mistakes = append(mistakes, fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.index).Name, f.name))
+				mistakes = append(mistakes, fmt.Errorf("contract field %s.%s is nil; set it to the function that serves %s", v.Type(), v.Type().Field(f.Index).Name, f.Name))
 				continue
 			}
-			mistakes = append(mistakes, s.serve(f.method, fn))
+			mistakes = append(mistakes, s.serve(f.Method, fn))
 		}
 		return errors.Join(mistakes...)
 	})
@@ -160,38 +163,38 @@ func RPC(contract any) Part {
 // ([iter.Seq2] of a type and error), and an error.
 func Method(name string, fn any, args ...string) Part {
 	return partFunc(func(s *Service) error {
-		f, err := newFunction(name, fn, args...)
+		m, v, err := contract.Of(name, fn, args...)
 		if err != nil {
 			return err
 		}
-		if f.method.reply != nil {
+		if m.Reply != nil {
 			return fmt.Errorf("method %q returns replies, which only callers get; return a single value", name)
 		}
-		return s.serve(f.method, f.fn)
+		return s.serve(m, v)
 	})
 }
 
-func (s *Service) serve(m *method, fn reflect.Value) error {
-	if s.named[m.name] {
-		return fmt.Errorf("method %q is declared twice; serve it once", m.name)
+func (s *Service) serve(m *contract.Method, fn reflect.Value) error {
+	if s.named[m.Name] {
+		return fmt.Errorf("method %q is declared twice; serve it once", m.Name)
 	}
-	s.named[m.name] = true
-	s.methods = append(s.methods, &served{method: m, handle: invoke(fn)})
+	s.named[m.Name] = true
+	s.methods = append(s.methods, &served{Method: m, handle: invoke(fn)})
 	return nil
 }
 
-// Needs declares that the service calls another one: contract points to a
+// Needs declares that the service calls another one: functions points to a
 // contract struct, whose functions are filled at start. When both services
 // run in one process, a call takes the short way: it runs in the goroutine of
 // its caller, with the same deadline, middleware and call stack and without
 // the broker, arguments and results are shared instead of copied, and it
 // returns when the handler does.
-func Needs(service string, contract any) Part {
+func Needs(service string, functions any) Part {
 	return partFunc(func(s *Service) error {
-		if err := checkBinding(service, contract); err != nil {
+		if err := checkBinding(service, functions); err != nil {
 			return fmt.Errorf("needs %q: %w", service, err)
 		}
-		s.fills = append(s.fills, func(c *Client) error { return Bind(c, service, contract) })
+		s.fills = append(s.fills, func(c *Client) error { return Bind(c, service, functions) })
 		return nil
 	})
 }
@@ -206,7 +209,7 @@ func Use(middleware ...Middleware) Part {
 }
 
 // Extend declares an entrypoint of another package, such as package web.
-func Extend(x Extension) Part {
+func Extend(x entrypoint.Extension) Part {
 	return partFunc(func(s *Service) error {
 		if isNil(x) {
 			return errors.New("extension is nil; give Extend one")
@@ -216,54 +219,34 @@ func Extend(x Extension) Part {
 	})
 }
 
-// Extension is an entrypoint that brings work of its own kind to a service.
-type Extension interface {
-	// Check returns what would keep it from starting, before anything starts.
-	Check() error
-
-	// Start begins to take work and returns once it does. The scope serves
-	// until Stop has returned; ctx is cancelled when the service must stop at
-	// once.
-	Start(ctx context.Context, scope *Scope) error
-
-	// Stop stops taking work and waits for what runs, until ctx ends.
-	Stop(ctx context.Context) error
-
-	// Describe returns a line for each thing it serves, for people.
-	Describe() []string
-}
-
-// Preparer is an Extension that gives handlers something to use.
-type Preparer interface {
-	Extension
-
-	// Prepare is called once at each start, before the service takes work.
-	Prepare(ctx context.Context, scope *Scope) error
-}
-
-// Describe returns a line for each thing that the service serves, handles or
-// emits, for people.
-func (s *Service) Describe() []string {
-	var lines []string
-	for _, m := range s.methods {
-		lines = append(lines, "rpc "+m.name+"("+strings.Join(m.argNames(), ", ")+")")
+// Describe says what the service serves and handles, one Description for each
+// entrypoint.
+func (s *Service) Describe() []entrypoint.Description {
+	var all []entrypoint.Description
+	about := s.instance()
+	for _, m := range about.Methods {
+		all = append(all, entrypoint.Description{Kind: entrypoint.RPC, Name: m.Name, Method: &m,
+			Text: "rpc " + m.Name + "(" + strings.Join(m.Args, ", ") + ")"})
 	}
-	for _, sub := range s.subscriptions {
-		lines = append(lines, "event "+sub.source+"."+sub.event)
+	for i, sub := range s.subscriptions {
+		all = append(all, entrypoint.Description{Kind: entrypoint.Event, Name: sub.handler, Event: &about.Handles[i],
+			Text: "event " + sub.source + "." + sub.event})
 	}
 	for _, t := range s.timers {
+		d := entrypoint.Description{Kind: entrypoint.Timer, Name: t.name, Schedule: "every " + t.interval.String()}
+		d.Text = "timer " + t.name + " " + d.Schedule
 		if t.schedule != nil {
-			lines = append(lines, fmt.Sprintf("cron %s at %v", t.name, t.schedule))
-		} else {
-			lines = append(lines, fmt.Sprintf("timer %s every %v", t.name, t.interval))
+			d.Schedule = t.schedule.String()
+			d.Text = "cron " + t.name + " at " + d.Schedule
 		}
+		all = append(all, d)
 	}
 	for _, x := range s.extensions {
-		if err := declared(func() error { lines = append(lines, x.Describe()...); return nil }); err != nil {
-			lines = append(lines, fmt.Sprintf("%T, which can't describe itself: %v", x, err))
+		if err := declared(func() error { all = append(all, x.Describe()...); return nil }); err != nil {
+			all = append(all, entrypoint.Description{Text: fmt.Sprintf("%T, which can't describe itself: %v", x, err)})
 		}
 	}
-	return lines
+	return all
 }
 
 // instance describes the service to others on the broker.
@@ -271,7 +254,7 @@ func (s *Service) instance() broker.Instance {
 	out := broker.Instance{Name: s.name, Emits: s.emits}
 	for _, m := range s.methods {
 		out.Methods = append(out.Methods, broker.Method{
-			Name: m.name, Args: m.argNames(), Types: typeNames(m.paramTypes()), Results: typeNames(m.results),
+			Name: m.Name, Args: m.ArgNames(), Types: contract.TypeNames(m.ParamTypes()), Results: contract.TypeNames(m.Results),
 		})
 	}
 	slices.SortFunc(out.Methods, func(a, b broker.Method) int { return strings.Compare(a.Name, b.Name) })
@@ -284,4 +267,23 @@ func (s *Service) instance() broker.Instance {
 		}
 	}
 	return out
+}
+
+// Measure returns the gauges of the service's extensions, with the label
+// service.
+func (s *Service) Measure(ctx context.Context) ([]entrypoint.Gauge, error) {
+	var all []entrypoint.Gauge
+	var failures []error
+	for _, x := range s.extensions {
+		if g, ok := x.(entrypoint.Gauged); ok {
+			some, err := g.Measure(ctx)
+			all, failures = append(all, some...), append(failures, err)
+		}
+	}
+	for i := range all {
+		labels := map[string]string{"service": s.name}
+		maps.Copy(labels, all[i].Labels)
+		all[i].Labels = labels
+	}
+	return all, errors.Join(failures...)
 }

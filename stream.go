@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -21,7 +24,7 @@ import (
 //
 //	enoki-open-METHOD (the method's arguments)     {"stream": id, "instance": id}
 //	enoki-pull        (stream, number, wait in ms) {"items": [..], "end": bool, "error": null or as in a reply}
-//	enoki-keep        (stream)                     null; the reader is busy with what it has
+//	enoki-keep        (stream)                     contract.Null; the reader is busy with what it has
 //	enoki-close       (stream)                     null
 //
 // Chunks have numbers from 1. The same number pulled twice is the same chunk,
@@ -49,19 +52,6 @@ const (
 	keepAlive  = 5 * time.Second
 	readerLost = 15 * time.Second
 )
-
-// itemOf returns the T of an iter.Seq2[T, error], or nil for another type.
-func itemOf(t reflect.Type) reflect.Type {
-	if t.Kind() != reflect.Func || t.NumIn() != 1 || t.NumOut() != 0 || t.IsVariadic() {
-		return nil
-	}
-	yield := t.In(0)
-	if yield.Kind() != reflect.Func || yield.NumIn() != 2 || yield.NumOut() != 1 ||
-		yield.In(1) != errorType || yield.Out(0).Kind() != reflect.Bool {
-		return nil
-	}
-	return yield.In(0)
-}
 
 // streams are those that an instance has open.
 type streams struct {
@@ -94,7 +84,7 @@ func (s *streams) serve(ctx context.Context, operation string, req *broker.Messa
 	}
 	result, failed := s.operate(ctx, operation, form.plain(body))
 	if failed != nil {
-		return answer(form, encodeFailure(failed))
+		return answer(form, contract.EncodeFailure(failed))
 	}
 	return answer(form, fmt.Appendf(nil, `{"result":%s,"error":null}`, result))
 }
@@ -102,9 +92,9 @@ func (s *streams) serve(ctx context.Context, operation string, req *broker.Messa
 // begin runs a method that returns a stream, and starts to read it.
 func (s *streams) begin(ctx context.Context, name string, req *broker.Message, body []byte, form *Serializer) *broker.Message {
 	i := s.instance
-	in := receive(req, KindRPC, i.service.name, name)
+	in := receive(req, entrypoint.RPC, i.service.name, name)
 	m, refused := i.read(in, body, form)
-	if refused == nil && m.item == nil {
+	if refused == nil && m.Item == nil {
 		refused = Errorf(IncorrectSignature, "%s() does not return a stream of results here; bring both sides to the same contract", name)
 	}
 	if refused != nil {
@@ -245,10 +235,10 @@ func (s *streams) produce(st *stream, seq reflect.Value) error {
 	for item, failed := range seq.Seq2() {
 		if !failed.IsNil() {
 			err := failed.Interface().(error)
-			s.instance.errors.probe(err)
+			s.instance.errors.Probe(err)
 			return err
 		}
-		data, err := marshal(item.Interface())
+		data, err := contract.Marshal(item.Interface())
 		if err != nil {
 			logPanic(st.ctx, s.instance.log, "item of a stream", err)
 			return unserializable(err)
@@ -284,7 +274,7 @@ func (s *streams) operate(ctx context.Context, operation string, body []byte) ([
 		if st != nil {
 			s.forget(st)
 		}
-		return null, nil
+		return contract.Null, nil
 	case operation != pullOp && operation != keepOp:
 		return nil, &Error{Code: MethodNotFound, Message: streamPrefix + operation}
 	case st == nil:
@@ -292,7 +282,7 @@ func (s *streams) operate(ctx context.Context, operation string, body []byte) ([
 	}
 	st.lost.Reset(readerLost)
 	if operation == keepOp {
-		return null, nil
+		return contract.Null, nil
 	}
 	chunk, last, failed := st.pull(ctx, number, min(time.Duration(wait)*time.Millisecond, pullWait))
 	if last {
@@ -338,12 +328,12 @@ func (st *stream) put(data []byte) bool {
 }
 
 // finish says that there will be no more items, and why.
-func (st *stream) finish(known errorTypes, err error) {
+func (st *stream) finish(known fault.Types, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.ended = true
 	if err != nil {
-		st.failure = known.failure(err)
+		st.failure = known.Failure(err)
 	}
 	st.tell()
 }
@@ -380,7 +370,7 @@ func (st *stream) chunk() []byte {
 	if st.failure == nil {
 		return append(b, `,"error":null}`...)
 	}
-	failure, _ := json.Marshal(wire(st.failure)) // of texts, which can be marshalled
+	failure, _ := json.Marshal(fault.ExceptionOf(st.failure)) // of texts, which can be marshalled
 	return append(append(append(b, `,"error":`...), failure...), '}')
 }
 

@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/enoki-go/enoki/internal/quickjson"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // openStream opens a stream of results, which its caller reads by a range
@@ -19,18 +21,18 @@ func (b *binding) openStream(ctx context.Context, c *Call) error {
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
 			if done, err := callee.streamNear(ctx, b, c); done {
-				return b.client.errors.restore(err)
+				return b.client.errors.Restore(err)
 			}
 		}
 	}
-	body, err := b.method.request(c.in)
+	body, err := b.method.Request(c.in)
 	if err != nil {
 		return err
 	}
 	r := &streamReader{binding: b, ctx: ctx}
 	within, cancel := context.WithTimeout(ctx, b.timeout())
 	defer cancel()
-	err = b.target.do(within, b.method.idempotent, func(within context.Context) error { return r.open(within, body) })
+	err = b.target.do(within, b.method.Idempotent, func(within context.Context) error { return r.open(within, body) })
 	if err != nil {
 		return err
 	}
@@ -45,31 +47,31 @@ func (r *streamReader) open(ctx context.Context, body []byte) error {
 	b := r.binding
 	m, err := b.client.message(body, trailOf(ctx).send(r.ctx, b.client.name))
 	if err != nil {
-		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.name, err)
+		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.Name, err)
 	}
-	raw, err := b.client.result(b.client.exchange(ctx, b.service, streamPrefix+openPrefix+b.method.name, m))
+	raw, err := b.client.result(b.client.exchange(ctx, b.service, streamPrefix+openPrefix+b.method.Name, m))
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(raw, &r.handle); err != nil {
-		return Errorf(Internal, "call %s.%s: %s is no stream of results", b.service, b.method.name, b.method.excerpt(raw))
+		return Errorf(Internal, "call %s.%s: %s is no stream of results", b.service, b.method.Name, b.method.Excerpt(raw))
 	}
 	return nil
 }
 
 func (b *binding) timeout() time.Duration {
-	if b.method.timeout > 0 {
-		return b.method.timeout
+	if b.method.Timeout > 0 {
+		return b.method.Timeout
 	}
 	return b.client.options.Timeout
 }
 
 // seqOf makes the iterator that a contract function returns. It can be ranged
 // over once.
-func seqOf(m *method, each func(yield func(item reflect.Value, err error) bool)) reflect.Value {
+func seqOf(m *contract.Method, each func(yield func(item reflect.Value, err error) bool)) reflect.Value {
 	var begun atomic.Bool
-	none := reflect.Zero(m.item)
-	return reflect.MakeFunc(m.fn.Out(0), func(args []reflect.Value) []reflect.Value {
+	none := reflect.Zero(m.Item)
+	return reflect.MakeFunc(m.Func.Out(0), func(args []reflect.Value) []reflect.Value {
 		yield := func(item reflect.Value, err error) bool {
 			if err != nil {
 				item = none
@@ -77,7 +79,7 @@ func seqOf(m *method, each func(yield func(item reflect.Value, err error) bool))
 			return args[0].Call([]reflect.Value{item, errorValue(err)})[0].Bool()
 		}
 		if begun.Swap(true) {
-			yield(none, Errorf(Internal, "the stream of %s() has been read; call it again for another one", m.name))
+			yield(none, Errorf(Internal, "the stream of %s() has been read; call it again for another one", m.Name))
 			return nil
 		}
 		each(yield)
@@ -97,7 +99,7 @@ type streamReader struct {
 type chunk struct {
 	Items []json.RawMessage `json:"items"`
 	End   bool              `json:"end"`
-	Error *wireError        `json:"error"`
+	Error *fault.Exception  `json:"error"`
 
 	failed error // of the pull itself
 }
@@ -118,13 +120,13 @@ func (r *streamReader) each(yield func(reflect.Value, error) bool) {
 			next = &chunk{failed: r.failure(ctx.Err())}
 		}
 		for _, raw := range next.Items {
-			item, err := r.binding.method.decodeItem(raw)
+			item, err := r.binding.method.DecodeItem(raw)
 			if !yield(item, err) || err != nil {
 				return
 			}
 		}
 		if err := next.err(); err != nil {
-			yield(reflect.Value{}, r.binding.client.errors.restore(err))
+			yield(reflect.Value{}, r.binding.client.errors.Restore(err))
 			return
 		}
 		if next.End {
@@ -133,24 +135,15 @@ func (r *streamReader) each(yield func(reflect.Value, error) bool) {
 	}
 }
 
-func (m *method) decodeItem(raw []byte) (reflect.Value, error) {
-	item := reflect.New(m.item)
-	if quickjson.Of(m.item).Read(raw, item.Elem()) {
-		return item.Elem(), nil
-	}
-	item = reflect.New(m.item)
-	return item.Elem(), decodeResult(raw, item.Interface())
-}
-
 func (c *chunk) err() error {
 	if c.Error != nil {
-		return c.Error.local()
+		return c.Error.Error()
 	}
 	return c.failed
 }
 
 func (r *streamReader) failure(err error) error {
-	return coded(err, "stream of %s.%s", r.binding.service, r.binding.method.name)
+	return coded(err, "stream of %s.%s", r.binding.service, r.binding.method.Name)
 }
 
 // fetch pulls chunk after chunk until the last one or the end of ctx, and then
@@ -206,7 +199,7 @@ func (r *streamReader) pull(ctx context.Context, number int) *chunk {
 			}
 			return next
 		case errors.Is(err, UnknownService):
-			next.failed = Errorf(Unavailable, "stream of %s.%s: the instance that it came from is gone", r.binding.service, r.binding.method.name)
+			next.failed = Errorf(Unavailable, "stream of %s.%s: the instance that it came from is gone", r.binding.service, r.binding.method.Name)
 			return next
 		case !mayAgain(err, true):
 			next.failed = err
@@ -238,28 +231,28 @@ func (r *streamReader) ask(ctx context.Context, operation string, args ...any) (
 // streamNear opens a stream of a service of this process: it is read in its
 // reader's goroutine, without encoding.
 func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bool, err error) {
-	s, ok := i.methods[b.method.name]
-	if !ok || s.fn != b.method.fn || !i.calls.enter() {
+	s, ok := i.methods[b.method.Name]
+	if !ok || s.Func != b.method.Func || !i.calls.enter() {
 		return false, nil
 	}
 	defer i.calls.leave()
 	within, cancel := context.WithCancel(ctx)
-	inner := &Call{Kind: KindRPC, Service: i.service.name, Method: b.method.name, in: c.in, sensitive: s.sensitive}
-	err = s.handle(trailOf(ctx).enter(within, i.service.name, b.method.name, i.process.options.CallsTracked), inner)
+	inner := &Call{Kind: entrypoint.RPC, Service: i.service.name, Method: b.method.Name, in: c.in, sensitive: s.Sensitive}
+	err = s.handle(trailOf(ctx).enter(within, i.service.name, b.method.Name, i.process.options.CallsTracked), inner)
 	if err == nil && inner.out[0].IsNil() {
-		err = Errorf(Internal, "%s() returned neither a stream nor an error", b.method.name)
+		err = Errorf(Internal, "%s() returned neither a stream nor an error", b.method.Name)
 	}
 	if err != nil {
 		cancel()
 		i.logFailure(ctx, inner, err)
-		return true, crossed(i.errors.failure(err))
+		return true, i.errors.Answer(err)
 	}
 	unread := time.AfterFunc(readerLost, cancel)
 	c.out = []reflect.Value{seqOf(b.method, func(yield func(reflect.Value, error) bool) {
 		defer cancel()
 		unread.Stop()
 		i.readNear(within, inner, func(item reflect.Value, err error) bool {
-			return yield(item, b.client.errors.restore(err))
+			return yield(item, b.client.errors.Restore(err))
 		})
 	})}
 	return true, nil
@@ -274,7 +267,7 @@ func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Val
 	defer i.calls.leave()
 	end := func(err error) {
 		i.logFailure(ctx, c, err)
-		yield(reflect.Value{}, crossed(i.errors.failure(err)))
+		yield(reflect.Value{}, i.errors.Answer(err))
 	}
 	reading := false // a panic is the reader's own meanwhile
 	defer func() {
@@ -282,7 +275,7 @@ func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Val
 			return
 		}
 		if p := recover(); p != nil {
-			err := panicError(p)
+			err := fault.Panicked(p)
 			logPanic(ctx, i.log, "stream of "+c.Method+"()", err)
 			reading = true
 			end(err)
@@ -292,7 +285,7 @@ func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Val
 		err := ctx.Err()
 		if !failed.IsNil() {
 			err = failed.Interface().(error)
-			i.errors.probe(err)
+			i.errors.Probe(err)
 		}
 		reading = true
 		if err != nil {

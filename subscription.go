@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/contract"
 )
 
 // On declares a handler for an event. It is short for a [Subscription] of
@@ -179,7 +180,7 @@ func (sub *subscription) mistake(format string, a ...any) {
 func (sub *subscription) complete(delivery Delivery, onError ErrorPolicy) {
 	if sub.handler == "" {
 		sub.handler = "on_" + sub.event
-	} else if err := checkName("handler", sub.handler); err != nil {
+	} else if err := contract.CheckName("handler", sub.handler); err != nil {
 		sub.mistakes = append(sub.mistakes, err)
 	}
 	if delivery == nil {

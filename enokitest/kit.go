@@ -18,6 +18,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // patience is how long a kit waits unless told otherwise.
@@ -47,7 +48,7 @@ type Kit struct {
 // Handled is a piece of work that a handler has done.
 type Handled struct {
 	Service, Handler string
-	Kind             enoki.Kind
+	Kind             entrypoint.Kind
 	Args             []any // of an RPC call; the payload of an event
 	Results          []any // of an RPC call, without the error
 	Err              error // what the handler returned; a panic is an error, too

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -253,10 +254,10 @@ func TestDeadLettersAreCountedAndLogged(t *testing.T) {
 // onStart is an entrypoint that does something once, at start.
 type onStart func(ctx context.Context)
 
-func (f onStart) Start(ctx context.Context, _ *enoki.Scope) error { f(ctx); return nil }
-func (onStart) Stop(context.Context) error                        { return nil }
-func (onStart) Describe() []string                                { return nil }
-func (onStart) Check() error                                      { return nil }
+func (f onStart) Start(ctx context.Context, _ *entrypoint.Scope) error { f(ctx); return nil }
+func (onStart) Stop(context.Context) error                             { return nil }
+func (onStart) Describe() []entrypoint.Description                     { return nil }
+func (onStart) Check() error                                           { return nil }
 
 func TestMiddlewareCountsAPanicAsInternal(t *testing.T) {
 	var code string

@@ -17,6 +17,7 @@ import (
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // Dialer connects to the broker that a URL names. The zero value is useful;
@@ -42,7 +43,7 @@ type Dialer struct {
 	LoginMethod string        // RabbitMQ: see amqp.Config. Default: PLAIN
 	QueueType   string        // RabbitMQ: see amqp.Config. Default: the vhost's
 
-	Memory *enoki.Memory // RabbitMQ: see amqp.Config. Default: no bound
+	Memory *entrypoint.Memory // RabbitMQ: see amqp.Config. Default: no bound
 
 	AutoDeleteEvents, EventsUndeclared bool // RabbitMQ: see amqp.Config. Default: false
 

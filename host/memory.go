@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // least is the smallest budget that is of use, in bytes: a body of 1 MiB is
@@ -47,7 +47,7 @@ func parseMemory(text string) (int64, error) {
 // counted about only and garbage stays for a while; with much or no limit it is
 // the default of package enoki.
 func usualMemory(limit int64) int64 {
-	return max(min(limit/4, enoki.DefaultMemory), leastMemory)
+	return max(min(limit/4, entrypoint.DefaultMemory), leastMemory)
 }
 
 // memoryLimit is the least of GOMEMLIMIT and the limits of the control group,

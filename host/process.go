@@ -12,6 +12,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/resilience"
 	"github.com/enoki-go/enoki/telemetry"
 )
@@ -22,7 +23,7 @@ type process struct {
 	began   time.Time
 	log     *slog.Logger
 	metrics *telemetry.Metrics
-	memory  *enoki.Memory
+	memory  *entrypoint.Memory
 	ready   readiness
 	survey  survey
 	admin   string // URL, or noAdmin
@@ -41,7 +42,7 @@ func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 		config: c, began: began, admin: noAdmin,
 		log:     slog.New(enoki.LogHandler(telemetry.NewLogger(stderr, level, format).Handler())),
 		metrics: telemetry.NewMetrics(),
-		memory:  enoki.NewMemory(bytes),
+		memory:  entrypoint.NewMemory(bytes),
 	}
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
 	p.metrics.Watch(func() []telemetry.Reading {
@@ -210,7 +211,11 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 func (p *process) reportReady(services []*enoki.Service) {
 	p.ready.start()
 	for _, s := range services {
-		p.log.Info("serves "+strings.Join(s.Describe(), ", "), "service", s.Name())
+		var serves []string
+		for _, d := range s.Describe() {
+			serves = append(serves, d.Text)
+		}
+		p.log.Info("serves "+strings.Join(serves, ", "), "service", s.Name())
 	}
 	p.log.Info(fmt.Sprintf("ready in %d ms", time.Since(p.began).Milliseconds()),
 		"broker", p.config.brokerName(), "admin", p.admin)

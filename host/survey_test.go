@@ -10,14 +10,15 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
 // measured is an extension that has something to count.
 type measured struct{ onStart }
 
-func (measured) Measure(context.Context) ([]enoki.Gauge, error) {
-	return []enoki.Gauge{{Name: "outbox_records", Help: "Records that wait.", Labels: map[string]string{"store": "a.db"}, Value: 3}},
+func (measured) Measure(context.Context) ([]entrypoint.Gauge, error) {
+	return []entrypoint.Gauge{{Name: "outbox_records", Help: "Records that wait.", Labels: map[string]string{"store": "a.db"}, Value: 3}},
 		errors.New("b.db is\nlocked")
 }
 

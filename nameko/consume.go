@@ -11,6 +11,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // Consume declares an entrypoint for the messages of a queue. The queue and
@@ -33,7 +34,7 @@ func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, 
 	}
 	c := &consumer{queue: queue, settings: s, mistake: mistake}
 	if fn != nil {
-		c.handler = func(scope *enoki.Scope, m *Message) (func(context.Context) error, error) {
+		c.handler = func(scope *entrypoint.Scope, m *Message) (func(context.Context) error, error) {
 			payload, err := decode[T](scope, m)
 			return func(ctx context.Context) error { return fn(ctx, payload) }, err
 		}
@@ -47,14 +48,14 @@ type consumer struct {
 	queue  Queue
 	settings
 	// handler returns what handles m, or why m can't be read.
-	handler func(scope *enoki.Scope, m *Message) (func(context.Context) error, error)
+	handler func(scope *entrypoint.Scope, m *Message) (func(context.Context) error, error)
 	mistake error         // in the options
 	member  broker.Member // nil until started
 }
 
-var _ enoki.Preparer = (*consumer)(nil)
+var _ entrypoint.Preparer = (*consumer)(nil)
 
-// Check implements [enoki.Extension].
+// Check implements [entrypoint.Extension].
 func (c *consumer) Check() error {
 	var mistakes []error
 	if c.mistake != nil {
@@ -72,14 +73,14 @@ func (c *consumer) Check() error {
 	return errors.Join(mistakes...)
 }
 
-// Prepare implements [enoki.Preparer].
-func (c *consumer) Prepare(_ context.Context, scope *enoki.Scope) (err error) {
+// Prepare implements [entrypoint.Preparer].
+func (c *consumer) Prepare(_ context.Context, scope *entrypoint.Scope) (err error) {
 	c.driver, err = driverOf(scope, c.String())
 	return err
 }
 
-// Start implements [enoki.Extension].
-func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
+// Start implements [entrypoint.Extension].
+func (c *consumer) Start(ctx context.Context, scope *entrypoint.Scope) error {
 	if c.driver == nil {
 		return nil
 	}
@@ -87,12 +88,12 @@ func (c *consumer) Start(ctx context.Context, scope *enoki.Scope) error {
 	c.member, err = c.driver.Consume(ctx, amqp.Consumption{
 		Service: scope.Service, Queue: c.queue, Prefetch: c.prefetch,
 		Handle: func(ctx context.Context, m *Message) broker.Settlement { return c.handle(ctx, scope, m) },
-		Buried: scope.Buried,
+		Buried: scope.DeadLettered,
 	})
 	return err
 }
 
-// Stop implements [enoki.Extension].
+// Stop implements [entrypoint.Extension].
 func (c *consumer) Stop(ctx context.Context) error {
 	if c.member == nil {
 		return nil
@@ -100,22 +101,24 @@ func (c *consumer) Stop(ctx context.Context) error {
 	return c.member.Leave(ctx)
 }
 
-// Describe implements [enoki.Extension].
-func (c *consumer) Describe() []string { return []string{c.String()} }
+// Describe implements [entrypoint.Extension].
+func (c *consumer) Describe() []entrypoint.Description {
+	return []entrypoint.Description{{Kind: entrypoint.Message, Name: c.name, Text: c.String()}}
+}
 
 // String names the consumer for people.
 func (c *consumer) String() string { return fmt.Sprintf("consumer of queue %q", c.queue.Name) }
 
 // handle handles one message and says what becomes of it.
-func (c *consumer) handle(ctx context.Context, scope *enoki.Scope, m *Message) broker.Settlement {
-	log := scope.Logger.With(slog.String("kind", string(enoki.KindMessage)), slog.String("method", c.name), slog.String("id", m.ID))
+func (c *consumer) handle(ctx context.Context, scope *entrypoint.Scope, m *Message) broker.Settlement {
+	log := scope.Logger.With(slog.String("kind", string(entrypoint.Message)), slog.String("method", c.name), slog.String("id", m.ID))
 	fn, err := c.handler(scope, m)
 	if err != nil {
 		log.ErrorContext(ctx, "message cannot be read and is kept as a dead letter", "error", err)
 		return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindUnreadable}
 	}
 	started := false
-	err = scope.Handle(enoki.WithMessage(ctx, &m.Message), enoki.KindMessage, c.name, func(ctx context.Context) error {
+	err = scope.Handle(scope.Received(ctx, &m.Message), entrypoint.Message, c.name, func(ctx context.Context) error {
 		started = true
 		return fn(ctx)
 	})
@@ -134,7 +137,7 @@ func (c *consumer) handle(ctx context.Context, scope *enoki.Scope, m *Message) b
 }
 
 // decode returns the payload of a message in the form that its handler wants.
-func decode[T any](scope *enoki.Scope, m *Message) (payload T, err error) {
+func decode[T any](scope *entrypoint.Scope, m *Message) (payload T, err error) {
 	media, _, _ := strings.Cut(m.ContentType, ";")
 	switch p := any(&payload).(type) {
 	case *Message:

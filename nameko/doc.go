@@ -10,8 +10,8 @@ package nameko
 import (
 	"fmt"
 
-	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // What is declared on the broker, see package amqp. Their flags and defaults
@@ -28,7 +28,7 @@ type Message = amqp.Received
 
 // driverOf returns the RabbitMQ driver that a service runs on, or nil when the
 // service does without.
-func driverOf(scope *enoki.Scope, what string) (*amqp.Driver, error) {
+func driverOf(scope *entrypoint.Scope, what string) (*amqp.Driver, error) {
 	driver, ok := scope.Broker.(*amqp.Driver)
 	if !ok && scope.Isolated {
 		scope.Logger.Warn(what + " does nothing: the service runs isolated, without RabbitMQ")

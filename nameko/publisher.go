@@ -7,6 +7,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // Publisher publishes payloads to one exchange. It returns when the broker has
@@ -35,7 +36,7 @@ type publisher[T any] struct {
 	options  []PublishOption
 }
 
-var _ enoki.Preparer = (*publisher[int])(nil)
+var _ entrypoint.Preparer = (*publisher[int])(nil)
 
 // outgoing returns the message that the options describe, still without a
 // payload.
@@ -49,7 +50,7 @@ func (p *publisher[T]) outgoing(options ...PublishOption) *outgoing {
 	return out
 }
 
-// Check implements [enoki.Extension].
+// Check implements [entrypoint.Extension].
 func (p *publisher[T]) Check() error {
 	if p.publish == nil {
 		return fmt.Errorf("%s: give a pointer to the Publisher that is to be filled", p)
@@ -65,8 +66,8 @@ func (p *publisher[T]) Check() error {
 	return nil
 }
 
-// Prepare implements [enoki.Preparer].
-func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
+// Prepare implements [entrypoint.Preparer].
+func (p *publisher[T]) Prepare(ctx context.Context, scope *entrypoint.Scope) error {
 	driver, err := driverOf(scope, p.String())
 	if err != nil {
 		return err
@@ -79,8 +80,8 @@ func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
 	}
 	*p.publish = func(ctx context.Context, payload T, options ...PublishOption) error {
 		out := p.outgoing(options...)
-		return scope.Client.Send(ctx, enoki.KindMessage, scope.Service, p.exchange.Name, payload, func(ctx context.Context) error {
-			if err := out.carry(ctx, scope.Client, payload); err != nil {
+		return scope.Send(ctx, entrypoint.Message, scope.Service, p.exchange.Name, payload, func(ctx context.Context) error {
+			if err := out.carry(ctx, scope, payload); err != nil {
 				return enoki.Errorf(enoki.InvalidArgument, "%s: %w", p, err)
 			}
 			if driver == nil {
@@ -95,14 +96,16 @@ func (p *publisher[T]) Prepare(ctx context.Context, scope *enoki.Scope) error {
 	return nil
 }
 
-// Start implements [enoki.Extension]. All is done by Prepare.
-func (p *publisher[T]) Start(context.Context, *enoki.Scope) error { return nil }
+// Start implements [entrypoint.Extension]. All is done by Prepare.
+func (p *publisher[T]) Start(context.Context, *entrypoint.Scope) error { return nil }
 
-// Stop implements [enoki.Extension]. Handlers publish until they have returned.
+// Stop implements [entrypoint.Extension]. Handlers publish until they have returned.
 func (p *publisher[T]) Stop(context.Context) error { return nil }
 
-// Describe implements [enoki.Extension].
-func (p *publisher[T]) Describe() []string { return []string{p.String()} }
+// Describe implements [entrypoint.Extension].
+func (p *publisher[T]) Describe() []entrypoint.Description {
+	return []entrypoint.Description{{Kind: entrypoint.Message, Name: p.exchange.Name, Text: p.String()}}
+}
 
 // String names the publisher for people.
 func (p *publisher[T]) String() string {
@@ -116,7 +119,7 @@ type outgoing struct {
 }
 
 // carry takes the payload on board.
-func (o *outgoing) carry(ctx context.Context, client *enoki.Client, payload any) (err error) {
+func (o *outgoing) carry(ctx context.Context, sender entrypoint.Sender, payload any) (err error) {
 	body, raw := payload.([]byte)
 	if text, ok := payload.(string); ok && o.contentType != "" {
 		body, raw = []byte(text), true
@@ -125,10 +128,10 @@ func (o *outgoing) carry(ctx context.Context, client *enoki.Client, payload any)
 	case !raw && o.contentType != "":
 		return fmt.Errorf("a payload with the content type %q is sent as it is and must be a string or []byte, not a %T", o.contentType, payload)
 	case !raw:
-		o.Message, err = client.Message(ctx, payload)
+		o.Message, err = sender.Message(ctx, payload)
 		return err
 	}
-	if o.Message, err = client.Message(ctx, nil); err != nil { // for its context data
+	if o.Message, err = sender.Message(ctx, nil); err != nil { // for its context data
 		return err
 	}
 	o.Message.Body, o.Message.ContentType = body, o.contentType

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // Store is the part of a database that keeps events until the broker has
@@ -83,7 +84,7 @@ var ErrRefused = errors.New("no broker takes it")
 // Event is one event that a service emits by way of a Store, made by Emits.
 type Event[Tx any] struct {
 	part enoki.Part
-	fill func(c *enoki.Client, s Store[Tx])
+	fill func(sender entrypoint.Sender, s Store[Tx])
 }
 
 // Emit stores an event in tx and returns when it has; the broker gets the event
@@ -104,16 +105,16 @@ func Emits[Tx, T any](ev enoki.Event[T], emit *Emit[Tx, T]) Event[Tx] {
 	}
 	return Event[Tx]{
 		part: enoki.Emits(ev, direct),
-		fill: func(c *enoki.Client, s Store[Tx]) {
+		fill: func(sender entrypoint.Sender, s Store[Tx]) {
 			*emit = func(ctx context.Context, tx Tx, payload T, options ...enoki.EmitOption) error {
-				return put(ctx, c, s, tx, ev.Source, ev.Name, payload, options)
+				return put(ctx, sender, s, tx, ev.Source, ev.Name, payload, options)
 			}
 		},
 	}
 }
 
-func put[Tx any](ctx context.Context, c *enoki.Client, s Store[Tx], tx Tx, source, event string, payload any, options []enoki.EmitOption) error {
-	m, err := c.EventMessage(ctx, source, event, payload, options...)
+func put[Tx any](ctx context.Context, sender entrypoint.Sender, s Store[Tx], tx Tx, source, event string, payload any, options []enoki.EmitOption) error {
+	m, err := sender.EventMessage(ctx, source, event, payload, options...)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func Use[Tx any](s Store[Tx], events ...Event[Tx]) enoki.Part {
 // extension fills the emit functions and relays.
 type extension[Tx any] struct {
 	store Store[Tx]
-	fills []func(*enoki.Client, Store[Tx])
+	fills []func(entrypoint.Sender, Store[Tx])
 
 	stop    context.CancelFunc
 	relayed chan struct{} // closed when the relay has ended
@@ -159,17 +160,17 @@ func (x *extension[Tx]) Check() error {
 	return nil
 }
 
-// Prepare implements enoki.Preparer.
-func (x *extension[Tx]) Prepare(_ context.Context, scope *enoki.Scope) error {
+// Prepare implements entrypoint.Preparer.
+func (x *extension[Tx]) Prepare(_ context.Context, scope *entrypoint.Scope) error {
 	for _, fill := range x.fills {
-		fill(scope.Client, x.store)
+		fill(scope, x.store)
 	}
 	return nil
 }
 
-func (x *extension[Tx]) Start(ctx context.Context, scope *enoki.Scope) error {
+func (x *extension[Tx]) Start(ctx context.Context, scope *entrypoint.Scope) error {
 	ctx, x.stop = context.WithCancel(ctx)
-	r := &relay{source: x.store, broker: scope.Broker, service: scope.Service, log: scope.Logger, buried: scope.Buried}
+	r := &relay{source: x.store, broker: scope.Broker, service: scope.Service, log: scope.Logger, buried: scope.DeadLettered}
 	x.relayed = make(chan struct{})
 	go func() {
 		defer close(x.relayed)
@@ -189,20 +190,20 @@ func (x *extension[Tx]) Stop(ctx context.Context) error {
 	}
 }
 
-// Measure implements enoki.Gauged.
-func (x *extension[Tx]) Measure(ctx context.Context) ([]enoki.Gauge, error) {
+// Measure implements entrypoint.Gauged.
+func (x *extension[Tx]) Measure(ctx context.Context) ([]entrypoint.Gauge, error) {
 	n, err := x.store.Count(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count what is in the outbox: %w", err)
 	}
-	gauges := []enoki.Gauge{
+	gauges := []entrypoint.Gauge{
 		{Name: "outbox_waiting", Help: "Events in an outbox that the broker does not have yet.", Value: float64(n.Waiting)},
 		{Name: "outbox_dead", Help: "Events in an outbox that the broker has refused for good.", Value: float64(n.Dead)},
 	}
 	if !n.Oldest.IsZero() {
-		gauges = append(gauges, enoki.Gauge{Name: "outbox_oldest_seconds", Help: "Age of the oldest event that waits in an outbox.", Value: time.Since(n.Oldest).Seconds()})
+		gauges = append(gauges, entrypoint.Gauge{Name: "outbox_oldest_seconds", Help: "Age of the oldest event that waits in an outbox.", Value: time.Since(n.Oldest).Seconds()})
 	}
 	return gauges, nil
 }
 
-func (x *extension[Tx]) Describe() []string { return nil } // the events describe themselves
+func (x *extension[Tx]) Describe() []entrypoint.Description { return nil } // the events describe themselves

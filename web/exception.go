@@ -30,7 +30,7 @@ func (h *handler) exception(err error) *enoki.Error {
 	if errors.As(err, &socket) && socket != nil {
 		return &enoki.Error{Code: enoki.InvalidArgument, Type: socket.Type, Path: socket.Path, Args: anys(socket.Args), Message: socket.Value}
 	}
-	e = enoki.Answer(err, h.scope.Errors...)
+	e = h.scope.Errors.Answer(err)
 	switch {
 	case e.Type == "RemoteError": // of a call that the handler made
 		if e.Code.HTTPStatus() < http.StatusInternalServerError {

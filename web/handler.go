@@ -16,6 +16,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/websocket"
 )
 
@@ -28,8 +29,8 @@ type handler struct {
 	mux      *http.ServeMux
 	schemas  *schemas
 	openAPI  *huma.OpenAPI
-	scope    *enoki.Scope
-	routes   []string // names, in the order of declaration
+	scope    *entrypoint.Scope
+	routes   []entrypoint.Description // in the order of declaration
 	sockets  []*websocket.Handler
 	handled  map[string]*Route // by pattern
 	guard    guard
@@ -47,7 +48,7 @@ type handler struct {
 func NewHandler(o *Options, routes ...Route) http.Handler {
 	h, err := newHandler(o, routes)
 	if err == nil {
-		err = h.bind(&enoki.Scope{Service: "web", Logger: slog.New(enoki.LogHandler(slog.Default().Handler())), Handle: handleAlone, Memory: enoki.NewMemory(enoki.DefaultMemory)})
+		err = h.bind(&entrypoint.Scope{Service: "web", Logger: slog.New(enoki.LogHandler(slog.Default().Handler())), Worker: alone{}, Memory: entrypoint.NewMemory(entrypoint.DefaultMemory)})
 	}
 	if err != nil {
 		panic(err)
@@ -55,8 +56,10 @@ func NewHandler(o *Options, routes ...Route) http.Handler {
 	return h
 }
 
-// handleAlone does for NewHandler what a service would do.
-func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context.Context) error) (err error) {
+// alone does for NewHandler what a service would do.
+type alone struct{ entrypoint.Worker }
+
+func (alone) Handle(ctx context.Context, _ entrypoint.Kind, name string, fn func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = enoki.Errorf(enoki.Internal, "%s: panic: %v\n%s", name, p, debug.Stack())
@@ -64,6 +67,8 @@ func handleAlone(ctx context.Context, _ enoki.Kind, name string, fn func(context
 	}()
 	return fn(ctx)
 }
+
+func (alone) Yield(context.Context) {}
 
 func newHandler(o *Options, routes []Route) (*handler, error) {
 	h := &handler{options: o.withDefaults(), mux: http.NewServeMux(), schemas: newSchemas(), operations: map[string]bool{}, handled: map[string]*Route{}}
@@ -126,13 +131,13 @@ func (h *handler) add(r Route) (err error) {
 		}
 	}
 	r.register(h, &r)
-	h.routes = append(append(h.routes, r.name()), r.lines...)
+	h.routes = append(append(h.routes, r.describe()), r.functions...)
 	return nil
 }
 
 // bind gives the handler the service that it works for, and makes what needs
 // the service's name.
-func (h *handler) bind(scope *enoki.Scope) error {
+func (h *handler) bind(scope *entrypoint.Scope) error {
 	h.scope = scope
 	for _, sockets := range h.sockets {
 		sockets.Bound(scope.Memory, h.options.MaxSockets)
@@ -162,9 +167,7 @@ func (h *handler) plain(r *Route, next http.Handler) {
 		}
 		returned := false
 		err := h.call(newExchange(req, r, a).Context(), func(ctx context.Context) error {
-			if yield := h.scope.Yield; yield != nil {
-				a.streams = func() { yield(ctx) }
-			}
+			a.streams = func() { h.scope.Yield(ctx) }
 			a.pass()
 			next.ServeHTTP(a, req.WithContext(ctx))
 			returned = true
@@ -207,7 +210,7 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 		defer e.limit.End()
 		ctx = &e.limit
 	}
-	return h.scope.Handle(ctx, enoki.KindHTTP, e.route.label, func(ctx context.Context) error {
+	return h.scope.Handle(ctx, entrypoint.HTTP, e.route.label, func(ctx context.Context) error {
 		id := enoki.CallID(ctx)
 		e.answer.exchanged.called(id[strings.LastIndexByte(id, '.')+1:])
 		return fn(ctx)
@@ -217,7 +220,7 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 // logFailure logs an error whose text the client may not have got.
 func (h *handler) logFailure(ctx context.Context, err error) {
 	e := exchangeOf(ctx)
-	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindHTTP), "method", e.route.label,
+	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(entrypoint.HTTP), "method", e.route.label,
 		"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/internal/testserver"
 	"github.com/enoki-go/enoki/web"
 )
@@ -22,7 +23,7 @@ import (
 func TestMemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testserver.NewPipes()
-		memory := enoki.NewMemory(2000) // 1000 for what is handled: a body of 62 bytes
+		memory := entrypoint.NewMemory(2000) // 1000 for what is handled: a body of 62 bytes
 		free := make(chan struct{})
 		r := run(t, web.Options{Listener: p}, enoki.Options{Memory: memory}, web.Post("/x", func(_ context.Context, in *textInput) (*text, error) {
 			switch in.Body {
@@ -117,7 +118,7 @@ func TestWaitingForMemoryIsNotTheClients(t *testing.T) {
 func TestSlowBodyTakesWhatCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testserver.NewPipes()
-		memory := enoki.NewMemory(1 << 20)
+		memory := entrypoint.NewMemory(1 << 20)
 		run(t, web.Options{Listener: p}, enoki.Options{Memory: memory}, web.Post("/x", length))
 		c, err := p.Dial(t.Context(), "", "")
 		if err != nil {

@@ -34,7 +34,7 @@ type Text struct {
 // Worker slot, deadline, middleware, the limit of the body and what clients
 // see of a handler's errors are those of the other routes: the message of an
 // error that is not the client's fault is shown only when the handler gave it
-// a class of its own (Type and Path of enoki.Error, or enoki.ErrorAs). The
+// a class of its own (Type and Path of enoki.Error, or fault.TypeFunc). The
 // answers 404 and 405 are problem details, where werkzeug sends HTML, and
 // OPTIONS is answered. The route is not in the documentation.
 func Plain(methods, rule string, fn func(context.Context, *http.Request) (*Text, error), opts ...RouteOption) Route {

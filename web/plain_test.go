@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/web"
 )
 
@@ -123,8 +124,8 @@ func TestPlainHidesFaults(t *testing.T) {
 		"500 Error: Error: internal error\n":                                         answers(nil, errors.New("secret one")),
 		"500 Error: Internal: internal error\n":                                      answers(nil, enoki.Errorf(enoki.Internal, "secret two")),
 		"500 Error: Panic: internal error\n":                                         func(context.Context, *http.Request) (*web.Text, error) { panic("secret three") },
-		"500 Error: RemoteError: internal error\n":                                   answers(nil, enoki.Answer(errors.New("secret four"))),
-		"400 Error: RemoteError: NotFound no user 8\n":                               answers(nil, enoki.Answer(enoki.Errorf(enoki.NotFound, "no user 8"))),
+		"500 Error: RemoteError: internal error\n":                                   answers(nil, fault.Types{}.Answer(errors.New("secret four"))),
+		"400 Error: RemoteError: NotFound no user 8\n":                               answers(nil, fault.Types{}.Answer(enoki.Errorf(enoki.NotFound, "no user 8"))),
 		"400 Error: NotFound: not found\n":                                           answers(nil, fmt.Errorf("secret five: %w", enoki.NotFound)),
 		"400 Error: NotFound: no user 7\n":                                           answers(nil, fmt.Errorf("outside: %w", enoki.Errorf(enoki.NotFound, "no user %d", 7))),
 		"500 Error: ValueError: status 42 is none to answer with; have 200 to 999\n": answers(&web.Text{Status: 42}, nil),
@@ -154,8 +155,8 @@ func TestPlainRefusesLargeBody(t *testing.T) {
 
 func TestPlainKnowsErrorTypes(t *testing.T) {
 	t.Parallel()
-	types := enoki.ErrorAs("shop.exceptions.OutOfStock", nil, func([]any, string) *outOfStock { return &outOfStock{} })
-	r := run(t, web.Options{}, enoki.Options{Errors: []enoki.ErrorType{types}}, web.Plain("GET", "/x", answers(nil, &outOfStock{})))
+	types := fault.TypeFunc("shop.exceptions.OutOfStock", nil, func([]any, string) *outOfStock { return &outOfStock{} })
+	r := run(t, web.Options{}, enoki.Options{Errors: []fault.Type{types}}, web.Plain("GET", "/x", answers(nil, &outOfStock{})))
 	if res, body := get(t, r.url("/x")); res.StatusCode != 500 || body != "Error: OutOfStock: none left\n" {
 		t.Errorf("%d %q", res.StatusCode, body)
 	}

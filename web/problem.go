@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/fault"
 )
 
 const problemType = "application/problem+json"
@@ -56,7 +57,7 @@ func newProblem(status int, detail string) *Problem {
 func problemOf(err error) *Problem {
 	code := enoki.CodeOf(err)
 	if code.HTTPStatus() < http.StatusInternalServerError {
-		code = enoki.RelayedCode(err) // a mistake of the handler's in a call is none of the client's
+		code = fault.RelayedCode(err) // a mistake of the handler's in a call is none of the client's
 	}
 	p := newProblem(code.HTTPStatus(), "")
 	p.Code = code

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/enoki-go/enoki/entrypoint"
 )
 
 // Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete, Handle,
@@ -13,9 +15,9 @@ import (
 type Route struct {
 	method, path string // Handle has its whole pattern in path
 	settings     settings
-	lines        []string // for people, beside its name
-	label        string   // its name, made once it is served
-	mistakes     mistakes // in what it was made with
+	label        string                   // its name, made once it is served
+	functions    []entrypoint.Description // of a WebSocket
+	mistakes     mistakes                 // in what it was made with
 	register     func(*handler, *Route)
 }
 
@@ -25,6 +27,14 @@ func (r *Route) name() string {
 		return r.path
 	}
 	return r.method + " " + r.path
+}
+
+func (r *Route) describe() entrypoint.Description {
+	kind, method := entrypoint.HTTP, r.method
+	if method == socketMethod {
+		kind, method = entrypoint.WebSocket, http.MethodGet
+	}
+	return entrypoint.Description{Kind: kind, Name: r.name(), Text: r.name(), Route: &entrypoint.Route{Method: method, Path: r.path}}
 }
 
 type settings struct {

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/internal/loopback"
 )
 
@@ -24,15 +25,15 @@ import (
 // answers HEAD where there is a GET, and OPTIONS.
 func Serve(o *Options, routes ...Route) enoki.Part {
 	h, err := newHandler(o, routes)
-	return enoki.Extend(&server{options: h.options, routes: routes, names: h.routes, mistakes: err})
+	return enoki.Extend(&server{options: h.options, routes: routes, about: h.routes, mistakes: err})
 }
 
 // server is the extension that Serve declares.
 type server struct {
 	options  Options
 	routes   []Route
-	names    []string // of the routes
-	mistakes error    // of the routes
+	about    []entrypoint.Description // of the routes
+	mistakes error                    // of the routes
 
 	mu     sync.Mutex // guards what follows
 	http   *http.Server
@@ -43,17 +44,18 @@ type server struct {
 // Check returns what is wrong with the routes.
 func (s *server) Check() error { return s.mistakes }
 
-// Describe returns a line for each route and one for the documentation.
-func (s *server) Describe() []string {
-	lines := slices.Clone(s.names)
+// Describe describes the routes, and that of the documentation.
+func (s *server) Describe() []entrypoint.Description {
+	all := slices.Clone(s.about)
 	if !s.options.NoDocs {
-		lines = append(lines, "GET /apidocs/")
+		docs := Route{method: http.MethodGet, path: "/apidocs/"}
+		all = append(all, docs.describe())
 	}
-	return lines
+	return all
 }
 
 // Start listens.
-func (s *server) Start(ctx context.Context, scope *enoki.Scope) error {
+func (s *server) Start(ctx context.Context, scope *entrypoint.Scope) error {
 	if s.mistakes != nil {
 		return s.mistakes
 	}
@@ -105,7 +107,7 @@ func newHTTPServer(ctx context.Context, h *handler) *http.Server {
 	}
 }
 
-func (s *server) listen(ctx context.Context, scope *enoki.Scope) (net.Listener, error) {
+func (s *server) listen(ctx context.Context, scope *entrypoint.Scope) (net.Listener, error) {
 	if s.options.Listener != nil {
 		return s.options.Listener, nil
 	}
@@ -119,7 +121,7 @@ func (s *server) listen(ctx context.Context, scope *enoki.Scope) (net.Listener, 
 }
 
 // hosts returns the names to which the service answers.
-func (s *server) hosts(listening net.Addr, scope *enoki.Scope) *loopback.Hosts {
+func (s *server) hosts(listening net.Addr, scope *entrypoint.Scope) *loopback.Hosts {
 	names := s.options.Hosts
 	if names == nil {
 		names = scope.HTTPHosts
@@ -130,7 +132,7 @@ func (s *server) hosts(listening net.Addr, scope *enoki.Scope) *loopback.Hosts {
 	return loopback.HostsOf(listening, names...)
 }
 
-func (s *server) address(scope *enoki.Scope) string {
+func (s *server) address(scope *entrypoint.Scope) string {
 	return cmp.Or(s.options.Addr, scope.HTTPAddress, DefaultAddr)
 }
 

@@ -11,13 +11,16 @@ import (
 	"strings"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/websocket"
 )
 
 // SocketFunction is a method that clients call over a WebSocket, made by
 // SocketMethod and given to WebSocket.
 type SocketFunction struct {
-	function *enoki.Function
+	function *entrypoint.Function
 	mistake  error
 }
 
@@ -37,7 +40,7 @@ func SocketMethod(name string, fn any, args ...string) SocketFunction {
 	if t := reflect.TypeOf(fn); t != nil && t.Kind() == reflect.Func && (t.NumIn() < 2 || t.In(1).Kind() != reflect.String) {
 		return SocketFunction{mistake: fmt.Errorf("method %q: %s takes no socket id; make its second argument a string", name, t)}
 	}
-	f, err := enoki.NewFunction(name, fn, append([]string{socketIDArg}, args...)...)
+	f, err := entrypoint.NewFunction(name, fn, append([]string{socketIDArg}, args...)...)
 	return SocketFunction{function: f, mistake: err}
 }
 
@@ -47,14 +50,14 @@ func SocketMethod(name string, fn any, args ...string) SocketFunction {
 //
 // Each call runs as a handler of the service: with a worker slot, a deadline
 // (Timeout of Options), a call id and the middleware, for which its kind is
-// enoki.KindWebSocket and its method that of the client. The request that
+// entrypoint.WebSocket and its method that of the client. The request that
 // opened the socket is websocket.Request(ctx).
 //
 // The calls that run when the service stops are finished and answered, then
 // their sockets are closed with 1001.
 func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route {
 	path = cmp.Or(path, "/ws")
-	return Route{method: "WS", path: path, lines: socketLines(path, methods), register: func(site *handler, r *Route) {
+	return Route{method: socketMethod, path: path, functions: describeSocket(path, methods), register: func(site *handler, r *Route) {
 		if hub == nil {
 			panic("its hub is nil; make one with websocket.NewHub") // add makes an error of it
 		}
@@ -66,19 +69,26 @@ func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route
 	}}
 }
 
-// socketLines describes the methods for people.
-func socketLines(path string, methods []SocketFunction) []string {
-	var lines []string
+// socketMethod stands where the other routes have their method.
+const socketMethod = "WS"
+
+// describeSocket describes the methods.
+func describeSocket(path string, methods []SocketFunction) []entrypoint.Description {
+	var all []entrypoint.Description
 	for _, m := range methods {
 		if m.mistake == nil && m.function != nil {
-			lines = append(lines, fmt.Sprintf("WS %s %s(%s)", path, m.function.Name(), strings.Join(m.function.Args()[1:], ", ")))
+			about := broker.Method{Name: m.function.Name(), Args: m.function.Args()[1:]} // without the socket
+			all = append(all, entrypoint.Description{
+				Kind: entrypoint.WebSocket, Name: about.Name, Method: &about, Route: &entrypoint.Route{Method: http.MethodGet, Path: path},
+				Text: fmt.Sprintf("WS %s %s(%s)", path, about.Name, strings.Join(about.Args, ", ")),
+			})
 		}
 	}
-	return lines
+	return all
 }
 
-func socketFunctions(methods []SocketFunction) (map[string]*enoki.Function, error) {
-	functions := make(map[string]*enoki.Function, len(methods))
+func socketFunctions(methods []SocketFunction) (map[string]*entrypoint.Function, error) {
+	functions := make(map[string]*entrypoint.Function, len(methods))
 	var mistakes []error
 	for n, m := range methods {
 		if m.mistake == nil && m.function == nil {
@@ -98,7 +108,7 @@ func socketFunctions(methods []SocketFunction) (map[string]*enoki.Function, erro
 }
 
 // socket registers a route of sockets.
-func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*enoki.Function) {
+func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*entrypoint.Function) {
 	sockets := websocket.NewHandler(hub, func(ctx context.Context, c *websocket.Call) (any, error) {
 		result, err := h.callSocket(ctx, r, functions[c.Method], c)
 		if err == nil {
@@ -106,8 +116,8 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*eno
 		}
 		e := h.exception(err)
 		if e.Code.HTTPStatus() >= http.StatusInternalServerError {
-			h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(enoki.KindWebSocket), "method", c.Method,
-				"socket", c.SocketID, "code", string(e.Code), "error", err, "stack", enoki.PanicStack(err))
+			h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(entrypoint.WebSocket), "method", c.Method,
+				"socket", c.SocketID, "code", string(e.Code), "error", err, "stack", fault.PanicStack(err))
 		}
 		return nil, socketError(e)
 	})
@@ -127,7 +137,7 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*eno
 }
 
 // callSocket does a call as a handler of the service.
-func (h *handler) callSocket(ctx context.Context, r *Route, f *enoki.Function, c *websocket.Call) (result any, err error) {
+func (h *handler) callSocket(ctx context.Context, r *Route, f *entrypoint.Function, c *websocket.Call) (result any, err error) {
 	if f == nil {
 		return nil, websocket.MethodNotFound()
 	}
@@ -140,7 +150,7 @@ func (h *handler) callSocket(ctx context.Context, r *Route, f *enoki.Function, c
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	err = h.scope.Handle(ctx, enoki.KindWebSocket, c.Method, func(ctx context.Context) (err error) {
+	err = h.scope.Handle(ctx, entrypoint.WebSocket, c.Method, func(ctx context.Context) (err error) {
 		result, err = do(ctx)
 		return err
 	})
@@ -148,7 +158,7 @@ func (h *handler) callSocket(ctx context.Context, r *Route, f *enoki.Function, c
 }
 
 // bindSocket gives the arguments of a call their types.
-func bindSocket(f *enoki.Function, c *websocket.Call) (func(context.Context) (any, error), error) {
+func bindSocket(f *entrypoint.Function, c *websocket.Call) (func(context.Context) (any, error), error) {
 	var named map[string]json.RawMessage
 	mistake := ""
 	switch err := json.Unmarshal(c.Data, &named); {

@@ -328,7 +328,7 @@ func TestSocketDescribe(t *testing.T) {
 	t.Parallel()
 	service := enoki.NewService("api", web.Serve(&web.Options{NoDocs: true}, web.WebSocket("", websocket.NewHub(nil),
 		web.SocketMethod("subscribe", func(context.Context, string, string, int) error { return nil }, "channel", "last?"))))
-	if got, want := service.Describe(), []string{"WS /ws", "WS /ws subscribe(channel, last?)"}; !slices.Equal(got, want) {
+	if got, want := lines(service), []string{"WS /ws", "WS /ws subscribe(channel, last?)"}; !slices.Equal(got, want) {
 		t.Errorf("Describe() = %q, want %q", got, want)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/host"
 	"github.com/enoki-go/enoki/inbox"
 	"github.com/enoki-go/enoki/nameko"
@@ -73,7 +74,7 @@ func (l *logbook) String() string {
 func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
 // outOfStock is an error type whose arguments can't be told.
-var outOfStock = enoki.ErrorAs("shop.OutOfStock",
+var outOfStock = fault.TypeFunc("shop.OutOfStock",
 	func(error) []any { panic("ErrorAs went off") }, func([]any, string) error { return errPlain })
 
 // TestPanicOutsideAHandler has methods of users' errors, arguments and results
@@ -95,7 +96,7 @@ func TestPanicOutsideAHandler(t *testing.T) {
 		"Is":                {part: failing(func() error { return wildIs{errPlain} })},
 		"Unwrap":            {part: failing(func() error { return wildUnwrap{errPlain} })},
 		"Error":             {part: failing(func() error { return wildText{} })},
-		"ErrorAs":           {part: failing(func() error { return errPlain }), options: enoki.Options{Errors: []enoki.ErrorType{outOfStock}}},
+		"ErrorAs":           {part: failing(func() error { return errPlain }), options: enoki.Options{Errors: []fault.Type{outOfStock}}},
 		"MarshalJSON":       {part: enoki.Method("m", func(context.Context) (wild, error) { return wild{}, nil })},
 		"deep MarshalJSON":  {part: enoki.Method("m", func(context.Context) ([]any, error) { return []any{map[string]any{"a": &wild{}}}, nil })},
 		"MarshalText":       {part: enoki.Method("m", func(context.Context) (map[wildKey]int, error) { return map[wildKey]int{0: 1}, nil })},
@@ -319,7 +320,7 @@ func TestNilParts(t *testing.T) {
 			Delivery: (*enoki.Pool)(nil), OnError: (*enoki.Retry)(nil), Once: (*inbox.Memory)(nil)},
 		enoki.RPC((*contract)(nil)), enoki.RPC(contract{}), enoki.RPC(nil), enoki.Method("x", nil), enoki.Needs("other", (*contract)(nil)), enoki.Needs("other", nil),
 		enoki.Every(1, nil), enoki.Cron("@daily", nil), enoki.Every(1, func(context.Context) error { return nil }, nil),
-		enoki.Errors(enoki.ErrorType{}), enoki.Errors(enoki.ErrorAs[error]("a.B", nil, nil)), enoki.Resource(nil, nil),
+		enoki.Errors(fault.Type{}), enoki.Errors(fault.TypeFunc[error]("a.B", nil, nil)), enoki.Resource(nil, nil),
 		nameko.Consume[int](nameko.Queue{Name: "q"}, nil, nil), nameko.Publishes[int](nameko.Exchange{Name: "x"}, nil, nil),
 		outbox.Use[int](nil, outbox.Emits[int, int](ev, nil)))
 	told := service.Check()
@@ -343,7 +344,7 @@ func TestNilParts(t *testing.T) {
 		"the broker is nil":                    enoki.Run(ctx, nil, nil, fine),
 		"CallMiddleware: middleware 1":         enoki.Run(ctx, memory.New(), &enoki.Options{CallMiddleware: []enoki.Middleware{nil}}, fine),
 		"returned no handler":                  enoki.Run(ctx, memory.New(), &enoki.Options{Logger: quiet, Middleware: []enoki.Middleware{none}}, fine),
-		"error type 1 of 1 is empty":           enoki.Run(ctx, memory.New(), &enoki.Options{Errors: make([]enoki.ErrorType, 1)}, fine),
+		"error type 1 of 1 is empty":           enoki.Run(ctx, memory.New(), &enoki.Options{Errors: make([]fault.Type, 1)}, fine),
 		"no function to decode":                enoki.Run(ctx, memory.New(), &enoki.Options{Serializer: &enoki.Serializer{}}, fine),
 		"the client is nil":                    enoki.Bind(nil, "fine", &contract{}),
 		"client can't work: the broker is nil": enoki.NewClient(nil, nil).Emit(ctx, "a", "b", 1),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/uuid"
 	"github.com/enoki-go/enoki/nameko"
 	"github.com/enoki-go/enoki/web"
@@ -94,7 +95,7 @@ func (p *goPeer) notes() *notebook { return p.book }
 func (p *goPeer) options() *enoki.Options {
 	o := &enoki.Options{Logger: p.log, Workers: p.spec.workers, CallsTracked: p.spec.tracked,
 		Timeout: patience, Grace: patience, Serializer: serializers()[p.spec.serializer], HTTPAddress: p.spec.web,
-		Errors: []enoki.ErrorType{shared}}
+		Errors: []fault.Type{shared}}
 	for _, name := range p.spec.accept {
 		if s := serializers()[name]; s != nil { // JSON is always accepted
 			o.Accept = append(o.Accept, *s)
@@ -391,7 +392,7 @@ type sharedError struct{ where, what string }
 
 func (e *sharedError) Error() string { return e.where + " is " + e.what }
 
-var shared = enoki.ErrorAs("interop.SharedError",
+var shared = fault.TypeFunc("interop.SharedError",
 	func(e *sharedError) []any { return []any{e.where, e.what} },
 	func(args []any, _ string) *sharedError {
 		return &sharedError{fmt.Sprint(args[0]), fmt.Sprint(args[1])}

@@ -14,6 +14,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/web"
 	"github.com/enoki-go/enoki/websocket"
 )
@@ -22,13 +23,13 @@ func main() {
 	bytes := flag.Int64("memory", 64<<20, "bytes for what arrives")
 	url := flag.String("amqp", "", "URL of RabbitMQ; without one the service is alone")
 	flag.Parse()
-	if err := run(context.Background(), enoki.NewMemory(*bytes), *url); err != nil {
+	if err := run(context.Background(), entrypoint.NewMemory(*bytes), *url); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, m *enoki.Memory, url string) error {
+func run(ctx context.Context, m *entrypoint.Memory, url string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func run(ctx context.Context, m *enoki.Memory, url string) error {
 	}, service)
 }
 
-func dial(ctx context.Context, m *enoki.Memory, url string) (broker.Broker, error) {
+func dial(ctx context.Context, m *entrypoint.Memory, url string) (broker.Broker, error) {
 	if url == "" {
 		return memory.New().Link(), nil
 	}

@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"bytes"
@@ -11,19 +11,19 @@ import (
 // the bare words NaN, Infinity and -Infinity, and since version 5.3 objects
 // {"__type__": T, "__value__": V} for values that JSON has no form for.
 
-// plainJSON turns kombu's dialect into JSON: a bare word becomes that word as
+// PlainJSON turns kombu's dialect into JSON: a bare word becomes that word as
 // text, so that no number is made up for it, and a tagged value the text that
 // kombu before 5.3 wrote for it. Anything else stays as it is.
-func plainJSON(body []byte) []byte {
-	body = plainWords(body)
+func PlainJSON(body []byte) []byte {
+	body = PlainWords(body)
 	if bytes.Contains(body, []byte(`"__type__"`)) {
 		body = untagAll(body)
 	}
 	return body
 }
 
-// plainWords makes text of the bare words only.
-func plainWords(body []byte) []byte {
+// PlainWords makes text of the bare words only.
+func PlainWords(body []byte) []byte {
 	if bytes.Contains(body, []byte("NaN")) || bytes.Contains(body, []byte("Infinity")) {
 		return quoteWords(body)
 	}
@@ -97,4 +97,21 @@ func untag(v any) any {
 		}
 	}
 	return v
+}
+
+// plain makes JSON of a body that came as JSON, with text for tagged values.
+func plain(body []byte, kombu bool) []byte {
+	if !kombu {
+		return body
+	}
+	return PlainJSON(body)
+}
+
+// words makes JSON of a body that came as JSON, but that tagged values stay
+// objects.
+func words(body []byte, kombu bool) []byte {
+	if !kombu {
+		return body
+	}
+	return PlainWords(body)
 }

@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"bytes"
@@ -62,11 +62,11 @@ func sameArguments(t *testing.T, body []byte) {
 	if !ok {
 		return
 	}
-	request, refused := parseRequest(plainJSON(body))
+	request, refused := parseRequest(PlainJSON(body))
 	if refused != nil {
 		t.Fatalf("%q is read, want the error %v", body, refused)
 	}
-	want, refused := signature.bind(request)
+	want, refused := signature.Bind(*request.Args, *request.Kwargs)
 	if refused != nil || !reflect.DeepEqual(values(got), values(want)) {
 		t.Errorf("%q is read as %v, want %v, %v", body, values(got), values(want), refused)
 	}
@@ -74,11 +74,11 @@ func sameArguments(t *testing.T, body []byte) {
 
 func sameResults(t *testing.T, body []byte) {
 	t.Helper()
-	got := make([]reflect.Value, len(signature.results))
+	got := make([]reflect.Value, len(signature.Results))
 	if !readReply(bytes.Clone(body), func(s *quickjson.Scanner) bool { return signature.readResults(s, got) }) {
 		return
 	}
-	raw, err := parseReply(plainJSON(body))
+	raw, err := parseReply(PlainJSON(body))
 	if err != nil {
 		t.Fatalf("%q is read, want the error %v", body, err)
 	}
@@ -86,4 +86,12 @@ func sameResults(t *testing.T, body []byte) {
 	if err != nil || !reflect.DeepEqual(values(got), values(want)) {
 		t.Errorf("%q is read as %v, want %v, %v", body, values(got), values(want), err)
 	}
+}
+
+func values(list []reflect.Value) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v.Interface()
+	}
+	return out
 }

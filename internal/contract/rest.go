@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"encoding/json"
@@ -6,19 +6,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// This file holds the arguments that Python declares by *args and **kwargs.
-
 // has tells whether m has a parameter of a kind.
-func (m *method) has(kind paramKind) bool {
+func (m *Method) has(kind paramKind) bool {
 	return m.open && slices.ContainsFunc(m.params, func(p param) bool { return p.kind == kind })
 }
 
 // rest returns what a caller gives by position beyond the arguments that have
 // names.
-func (m *method) rest(args []reflect.Value) (list []reflect.Value) {
+func (m *Method) rest(args []reflect.Value) (list []reflect.Value) {
 	if !m.has(restByList) {
 		return nil
 	}
@@ -28,7 +27,7 @@ func (m *method) rest(args []reflect.Value) (list []reflect.Value) {
 	return list
 }
 
-func (m *method) appendRest(b []byte, rest []reflect.Value, after bool) ([]byte, error) {
+func (m *Method) appendRest(b []byte, rest []reflect.Value, after bool) ([]byte, error) {
 	for _, v := range rest {
 		if after {
 			b = append(b, ',')
@@ -37,9 +36,9 @@ func (m *method) appendRest(b []byte, rest []reflect.Value, after bool) ([]byte,
 		var err error
 		if b, err = appendJSON(b, quickjson.Of(v.Type()), v); err != nil {
 			if m.params[m.byPlace].secret {
-				err = hushed(err, "it can't be encoded")
+				err = fault.WithText(err, "it can't be encoded")
 			}
-			return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, m.params[m.byPlace].name, err)
+			return nil, fault.Errorf(fault.InvalidArgument, "%s() argument %s: %w", m.Name, m.params[m.byPlace].name, err)
 		}
 	}
 	return b, nil
@@ -47,7 +46,7 @@ func (m *method) appendRest(b []byte, rest []reflect.Value, after bool) ([]byte,
 
 // appendNamed appends what a caller gives by other names than the declared
 // ones, in their alphabetical order.
-func (m *method) appendNamed(b []byte, args []reflect.Value, separator string) ([]byte, error) {
+func (m *Method) appendNamed(b []byte, args []reflect.Value, separator string) ([]byte, error) {
 	if !m.has(restByName) {
 		return b, nil
 	}
@@ -56,7 +55,7 @@ func (m *method) appendNamed(b []byte, args []reflect.Value, separator string) (
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range keys {
 		if i := m.indexOf([]byte(key.String())); i >= 0 && m.params[i].kind == ordinary {
-			return nil, Errorf(InvalidArgument, "%s() argument %s is given again within %s; give it once", m.name, key, m.params[len(args)-1].name)
+			return nil, fault.Errorf(fault.InvalidArgument, "%s() argument %s is given again within %s; give it once", m.Name, key, m.params[len(args)-1].name)
 		}
 		name, err := json.Marshal(key.String())
 		if err != nil {
@@ -66,9 +65,9 @@ func (m *method) appendNamed(b []byte, args []reflect.Value, separator string) (
 		v := given.MapIndex(key)
 		if b, err = appendJSON(b, quickjson.Of(v.Type()), v); err != nil {
 			if m.params[len(args)-1].secret {
-				err = hushed(err, "it can't be encoded")
+				err = fault.WithText(err, "it can't be encoded")
 			}
-			return nil, Errorf(InvalidArgument, "%s() argument %s: %w", m.name, key, err)
+			return nil, fault.Errorf(fault.InvalidArgument, "%s() argument %s: %w", m.Name, key, err)
 		}
 		separator = ","
 	}
@@ -76,9 +75,9 @@ func (m *method) appendNamed(b []byte, args []reflect.Value, separator string) (
 }
 
 // bindRest decodes what the ordinary parameters have left into the others.
-func (m *method) bindRest(args []reflect.Value, positional []json.RawMessage, named map[string]json.RawMessage) *Error {
+func (m *Method) bindRest(args []reflect.Value, positional []json.RawMessage, named map[string]json.RawMessage) *fault.Error {
 	for i, p := range m.params {
-		var refused *Error
+		var refused *fault.Error
 		switch p.kind {
 		case restByList:
 			args[i], refused = p.list(positional[min(m.byPlace, len(positional)):])
@@ -92,7 +91,7 @@ func (m *method) bindRest(args []reflect.Value, positional []json.RawMessage, na
 	return nil
 }
 
-func (p *param) list(given []json.RawMessage) (reflect.Value, *Error) {
+func (p *param) list(given []json.RawMessage) (reflect.Value, *fault.Error) {
 	item := param{name: p.name, typ: p.typ.Elem(), secret: p.secret}
 	list := reflect.MakeSlice(p.typ, 0, len(given))
 	for _, raw := range given {
@@ -106,7 +105,7 @@ func (p *param) list(given []json.RawMessage) (reflect.Value, *Error) {
 }
 
 // others returns those of named that have no parameter of their own.
-func (m *method) others(p *param, named map[string]json.RawMessage) (reflect.Value, *Error) {
+func (m *Method) others(p *param, named map[string]json.RawMessage) (reflect.Value, *fault.Error) {
 	others := reflect.MakeMap(p.typ)
 	for name, raw := range named {
 		if i := m.indexOf([]byte(name)); i >= 0 && m.params[i].kind == ordinary {

@@ -1,4 +1,4 @@
-package enoki
+package entrypoint
 
 import "github.com/enoki-go/enoki/internal/budget"
 

@@ -1,4 +1,4 @@
-package enoki_test
+package entrypoint_test
 
 import (
 	"context"
@@ -9,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/entrypoint"
+	"github.com/enoki-go/enoki/fault"
 )
 
-func bindJSON(t *testing.T, f *enoki.Function, positional, named string) (any, error) {
+func bindJSON(t *testing.T, f *entrypoint.Function, positional, named string) (any, error) {
 	t.Helper()
 	var args []json.RawMessage
 	var kwargs map[string]json.RawMessage
@@ -28,9 +29,9 @@ func bindJSON(t *testing.T, f *enoki.Function, positional, named string) (any, e
 
 func TestFunction(t *testing.T) {
 	t.Parallel()
-	f, err := enoki.NewFunction("repeat", func(_ context.Context, text string, times int) (string, error) {
+	f, err := entrypoint.NewFunction("repeat", func(_ context.Context, text string, times int) (string, error) {
 		if times < 0 {
-			return "", enoki.Errorf(enoki.InvalidArgument, "%d times?", times)
+			return "", fault.Errorf(fault.InvalidArgument, "%d times?", times)
 		}
 		return strings.Repeat(text, times), nil
 	}, "text", "times?")
@@ -63,7 +64,7 @@ func TestFunctionResults(t *testing.T) {
 		"7":     func(context.Context) (int, error) { return 7, nil },
 		"[7 x]": func(context.Context) (int, string, error) { return 7, "x", nil },
 	} {
-		f, err := enoki.NewFunction("f", fn)
+		f, err := entrypoint.NewFunction("f", fn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,7 @@ func TestFunctionIsRefused(t *testing.T) {
 		`method "f": int is not a function`: 7,
 		`method "f": func(context.Context, int) error has 1 arguments after the context and 0 names`: func(context.Context, int) error { return nil },
 	} {
-		if _, err := enoki.NewFunction("f", fn); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := entrypoint.NewFunction("f", fn); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -92,20 +93,20 @@ func (e *soldOut) Error() string { return "no " + e.item }
 
 func TestAnswer(t *testing.T) {
 	t.Parallel()
-	remote := enoki.Answer(errors.New("deep"))
-	stock := enoki.ErrorAs("shop.SoldOut", func(e *soldOut) []any { return []any{e.item} }, func([]any, string) *soldOut { return nil })
+	remote := fault.Types{}.Answer(errors.New("deep"))
+	stock := fault.TypeFunc("shop.SoldOut", func(e *soldOut) []any { return []any{e.item} }, func([]any, string) *soldOut { return nil })
 	for _, test := range []struct {
 		err                error
 		class, path, value string
 		args               []any
 	}{
 		{errors.New("oops"), "Error", "enoki.Error", "oops", []any{"oops"}},
-		{enoki.Errorf(enoki.NotFound, "no user"), "NotFound", "enoki.NotFound", "no user", []any{"no user"}},
-		{&enoki.Error{Type: "ValueError", Path: "builtins.ValueError", Args: []any{1, "x"}, Message: "bad"}, "ValueError", "builtins.ValueError", "bad", []any{"1", "x"}},
+		{fault.Errorf(fault.NotFound, "no user"), "NotFound", "enoki.NotFound", "no user", []any{"no user"}},
+		{&fault.Error{Type: "ValueError", Path: "builtins.ValueError", Args: []any{1, "x"}, Message: "bad"}, "ValueError", "builtins.ValueError", "bad", []any{"1", "x"}},
 		{fmt.Errorf("selling: %w", &soldOut{"tea"}), "SoldOut", "shop.SoldOut", "selling: no tea", []any{"tea"}},
 		{remote, "RemoteError", "nameko.exceptions.RemoteError", "Error deep", []any{"Error", "deep"}},
 	} {
-		e := enoki.Answer(test.err, stock)
+		e := fault.Types{stock}.Answer(test.err)
 		if e.Type != test.class || e.Path != test.path || e.Message != test.value || !reflect.DeepEqual(e.Args, test.args) {
 			t.Errorf("%v: got %+v", test.err, *e)
 		}

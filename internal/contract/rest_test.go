@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/enoki-go/enoki/fault"
 )
 
 // anything is def anything(self, first, second=0, *rest, flag=False, **more).
@@ -24,13 +26,13 @@ func TestRequestOfAnyNumber(t *testing.T) {
 		{[]any{"b", nil}, nil, `{"args":["a",0,"b",null],"kwargs":{}}`}, // what comes before must be there
 	} {
 		args := []reflect.Value{reflect.ValueOf("a"), reflect.ValueOf(0), reflect.ValueOf(test.rest), reflect.ValueOf(false), reflect.ValueOf(test.more)}
-		got, err := anything.request(args)
+		got, err := anything.Request(args)
 		if err != nil || string(got) != test.want {
 			t.Errorf("request with %v and %v\n got %s, %v\nwant %s", test.rest, test.more, got, err, test.want)
 		}
 	}
 	args := []reflect.Value{reflect.ValueOf("a"), reflect.ValueOf(0), reflect.ValueOf([]any{}), reflect.ValueOf(true), reflect.ValueOf(map[string]int{"flag": 1})}
-	if _, err := anything.request(args); CodeOf(err) != InvalidArgument || !strings.Contains(err.Error(), "flag") {
+	if _, err := anything.Request(args); fault.CodeOf(err) != fault.InvalidArgument || !strings.Contains(err.Error(), "flag") {
 		t.Errorf("an argument given twice: %v", err)
 	}
 }
@@ -44,7 +46,7 @@ func TestBindAnyNumber(t *testing.T) {
 		`{"args":[],"kwargs":{"x":1}}`:                          "incorrect_signature: anything() missing 1 required positional argument: 'first'",
 		`{"args":["a"],"kwargs":{"x":"one"}}`:                   "incorrect_signature: argument x: want int, got string",
 	} {
-		args, refused := anything.arguments([]byte(body), nil, make([]reflect.Value, 8))
+		args, refused := anything.Arguments([]byte(body), true, make([]reflect.Value, 8))
 		var values []any
 		for _, arg := range args {
 			values = append(values, arg.Interface())
@@ -62,21 +64,21 @@ func TestBindAnyNumber(t *testing.T) {
 
 func TestAnyNumberIsRefused(t *testing.T) {
 	type list = func(ctx context.Context, a string, rest []any) error
-	for want, m := range map[string]func() (*method, error){
-		"make it a slice": func() (*method, error) {
-			return newMethod("m", reflect.TypeFor[list](), []string{"*a", "b"})
+	for want, m := range map[string]func() (*Method, error){
+		"make it a slice": func() (*Method, error) {
+			return New("m", reflect.TypeFor[list](), []string{"*a", "b"})
 		},
-		"make it a map": func() (*method, error) {
-			return newMethod("m", reflect.TypeFor[list](), []string{"a", "**rest"})
+		"make it a map": func() (*Method, error) {
+			return New("m", reflect.TypeFor[list](), []string{"a", "**rest"})
 		},
-		"put it last": func() (*method, error) {
-			return newMethod("m", reflect.TypeFor[func(context.Context, map[string]any, string) error](), []string{"**rest", "a"})
+		"put it last": func() (*Method, error) {
+			return New("m", reflect.TypeFor[func(context.Context, map[string]any, string) error](), []string{"**rest", "a"})
 		},
-		"only one argument may begin with a star": func() (*method, error) {
-			return newMethod("m", reflect.TypeFor[func(context.Context, []any, []any) error](), []string{"*a", "*b"})
+		"only one argument may begin with a star": func() (*Method, error) {
+			return New("m", reflect.TypeFor[func(context.Context, []any, []any) error](), []string{"*a", "*b"})
 		},
-		"may be left out anyway": func() (*method, error) {
-			return newMethod("m", reflect.TypeFor[list](), []string{"a", "*rest?"})
+		"may be left out anyway": func() (*Method, error) {
+			return New("m", reflect.TypeFor[list](), []string{"a", "*rest?"})
 		},
 	} {
 		if _, err := m(); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/enoki-go/enoki/broker"
 )
 
 type profile struct {
@@ -22,7 +20,7 @@ func TestContractFields(t *testing.T) {
 		Register    func(ctx context.Context, email string, p profile) (id, message string, err error) `rpc:"register" args:"email,user_data?" timeout:"2s"`
 		Ping        func(ctx context.Context) error
 	}
-	fields, err := contractFields(reflect.TypeFor[contract]())
+	fields, err := Fields(reflect.TypeFor[contract]())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,16 +28,16 @@ func TestContractFields(t *testing.T) {
 		t.Fatalf("got %d fields, want 3", len(fields))
 	}
 	for i, want := range []string{"check_user_id", "register", "ping"} {
-		if fields[i].name != want {
-			t.Errorf("method %d is named %q, want %q", i, fields[i].name, want)
+		if fields[i].Name != want {
+			t.Errorf("method %d is named %q, want %q", i, fields[i].Name, want)
 		}
 	}
 	register := fields[1]
-	if got := strings.Join(register.argNames(), ","); got != "email,user_data?" {
+	if got := strings.Join(register.ArgNames(), ","); got != "email,user_data?" {
 		t.Errorf("arguments %q", got)
 	}
-	if register.timeout.Seconds() != 2 || len(register.results) != 2 {
-		t.Errorf("timeout %v, results %v", register.timeout, register.results)
+	if register.Timeout.Seconds() != 2 || len(register.Results) != 2 {
+		t.Errorf("timeout %v, results %v", register.Timeout, register.Results)
 	}
 }
 
@@ -100,47 +98,9 @@ func TestContractIsRefused(t *testing.T) {
 		}{}, "begin its name with a capital letter"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := contractFields(reflect.TypeOf(test.contract))
+			_, err := Fields(reflect.TypeOf(test.contract))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %q", err, test.want)
-			}
-		})
-	}
-}
-
-func TestServiceIsRefused(t *testing.T) {
-	type contract struct {
-		Hello func(ctx context.Context) error
-	}
-	nothing := func(context.Context, int) error { return nil }
-	own, foreign := NewEvent[int]("svc", "done"), NewEvent[int]("other", "done")
-	var emit Emit[int]
-	for name, test := range map[string]struct {
-		service *Service
-		want    string
-	}{
-		"name":             {NewService("my..svc"), `'.' at position 4`},
-		"name with a star": {NewService("my.*"), `'*' at position 4`},
-		"name with an end": {NewService("my."), "ends in a dot"},
-		"no name":          {NewService(""), "name is empty"},
-		"nil function":     {NewService("svc", RPC(contract{})), "Hello is nil; set it"},
-		"nil contract":     {NewService("svc", RPC(nil)), "contract is nil"},
-		"method twice":     {NewService("svc", Method("a", func(context.Context) error { return nil }), Method("a", func(context.Context) error { return nil })), `"a" is declared twice`},
-		"method no func":   {NewService("svc", Method("a", nil)), "has no function"},
-		"needs no pointer": {NewService("svc", Needs("other", contract{})), "give a pointer"},
-		"foreign event":    {NewService("svc", Emits(foreign, &emit)), "belongs to service other"},
-		"same handler":     {NewService("svc", On(own, nothing), On(own, nothing)), "give one another Name"},
-		"retry":            {NewService("svc", Subscription[int]{Event: own, Handle: nothing, OnError: Retry{Attempts: -1}}), "at least 1"},
-		"nil handler":      {NewService("svc", On(own, nil)), "no handler function"},
-		"interval":         {NewService("svc", Every(0, func(context.Context) error { return nil })), "positive"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := test.service.Check()
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v, want one that says %q", err, test.want)
-			}
-			if run := Run(t.Context(), struct{ broker.Broker }{}, nil, test.service); run == nil || run.Error() != err.Error() {
-				t.Errorf("Run: %v, want what Check says", run)
 			}
 		})
 	}

@@ -1,9 +1,7 @@
-package enoki
+package entrypoint
 
 import (
 	"context"
-	"errors"
-	"maps"
 )
 
 // Gauge is a number at one moment, for the operator: package host shows it in
@@ -22,23 +20,4 @@ type Gauge struct {
 type Gauged interface {
 	Extension
 	Measure(ctx context.Context) ([]Gauge, error)
-}
-
-// Measure returns the gauges of the service's extensions, with the label
-// service.
-func (s *Service) Measure(ctx context.Context) ([]Gauge, error) {
-	var all []Gauge
-	var failures []error
-	for _, x := range s.extensions {
-		if g, ok := x.(Gauged); ok {
-			some, err := g.Measure(ctx)
-			all, failures = append(all, some...), append(failures, err)
-		}
-	}
-	for i := range all {
-		labels := map[string]string{"service": s.name}
-		maps.Copy(labels, all[i].Labels)
-		all[i].Labels = labels
-	}
-	return all, errors.Join(failures...)
 }

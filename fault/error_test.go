@@ -1,4 +1,4 @@
-package enoki
+package fault
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func TestErrorArgumentsCrossAsText(t *testing.T) {
 		{[2]int{1, 2}, []any{"1", "2"}},
 		{map[int]any{1: []bool{true}}, map[string]any{"1": []any{"True"}}},
 	} {
-		got := crossed(&Error{Args: []any{test.arg}}).Args
+		got := Crossed(&Error{Args: []any{test.arg}}).Args
 		if !reflect.DeepEqual(got, []any{test.want}) {
 			t.Errorf("%#v crossed as %#v, want %#v", test.arg, got, test.want)
 		}
@@ -38,7 +38,7 @@ func (silentError) Error() string { panic("no text") }
 func TestErrorWithoutTextCrosses(t *testing.T) {
 	t.Parallel()
 	got := onWire(silentError{}).Message
-	if want := "[the text of a enoki.silentError failed: no text]"; got != want {
+	if want := "[the text of a fault.silentError failed: no text]"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,4 +1,4 @@
-package enoki
+package contract
 
 import (
 	"encoding"
@@ -14,9 +14,9 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// checkJSON refuses a type whose values encoding/json cannot carry both ways,
+// CheckJSON refuses a type whose values encoding/json cannot carry both ways,
 // so that a contract fails at start and not at its first call.
-func checkJSON(t reflect.Type) error {
+func CheckJSON(t reflect.Type) error {
 	return jsonCheck{}.check(t, t.String())
 }
 

@@ -1,0 +1,111 @@
+package fault
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Exception is Nameko's serialized exception, with the code beside it: the
+// "error" of a reply.
+type Exception struct {
+	Type  string `json:"exc_type"`
+	Path  string `json:"exc_path"`
+	Args  []any  `json:"exc_args"`
+	Value string `json:"value"`
+	Code  Code   `json:"code,omitempty"`
+}
+
+// ExceptionOf returns the form in which an error crosses the wire. All of it is
+// text, so it always encodes as JSON.
+func ExceptionOf(err error) *Exception {
+	e := Crossed(err)
+	return &Exception{e.Type, e.Path, e.Args, e.Message, e.Code}
+}
+
+// Error returns the error that an exception is on this side of the wire. Python
+// sends no code, so Nameko's own classes get theirs by their path.
+func (x *Exception) Error() *Error {
+	e := &Error{Code: x.Code, Type: x.Type, Path: x.Path, Args: x.Args, Message: x.Value, remote: true}
+	if e.Code != "" {
+		return e
+	}
+	e.Code = Unknown
+	for _, code := range []Code{MalformedRequest, IncorrectSignature, MethodNotFound} {
+		if x.Path == code.row().path {
+			e.Code = code
+		}
+	}
+	return e
+}
+
+// Crossed returns an error as the other side of a call has it: with the class
+// and path of its code unless it has its own, its arguments as text, and without
+// its cause.
+func Crossed(err error) *Error {
+	e := onWire(err)
+	args := make([]any, len(e.Args))
+	for i, a := range e.Args {
+		args[i] = safeArg(a, 0)
+	}
+	return &Error{Code: e.Code, Type: e.Type, Path: e.Path, Args: args, Message: e.Message, remote: true}
+}
+
+// onWire gives an error the form in which it crosses the wire.
+func onWire(err error) *Error {
+	code := CodeOf(err)
+	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: Text(err)}
+	if e := find(err); e != nil {
+		out.remote = e.remote
+		if e.Type != "" {
+			out.Type, out.Path = e.Type, e.Path
+		}
+		out.Args = e.Args
+		if e.remote {
+			out.Message = e.Message
+		}
+	}
+	if out.Args == nil {
+		out.Args = []any{out.Message}
+	}
+	return out
+}
+
+// safeArg turns an argument of an error into text, or into lists and maps of
+// text, in the words that Python has for it: nothing else crosses the wire. It
+// bounds the depth: a list may contain itself.
+func safeArg(v any, depth int) any {
+	if depth > maxArgDepth {
+		return "..."
+	}
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		if v {
+			return "True"
+		}
+		return "False"
+	case []byte:
+		return string(v)
+	case error, fmt.Stringer:
+		return fmt.Sprint(v)
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Slice, reflect.Array:
+		list := make([]any, r.Len())
+		for i := range list {
+			list[i] = safeArg(r.Index(i).Interface(), depth+1)
+		}
+		return list
+	case reflect.Map:
+		table := make(map[string]any, r.Len())
+		for key, value := range r.Seq2() {
+			table[fmt.Sprint(safeArg(key.Interface(), depth+1))] = safeArg(value.Interface(), depth+1)
+		}
+		return table
+	}
+	return fmt.Sprint(v)
+}
+
+// maxArgDepth is how deep lists and maps may lie in an argument of an error.
+const maxArgDepth = 20

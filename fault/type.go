@@ -1,0 +1,145 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Type ties a Go error type to the path of a Python class, so that the error
+// crosses the wire as itself: errors.As finds it in the error of a call, and a
+// Python caller that has registered the class gets an instance of it. Make one
+// with TypeOf or TypeFunc.
+type Type struct {
+	path    string
+	args    func(error) ([]any, bool)
+	make    func(args []any, message string) error
+	mistake error
+}
+
+// TypeOf returns the type of the error struct E, with the path of its Python
+// class, such as "shop.exceptions.OutOfStock". The exported fields of E, in
+// order, are the arguments that Python makes the exception of. They cross the
+// wire as text, as all arguments of Nameko's exceptions do, and become fields of
+// their own types again: numbers, booleans and whatever has a text
+// form of its own by that, the rest by its JSON. An error whose arguments don't fit stays an *Error.
+func TypeOf[E error](path string) Type {
+	fields, err := fieldsOf[E]()
+	if err != nil {
+		return Type{path: path, args: func(error) ([]any, bool) { return nil, false }, mistake: err}
+	}
+	return TypeFunc(path,
+		func(e E) []any { return fields.arguments(e) },
+		func(args []any, _ string) E {
+			var e E
+			fields.fill(&e, args)
+			return e
+		})
+}
+
+// TypeFunc is TypeOf for an error type of any shape. args gives the arguments
+// that Python makes the exception of, which cross the wire as text; nil gives
+// the error's message. from makes an E of the arguments and message that came;
+// it may panic for those that don't fit.
+func TypeFunc[E error](path string, args func(E) []any, from func(args []any, message string) E) Type {
+	t := Type{
+		path: path,
+		args: func(err error) ([]any, bool) {
+			var e E
+			if !errors.As(err, &e) {
+				return nil, false
+			}
+			if args == nil {
+				return []any{Text(e)}, true
+			}
+			return args(e), true
+		},
+		make: func(args []any, message string) (err error) {
+			defer func() {
+				if recover() != nil {
+					err = nil // the arguments are another program's: they may not be what from expects
+				}
+			}()
+			return from(args, message)
+		},
+	}
+	if path == "" || from == nil {
+		t.mistake = fmt.Errorf("%q has no path, or no function to make it of what came; give TypeFunc both", path)
+	}
+	return t
+}
+
+// Types are the error types that one service or client knows.
+type Types []Type
+
+// Check finds types that neither TypeOf nor TypeFunc has made, and those that
+// were given too little.
+func (t Types) Check() error {
+	var mistakes []error
+	for n, known := range t {
+		switch {
+		case known.args == nil:
+			mistakes = append(mistakes, fmt.Errorf("error type %d of %d is empty; make it with fault.TypeOf", n+1, len(t)))
+		case known.mistake != nil:
+			mistakes = append(mistakes, fmt.Errorf("error type %d of %d: %w", n+1, len(t), known.mistake))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// Failure is what a caller on the other side sees of a handler's error. An
+// error from a call of the handler's own crosses as Nameko's RemoteError,
+// unless its type is known; so do the codes of one hop, which would say
+// something false about the caller's own.
+func (t Types) Failure(err error) (e *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e = onWire(Panicked(p))
+		}
+	}()
+	e = onWire(err)
+	for _, known := range t {
+		if args, ok := known.args(err); ok {
+			e.Path, e.Type = known.path, known.path[strings.LastIndexByte(known.path, '.')+1:]
+			e.Args, e.remote = args, false
+			return e
+		}
+	}
+	code := RelayedCode(err)
+	if code == e.Code && !e.remote {
+		return e
+	}
+	if e.Code == UnknownService && !e.remote { // Nameko's own form of it, which no caller takes for its own
+		e.Code = code
+		return e
+	}
+	text := e.Type
+	if e.Message != "" && e.Message != string(e.Code) {
+		text += " " + e.Message
+	}
+	return &Error{
+		Code: code, Type: "RemoteError", Path: "nameko.exceptions.RemoteError",
+		Args: []any{e.Type, e.Message}, Message: text, remote: true,
+	}
+}
+
+// Answer returns a handler's error as the other side of a call sees it: Failure
+// after it has crossed the wire.
+func (t Types) Answer(err error) *Error { return Crossed(t.Failure(err)) }
+
+// Restore gives an error that came from the other side of a call its Go type.
+func (t Types) Restore(err error) error {
+	if err == nil || len(t) == 0 {
+		return err
+	}
+	e := find(err)
+	if e == nil || !e.remote {
+		return err
+	}
+	for _, known := range t {
+		if known.path == e.Path {
+			e.cause = known.make(e.Args, e.Message)
+		}
+	}
+	return err
+}
