@@ -80,7 +80,7 @@ func TestMemoryIsShared(t *testing.T) {
 func TestWaitingForMemoryIsNotTheClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testserver.NewPipes()
-		run(t, web.Options{Listener: p, ReadTimeout: 2 * time.Second}, enoki.Options{Memory: enoki.NewMemory(2000)}, web.Post("/x", length))
+		run(t, web.Options{Listener: p, ReadTimeout: 2 * time.Second}, enoki.Options{Memory: entrypoint.NewMemory(2000)}, web.Post("/x", length))
 		begin := func(body string) net.Conn {
 			t.Helper()
 			c, err := p.Dial(t.Context(), "", "")
