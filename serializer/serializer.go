@@ -47,21 +47,83 @@ func MsgPack() enoki.Serializer {
 }
 
 func fromMsgPack(body []byte) ([]byte, error) {
-	rest, err := msgp.Skip(body)
+	plain, rest, err := appendPlain(make([]byte, 0, 2*len(body)), body, 0)
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("%d bytes follow the value", len(rest))
 	}
-	var b bytes.Buffer
-	if _, err := msgp.UnmarshalAsJSON(&b, body); err != nil {
-		return nil, err
-	}
-	if !json.Valid(b.Bytes()) { // such as a map whose keys are no text
+	if !json.Valid(plain) { // such as a map whose keys are no text
 		return nil, fmt.Errorf("it holds what JSON has no form for")
 	}
-	return b.Bytes(), nil
+	return plain, nil
+}
+
+// maxDepth is how deep values may lie within each other.
+const maxDepth = 1000
+
+// appendPlain appends the first value of a body as JSON, in which a float has a
+// point, and returns what follows it.
+func appendPlain(b, body []byte, depth int) (out, rest []byte, err error) {
+	if depth > maxDepth {
+		return nil, nil, fmt.Errorf("values lie more than %d deep", maxDepth)
+	}
+	switch msgp.NextType(body) {
+	case msgp.MapType:
+		n, rest, err := msgp.ReadMapHeaderBytes(body)
+		b = append(b, '{')
+		for i := uint32(0); i < n && err == nil; i++ {
+			if b, rest, err = appendKey(separated(b, i), rest); err == nil {
+				b, rest, err = appendPlain(append(b, ':'), rest, depth+1)
+			}
+		}
+		return append(b, '}'), rest, err
+	case msgp.ArrayType:
+		n, rest, err := msgp.ReadArrayHeaderBytes(body)
+		b = append(b, '[')
+		for i := uint32(0); i < n && err == nil; i++ {
+			b, rest, err = appendPlain(separated(b, i), rest, depth+1)
+		}
+		return append(b, ']'), rest, err
+	}
+	return appendScalar(b, body)
+}
+
+func separated(b []byte, i uint32) []byte {
+	if i > 0 {
+		return append(b, ',')
+	}
+	return b
+}
+
+// appendKey is appendPlain for the key of a map, which is text; whole numbers
+// become text.
+func appendKey(b, body []byte) (out, rest []byte, err error) {
+	if kind := msgp.NextType(body); kind != msgp.IntType && kind != msgp.UintType {
+		return appendScalar(b, body)
+	}
+	b, rest, err = appendScalar(append(b, '"'), body)
+	return append(b, '"'), rest, err
+}
+
+// appendScalar is appendPlain for what is neither a map nor an array.
+func appendScalar(b, body []byte) (out, rest []byte, err error) {
+	rest, err = msgp.Skip(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	var text bytes.Buffer
+	if _, err := msgp.UnmarshalAsJSON(&text, body[:len(body)-len(rest)]); err != nil {
+		return nil, nil, err
+	}
+	b = append(b, text.Bytes()...)
+	switch kind := msgp.NextType(body); {
+	case kind != msgp.Float32Type && kind != msgp.Float64Type:
+	case !bytes.ContainsAny(text.Bytes(), ".eN"): // nor NaN or Inf
+		b = append(b, ".0"...)
+	}
+	return b, rest, nil
 }
 
 func toMsgPack(body []byte) ([]byte, error) {

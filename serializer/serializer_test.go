@@ -17,7 +17,7 @@ import (
 	"github.com/enoki-go/enoki/serializer"
 )
 
-const document = `{"args":["Ada",-7,18446744073709551615,1.5,true,null,["x",{}]],"kwargs":{"ü":"é\n\"<"}}`
+const document = `{"args":["Ada",-7,18446744073709551615,1.5,1.0,-2.0,100000000000000000000.0,true,null,["x",{}]],"kwargs":{"ü":"é\n\"<"}}`
 
 func TestRoundTrips(t *testing.T) {
 	for _, s := range []enoki.Serializer{serializer.MsgPack(), serializer.YAML()} {
@@ -57,6 +57,8 @@ func TestWhatPythonWrites(t *testing.T) {
 		body, want string
 	}{
 		{serializer.MsgPack(), string(packed), `{"args":[1,7,"üx"],"kwargs":{"f":1.5,"b":"AAEC"}}`},
+		{serializer.MsgPack(), "\x83\xa1a\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\x01\xca\x40\x00\x00\x00\xa1c\x92\x02\xca\x3f\x00\x00\x00", `{"a":1.0,"1":2.0,"c":[2,0.5]}`},
+		{serializer.YAML(), "a: 1.0\nb: [2, 3.0, .5]\n", `{"a":1.0,"b":[2,3.0,0.5]}`},
 		{serializer.YAML(), "args:\n- 1\n- \"\\xFCx\"\nkwargs:\n  f: 1.5\n  n: null\n  t: true\n", `{"args":[1,"üx"],"kwargs":{"f":1.5,"n":null,"t":true}}`},
 	} {
 		got, err := test.s.Decode([]byte(test.body))
@@ -68,7 +70,7 @@ func TestWhatPythonWrites(t *testing.T) {
 
 func TestBrokenBodies(t *testing.T) {
 	pack := serializer.MsgPack()
-	for _, body := range []string{"", "\xc1", "\x93\x01", "\x01\x01"} {
+	for _, body := range []string{"", "\xc1", "\x93\x01", "\x01\x01", "\x81\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\x01", "\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", strings.Repeat("\x91", 2000) + "\x01"} {
 		if got, err := pack.Decode([]byte(body)); err == nil {
 			t.Errorf("msgpack %x was read as %s", body, got)
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/url"
 	"reflect"
@@ -16,7 +17,8 @@ import (
 
 // dialect is how bodies are read and written: as encoding/json does, but that a
 // field has its exact name and comes once, that a slice or map that is nil is
-// an empty list or object, and that a url.URL is a text. It is read only.
+// an empty list or object, that a whole number in a value of type any is an int64
+// or a *big.Int, and that a url.URL is a text. It is read only.
 // json.Number is encoding/json's, which the module does not know.
 var dialect = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
@@ -39,8 +41,21 @@ var dialect = jsonv2.JoinOptions(
 			return u.UnmarshalBinary([]byte(plain))
 		}),
 		jsonv2.UnmarshalFunc(func(text []byte, n *json.Number) error { return json.Unmarshal(text, n) }),
+		jsonv2.UnmarshalFromFunc(unmarshalNumber),
 	)),
 )
+
+// unmarshalNumber reads a number into an any, and leaves anything else to others.
+func unmarshalNumber(d *jsontext.Decoder, v *any) error {
+	if d.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	text, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	return quickjson.Unmarshal(text, reflect.ValueOf(v).Elem())
+}
 
 // unmarshal reads data into v, which must be settable and zero.
 func unmarshal(data []byte, v reflect.Value) error {

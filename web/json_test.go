@@ -99,15 +99,24 @@ func TestDialect(t *testing.T) {
 	if got.A != 0 || got.Fixed[0].A != 0 || got.List[0].A != 0 || got.Table["x"].A != 0 || got.N != 5 {
 		t.Errorf("%+v: a key in another case was taken for a field", got)
 	}
+	numbers := []any{int64(9007199254740993), 1.0, map[string]any{"n": int64(-5), "f": 0.5}}
+	const text = `[9007199254740993,1.0,{"n":-5,"f":0.5}]`
+	var ordinary struct{ Any any }
+	if err := unmarshal([]byte(`{"Any":`+text+`}`), reflect.ValueOf(&ordinary).Elem()); err != nil || !reflect.DeepEqual(ordinary.Any, numbers) {
+		t.Errorf("%s is %#v, %v", text, ordinary.Any, err)
+	}
+	if err := unmarshal([]byte(`{"any":`+text+`}`), reflect.ValueOf(&got).Elem()); err != nil || !reflect.DeepEqual(got.Any, numbers) {
+		t.Errorf("%s is %#v, %v, beside fields that are not ordinary", text, got.Any, err)
+	}
 	if err := unmarshal([]byte(`{"fixed":[{"a":1,"a":2}]}`), reflect.ValueOf(new(body)).Elem()); err == nil {
 		t.Error("a key that comes twice is taken")
 	}
-	var text bytes.Buffer
-	if err := marshal(&text, body{Any: []string(nil)}); err != nil {
+	var written bytes.Buffer
+	if err := marshal(&written, body{Any: []string(nil)}); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"a":0,"fixed":[{"a":0}],"list":[],"table":{},"bytes":"","any":[],"n":"0"}` + "\n"
-	if text.String() != want {
-		t.Errorf("written %s, want %s", text.String(), want)
+	if written.String() != want {
+		t.Errorf("written %s, want %s", written.String(), want)
 	}
 }

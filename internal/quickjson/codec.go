@@ -1,7 +1,10 @@
 // Package quickjson reads and writes ordinary JSON several times faster than
-// encoding/json, with equal results but for one thing: a nil slice or map is
-// written as [] or {}. On request it refuses null, and fields that are missing,
-// where these would become a zero value without a word.
+// encoding/json, with equal results but for three things. A nil slice or map is
+// written as [] or {}. A whole number in a value of type any is read as an int64
+// or a *big.Int. And a float is written with its point, as 1.0, unless strict: so
+// it stays one for whoever tells the two apart, as Python does. On request it
+// refuses null, and fields that are missing, where these would become a zero
+// value without a word.
 //
 // It is fast by knowing less: whatever is not ordinary (a duplicate key, a name
 // in another case, a value that does not fit) it refuses, and values of types
@@ -36,9 +39,9 @@ var codecs, strictCodecs sync.Map // of *Codec by reflect.Type
 // Of returns the codec of a type.
 func Of(t reflect.Type) *Codec { return find(&codecs, t, false) }
 
-// Strict returns a codec of a type that knows a field by its exact name only. It
-// refuses types for which only encoding/json could go on, and url.URL, whose
-// form is its user's choice.
+// Strict returns a codec of a type that knows a field by its exact name only, and
+// writes floats as ECMAScript does. It refuses types for which only encoding/json
+// could go on, and url.URL, whose form is its user's choice.
 func Strict(t reflect.Type) *Codec { return find(&strictCodecs, t, true) }
 
 func find(known *sync.Map, t reflect.Type, strict bool) *Codec {
@@ -73,7 +76,7 @@ func (b *builder) codec(t reflect.Type) *Codec {
 	case b.fill(c, t):
 	case !b.strict:
 		*c = Codec{read: readByStandard, write: writeByStandard}
-		if mayHoldLists(t) {
+		if lists.in(t) || floats.in(t) {
 			c.write = writeFilled
 		}
 	case t.Kind() == reflect.Slice: // of bytes
@@ -105,7 +108,10 @@ func (b *builder) fill(c *Codec, t reflect.Type) bool {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		c.read, c.write = readUint, writeUint
 	case reflect.Float32, reflect.Float64:
-		c.read, c.write = readFloat, writeFloat(b.strict)
+		c.read, c.write = readFloat, writeFloat
+		if b.strict {
+			c.write = writeStrictFloat
+		}
 	case reflect.String:
 		c.read, c.write = readString, writeString
 	case reflect.Interface:

@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"reflect"
 	"strconv"
-	"sync"
 )
 
 // Python's services write JSON with kombu, whose dialect has more than JSON:
@@ -69,14 +68,11 @@ func untag(raw []byte) (string, bool) {
 
 // decode has encoding/json read a value, or the text of a tagged one.
 func (s *Scanner) decode(text []byte, v reflect.Value) bool {
-	if s.plain {
-		return json.Unmarshal(text, v.Addr().Interface()) == nil
-	}
 	if Unmarshal(text, v) == nil {
 		return true
 	}
 	plain, ok := untag(text)
-	if !ok {
+	if s.plain || !ok {
 		return false
 	}
 	v.SetZero()
@@ -111,12 +107,8 @@ func (s *Scanner) notFinite() (float64, bool) {
 }
 
 // anyNumber reads a number into what keeps it: a whole one is an int64, or a
-// *big.Int if it has more than 64 bits, any other a float64. In plain JSON it is
-// a float64, as with encoding/json.
+// *big.Int if it has more than 64 bits, any other a float64.
 func (s *Scanner) anyNumber() (any, bool) {
-	if s.plain {
-		return boxed(s.float(64))
-	}
 	if f, ok := s.notFinite(); ok {
 		return f, true
 	}
@@ -154,7 +146,7 @@ func wholeNumber(digits string) (any, bool) {
 // that this package reads.
 func Unmarshal(data []byte, v reflect.Value) error {
 	target := v.Addr().Interface()
-	if !mayHoldAny(v.Type()) {
+	if !interfaces.in(v.Type()) {
 		return json.Unmarshal(data, target)
 	}
 	if err := json.Unmarshal(data, target); err != nil { // also what follows the value
@@ -170,43 +162,9 @@ func Unmarshal(data []byte, v reflect.Value) error {
 	return nil
 }
 
-// mayHoldAny tells whether a value of type any may lie in a t that
-// encoding/json reads.
-func mayHoldAny(t reflect.Type) bool {
-	if known, ok := holders.Load(t); ok {
-		return known.(bool)
-	}
-	found := holdsAny(t, map[reflect.Type]bool{})
-	holders.Store(t, found)
-	return found
-}
-
-// holders remembers what mayHoldAny has found.
-var holders sync.Map // of bool by reflect.Type
-
-func holdsAny(t reflect.Type, seen map[reflect.Type]bool) bool {
-	s := shapeOf(t)
-	if seen[t] || s.opaque {
-		return false
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Interface:
-		return true
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return holdsAny(t.Elem(), seen)
-	}
-	for _, f := range s.fields {
-		if holdsAny(f.typ, seen) {
-			return true
-		}
-	}
-	return false
-}
-
 // keepNumbers replaces each json.Number that lies in a value of type any.
 func keepNumbers(v reflect.Value, depth int) {
-	if depth > maxDepth || shapeOf(v.Type()).opaque || !mayHoldAny(v.Type()) {
+	if depth > maxDepth || shapeOf(v.Type()).opaque || !interfaces.in(v.Type()) {
 		return
 	}
 	switch v.Kind() {

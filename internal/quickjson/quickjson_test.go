@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -116,12 +117,13 @@ func FuzzReadsAndWritesAsStandard(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) { same(t, text) })
 }
 
-// same fails when anything but a refusal differs from encoding/json.
+// same fails when anything but a refusal differs from encoding/json, by which the
+// numbers of any are kept.
 func same(t *testing.T, text []byte) {
 	t.Helper()
 	for _, target := range targets {
 		want := reflect.New(target)
-		err := json.Unmarshal(text, want.Interface())
+		err := Unmarshal(text, want.Elem())
 		got := reflect.New(target)
 		data := bytes.Clone(text)
 		ok := Of(target).ReadPlain(data, got.Elem())
@@ -146,9 +148,20 @@ func sameWritten(t *testing.T, v reflect.Value) {
 	t.Helper()
 	want, err := json.Marshal(v.Interface())
 	got, ok := Of(v.Type()).Append([]byte("before"), v)
-	if ok && (err != nil || !equalButNull(bytes.TrimPrefix(got, []byte("before")), want)) {
+	if ok && (err != nil || !equalButNull(pointless(bytes.TrimPrefix(got, []byte("before"))), pointless(want))) {
 		t.Errorf("%v %+v:\n got %s\nwant %s, %v", v.Type(), v, got, want, err)
 	}
+}
+
+var wholeFloat = regexp.MustCompile(`([0-9])\.0([,\]}]|$)`)
+
+// pointless returns a text without the points of whole floats, which encoding/json
+// does not write.
+func pointless(text []byte) []byte {
+	for wholeFloat.Match(text) { // neighbours share a comma
+		text = wholeFloat.ReplaceAll(text, []byte("$1$2"))
+	}
+	return text
 }
 
 // equalButNull compares texts, the first of which may have an empty list, object
@@ -241,6 +254,49 @@ func TestValuesThatCannotBeWritten(t *testing.T) {
 	for _, v := range []any{loop, map[string]any{"f": func() {}}, []any{make(chan int)}} {
 		if text, ok := Of(reflect.TypeOf(v)).Append(nil, reflect.ValueOf(v)); ok {
 			t.Errorf("a %T is written as %.40s", v, text)
+		}
+	}
+}
+
+// TestFloatsKeepTheirPoint writes floats, also where encoding/json writes.
+func TestFloatsKeepTheirPoint(t *testing.T) {
+	type part struct {
+		F float64 `json:"f"`
+		G float64 `json:"g,omitempty"`
+		N int     `json:"n"`
+	}
+	type hidden struct {
+		H float64 `json:"h"`
+		N float64 `json:"n"`
+	}
+	type odd struct {
+		hidden
+		N    int               `json:"n"`
+		P    *float32          `json:"p,omitzero"`
+		Text float64           `json:"text,string"`
+		Keys map[int]float64   `json:"keys"`
+		All  [2][]part         `json:"all"`
+		Any  any               `json:"any"`
+		Own  pointerMethod     `json:"own"`
+		Name map[string]string `json:"name"`
+		Err  error             `json:"err"`
+	}
+	one := float32(1)
+	for want, v := range map[string]any{
+		`1.0`:               1.0,
+		`-0.0`:              math.Copysign(0, -1),
+		`1e+21`:             1e21,
+		`[100000.0,0.5]`:    []float32{1e5, .5},
+		`{"a":[2.0,2,"2"]}`: map[string]any{"a": []any{2.0, 2, "2"}},
+		`{"f":3.0,"n":3}`:   part{F: 3, N: 3},
+		`{"1":1.0}`:         map[int]float64{1: 1},
+		`[{"h":0.0,"n":2,"text":"1","keys":{},"all":[[],[]],"any":null,"own":"\u003cown\u003e","name":{},"err":null}]`: []*odd{{N: 2, Text: 1, Own: pointerMethod{1}}},
+		`{"h":1.0,"n":2,"p":1.0,"text":"0","keys":{"1":1.0,"2":1.5},"all":[[{"f":1.0,"g":1e+21,"n":1}],[]],"any":{"f":7.0,"l":[],"n":7},"own":{"N":1},"name":{"1":"1\u003c"},"err":null}`: odd{hidden: hidden{H: 1}, N: 2, P: &one, Keys: map[int]float64{1: 1, 2: 1.5},
+			All: [2][]part{{{F: 1, G: 1e21, N: 1}}}, Any: map[string]any{"n": 7, "f": 7.0, "l": []int(nil)}, Own: pointerMethod{1}, Name: map[string]string{"1": "1<"}},
+	} {
+		got, ok := Of(reflect.TypeOf(v)).Append(nil, reflect.ValueOf(v))
+		if !ok || string(got) != want {
+			t.Errorf("%#v is written as\n%s, want\n%s", v, got, want)
 		}
 	}
 }

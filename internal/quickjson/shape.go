@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -238,61 +239,71 @@ func (s *shape) checkItems(data []byte, where string, depth int) error {
 	return nil
 }
 
-// listed remembers what mayHoldLists has found.
-var listed sync.Map // of bool by reflect.Type
+// kinds are kinds of values that may lie in others, and what is known of where
+// they do.
+type kinds struct {
+	all   []reflect.Kind
+	known sync.Map // of bool by reflect.Type
+}
 
-// mayHoldLists tells whether a nil slice or map may lie in a value of t, where
-// encoding/json would write null for it.
-func mayHoldLists(t reflect.Type) bool {
-	if known, ok := listed.Load(t); ok {
+var (
+	interfaces = kinds{all: []reflect.Kind{reflect.Interface}}
+
+	// lists are written by encoding/json as null when they are nil.
+	lists = kinds{all: []reflect.Kind{reflect.Slice, reflect.Map, reflect.Interface}}
+
+	floats = kinds{all: []reflect.Kind{reflect.Float32, reflect.Float64}}
+)
+
+// in tells whether a value of one of these kinds may lie in a t that
+// encoding/json reads and writes.
+func (k *kinds) in(t reflect.Type) bool {
+	if known, ok := k.known.Load(t); ok {
 		return known.(bool)
 	}
-	found := hasLists(t, map[reflect.Type]bool{})
-	listed.Store(t, found)
+	found := k.find(t, map[reflect.Type]bool{})
+	k.known.Store(t, found)
 	return found
 }
 
-// hasLists tells whether a nil slice or map may lie in a value of t.
-func hasLists(t reflect.Type, seen map[reflect.Type]bool) bool {
+func (k *kinds) find(t reflect.Type, seen map[reflect.Type]bool) bool {
 	s := shapeOf(t)
 	if seen[t] || s.opaque {
 		return false
 	}
 	seen[t] = true
-	switch t.Kind() {
-	case reflect.Slice, reflect.Map, reflect.Interface:
+	if slices.Contains(k.all, t.Kind()) {
 		return true
-	case reflect.Pointer, reflect.Array:
-		return hasLists(t.Elem(), seen)
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return k.find(t.Elem(), seen)
 	}
 	for _, f := range s.fields {
-		if hasLists(f.typ, seen) {
+		if k.find(f.typ, seen) {
 			return true
 		}
 	}
 	return false
 }
 
-// filled returns v with empty slices and maps where it has nil ones. Only what
-// has to change is copied.
+// filled returns v with empty slices and maps where it has nil ones, and with the
+// text of what lies in an any. Only what has to change is copied.
 func filled(v reflect.Value, depth int) reflect.Value {
 	t := v.Type()
-	if depth > maxDepth || !mayHoldLists(t) || shapeOf(t).bytes && !v.IsNil() {
+	if depth > maxDepth || !lists.in(t) || shapeOf(t).bytes && !v.IsNil() {
 		return v
 	}
 	switch t.Kind() {
-	case reflect.Interface, reflect.Pointer:
+	case reflect.Interface:
+		return filledAny(v, depth)
+	case reflect.Pointer:
 		if v.IsNil() {
 			return v
 		}
-		out := reflect.New(t).Elem()
-		if inner := filled(v.Elem(), depth+1); t.Kind() == reflect.Interface {
-			out.Set(inner)
-		} else {
-			out.Set(reflect.New(t.Elem()))
-			out.Elem().Set(inner)
-		}
-		return out
+		out := reflect.New(t.Elem())
+		out.Elem().Set(filled(v.Elem(), depth+1))
+		return out.Convert(t)
 	case reflect.Slice:
 		out := reflect.MakeSlice(t, v.Len(), v.Len())
 		for i := range v.Len() {
@@ -324,6 +335,22 @@ func filled(v reflect.Value, depth int) reflect.Value {
 	return out
 }
 
+// filledAny is filled for an interface.
+func filledAny(v reflect.Value, depth int) reflect.Value {
+	if v.IsNil() {
+		return v
+	}
+	out := reflect.New(v.Type()).Elem()
+	if v.NumMethod() == 0 {
+		if text, ok := Of(v.Elem().Type()).write(nil, v.Elem(), depth); ok && json.Valid(text) {
+			out.Set(reflect.ValueOf(json.RawMessage(text)))
+			return out
+		}
+	}
+	out.Set(filled(v.Elem(), depth+1))
+	return out
+}
+
 // fillField fills a field in place; those of an embedded struct that is not
 // exported can only be set one by one.
 func fillField(field reflect.Value, f reflect.StructField, depth int) {
@@ -338,4 +365,68 @@ func fillField(field reflect.Value, f reflect.StructField, depth int) {
 			fillField(field.Field(i), inner, depth)
 		}
 	}
+}
+
+// appendPointed appends the text that encoding/json has written for a t, with a
+// point in its whole floats.
+func appendPointed(b []byte, t reflect.Type, text []byte) []byte {
+	out := b
+	if !ScanPlain(text, func(s *Scanner) bool { return s.appendPointed(&out, t) }) {
+		return append(b, text...) // it lies too deep
+	}
+	return out
+}
+
+func (s *Scanner) appendPointed(out *[]byte, t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	first := s.Peek()
+	switch known := shapeOf(t); {
+	case !floats.in(t) || first != '{' && first != '[' || known.opaque:
+	case first == '[':
+		*out = append(*out, '[')
+		ok := s.List(func(i int) bool {
+			*out = append(*out, ","[:min(i, 1)]...)
+			return s.appendPointed(out, known.item)
+		})
+		*out = append(*out, ']')
+		return ok
+	default:
+		*out = append(*out, '{')
+		separator := ""
+		ok := s.Object(func(key []byte) bool {
+			*out = append(quote(append(*out, separator...), string(key)), ':')
+			separator = ","
+			return s.appendPointed(out, known.at(string(key)))
+		})
+		*out = append(*out, '}')
+		return ok
+	}
+	raw, ok := s.Skip()
+	*out = append(*out, raw...)
+	if isFloat := t.Kind() == reflect.Float32 || t.Kind() == reflect.Float64; isFloat && ok && first != '"' && first != 'n' {
+		*out = append(*out, pointFor(raw)...)
+	}
+	return ok
+}
+
+// at returns the type of a member: any, when several fields have its name.
+func (s *shape) at(key string) reflect.Type {
+	if s.item != nil {
+		return s.item
+	}
+	var found reflect.Type
+	for _, f := range s.fields {
+		if f.name == key && found != nil && found != f.typ {
+			return reflect.TypeFor[any]()
+		}
+		if f.name == key {
+			found = f.typ
+		}
+	}
+	if found == nil {
+		return reflect.TypeFor[any]()
+	}
+	return found
 }

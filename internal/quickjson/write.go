@@ -1,6 +1,7 @@
 package quickjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -32,15 +33,23 @@ func writeByStandard(b []byte, v reflect.Value, _ int) ([]byte, bool) {
 	return append(b, text...), err == nil
 }
 
-// writeFilled is writeByStandard for a type in which slices and maps may lie.
+// writeFilled is writeByStandard for a type in which slices, maps or floats may
+// lie.
 func writeFilled(b []byte, v reflect.Value, _ int) ([]byte, bool) {
+	t := v.Type()
 	if v.CanAddr() {
 		v = filled(v.Addr(), 0) // to stay so, on which methods may depend
 	} else {
 		v = filled(v, 0)
 	}
 	text, err := json.Marshal(v.Interface())
-	return append(b, text...), err == nil
+	if err != nil {
+		return b, false
+	}
+	if floats.in(t) {
+		return appendPointed(b, t, text), true
+	}
+	return append(b, text...), true
 }
 
 func writeBool(b []byte, v reflect.Value, _ int) ([]byte, bool) {
@@ -55,19 +64,33 @@ func writeUint(b []byte, v reflect.Value, _ int) ([]byte, bool) {
 	return strconv.AppendUint(b, v.Uint(), 10), true
 }
 
-// writeFloat writes as ECMAScript does, as encoding/json promises. What JSON has
-// no form for is written in kombu's words, unless strict.
-func writeFloat(strict bool) writer {
-	return func(b []byte, v reflect.Value, _ int) ([]byte, bool) {
-		f := v.Float()
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			if strict {
-				return b, false
-			}
-			return appendNotFinite(b, f), true
-		}
-		return appendFloat(b, f, v.Type().Bits()), true
+// writeFloat writes as Python does: with a point or an exponent, and what JSON has
+// no form for in kombu's words.
+func writeFloat(b []byte, v reflect.Value, _ int) ([]byte, bool) {
+	f := v.Float()
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return appendNotFinite(b, f), true
 	}
+	begin := len(b)
+	b = appendFloat(b, f, v.Type().Bits())
+	return append(b, pointFor(b[begin:])...), true
+}
+
+// writeStrictFloat writes as ECMAScript does, as encoding/json promises.
+func writeStrictFloat(b []byte, v reflect.Value, _ int) ([]byte, bool) {
+	f := v.Float()
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return b, false
+	}
+	return appendFloat(b, f, v.Type().Bits()), true
+}
+
+// pointFor returns what tells a number from a whole one.
+func pointFor(number []byte) string {
+	if bytes.ContainsAny(number, ".e") {
+		return ""
+	}
+	return ".0"
 }
 
 func appendFloat(b []byte, f float64, bits int) []byte {

@@ -328,6 +328,8 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 	u.client = enoki.NewClient(u.peer.link, u.peer.options())
 	parts := []enoki.Part{
 		enoki.Method("echo", func(_ context.Context, v json.RawMessage) (json.RawMessage, error) { return v, nil }, "value"),
+		enoki.Method("keep", func(_ context.Context, v any) (any, error) { return v, nil }, "value"),
+		enoki.Method("half", func(_ context.Context, f float64) (float64, error) { return f / 2, nil }, "number"),
 		enoki.Method("spread", u.spread, "a", "b", "c?"),
 		enoki.Method("gather", gather, "a", "*rest", "flag?", "**more"),
 		enoki.Method("nothing", func(context.Context) error { return nil }),

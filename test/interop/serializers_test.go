@@ -22,6 +22,7 @@ func serializerBehaviours() []*behaviour {
 				}
 				return ""
 			}},
+		{id: "N31", title: "a float comes back as a float, a whole number as one, in every serializer", alone: true, run: floats},
 		{id: "N12", title: "events in MessagePack", alone: true, run: packedEvents},
 		{id: "N13", title: "a serializer that is not accepted: an error, and the service lives", alone: true, run: notAccepted,
 			better: serviceIn(golang, "Nameko drops the request without a reply; Enoki refuses it"),
@@ -152,6 +153,22 @@ func untagAlike(x *trial, values map[string]any) {
 			}
 			values[kind] = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 		}
+	}
+}
+
+// floats go through the service as values of any type, and of a type of their
+// own. Python tells 1.0 from 1.
+func floats(x *trial) {
+	service := x.ownService(peerSpec{accept: []string{"json", "msgpack", "yaml"}})
+	name := x.name("svc")
+	x.serve(service, serviceSpec{Name: name})
+	for _, serializer := range []string{"json", "msgpack", "yaml"} {
+		client := x.caller(x.ownClient(peerSpec{serializer: serializer}), clientSpec{})
+		for _, text := range []string{`1.0`, `1`, `-2.0`, `[0.0, 0, {"k": 3.0}]`} {
+			x.returns(client.call(name, "keep", json.RawMessage(text)), json.RawMessage(text))
+		}
+		x.returns(client.call(name, "half", json.RawMessage(`4.0`)), json.RawMessage(`2.0`))
+		x.returns(client.call(name, "half", 4), json.RawMessage(`2.0`))
 	}
 }
 

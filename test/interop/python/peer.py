@@ -144,6 +144,14 @@ def new_service(peer, spec, instance):
             return value
 
         @rpc
+        def keep(self, value):
+            return value
+
+        @rpc
+        def half(self, number):
+            return number / 2
+
+        @rpc
         def spread(self, a, b, c=None):
             return {"a": a, "b": b, "c": c}
 
