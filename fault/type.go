@@ -109,9 +109,12 @@ func (t Types) Failure(err error) (e *Error) {
 	if code == e.Code && !e.remote {
 		return e
 	}
-	if e.Code == UnknownService && !e.remote { // Nameko's own form of it, which no caller takes for its own
-		e.Code = code
-		return e
+	if !e.remote {
+		switch e.Code {
+		case UnknownService, NotDelivered, UnknownOutcome, Blocked: // as Nameko has them; no caller takes one for its own
+			e.Code = code
+			return e
+		}
 	}
 	text := e.Type
 	if e.Message != "" && e.Message != string(e.Code) {

@@ -49,7 +49,8 @@ func TestErrorsOverTheWire(t *testing.T) {
 		{&fault.Error{Code: fault.NotFound, Type: "Gone", Path: "shop.Gone", Message: "gone"}, fault.Error{Code: fault.NotFound, Type: "Gone", Path: "shop.Gone", Message: "gone"}},
 		// What one hop says of itself would mislead the next caller.
 		{fault.Errorf(fault.UnknownService, "unknown service x"), fault.Error{Code: fault.Unavailable, Type: "UnknownService", Path: "nameko.exceptions.UnknownService", Message: "unknown service x"}},
-		{fault.Errorf(fault.NotDelivered, "not sent"), fault.Error{Code: fault.Unavailable, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "NotDelivered not sent"}},
+		{fault.Errorf(fault.NotDelivered, "not sent"), fault.Error{Code: fault.Unavailable, Type: "NotDelivered", Path: "enoki.NotDelivered", Message: "not sent"}},
+		{fault.Types(nil).Answer(fault.Errorf(fault.NotDelivered, "not sent")), fault.Error{Code: fault.Unavailable, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "NotDelivered not sent"}},
 		{(&fault.Exception{Type: "ValueError", Path: "builtins.ValueError", Value: "bad"}).Error(),
 			fault.Error{Code: fault.Unknown, Type: "RemoteError", Path: "nameko.exceptions.RemoteError", Message: "ValueError bad"}},
 	} {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"github.com/enoki-go/enoki"
 )
 
 // callBehaviours are calls, their arguments and results, and their clients.
@@ -220,7 +222,7 @@ func stoppedClient(x *trial) {
 	client := x.caller(x.client, clientSpec{})
 	x.returns(client.call(x.echo, "echo", 1), 1)
 	x.must(x.client.shut(client.name))
-	x.fails(client.call(x.echo, "echo", 1), other)
+	x.failsAs(client.call(x.echo, "echo", 1).err, enoki.Unavailable, "builtins.RuntimeError")
 }
 
 func restartedClient(x *trial) {

@@ -20,6 +20,13 @@ func contextBehaviours() []*behaviour {
 		{id: "N03", title: "a call stack sent as one text is understood", run: textStack,
 			lacks: serviceIn(snake, "Nameko spreads it into single characters")},
 		{id: "N30", title: "a deadline behind another service is what is left of it", run: deadlineBehind},
+		{id: "N32", title: "a call that a service sends on late has what its caller has left", alone: true, run: deadlineSentOn,
+			lacks: func(p *pairing) string {
+				if p.clientLanguage == snake {
+					return "no call of Nameko's has a deadline"
+				}
+				return ""
+			}},
 	}
 }
 
@@ -157,6 +164,35 @@ func deadlineBehind(x *trial) {
 	ms := reflect.ValueOf(wire["nameko.enoki_timeout_ms"])
 	if !ms.IsValid() || !ms.CanInt() || ms.Int() < 1 || ms.Int() > left {
 		x.Fatalf("headers of the next hop are %v, want at most %d ms; data %v", wire, left, seen)
+	}
+}
+
+// deadlineSentOn has a client in Go call the service, which waits before it sends
+// the call on to a service in Go: that one has what the client has left.
+func deadlineSentOn(x *trial) {
+	const timeout, held, clocks = 4 * patience, 3 * time.Second, 500 * time.Millisecond // of clocks that go in steps
+	service, last := x.ownService(peerSpec{}), x.own(golang, peerSpec{})
+	name, behind, gate := x.name("svc"), x.name("svc"), x.name("gate")
+	x.serve(service, serviceSpec{Name: name})
+	x.serve(last, serviceSpec{Name: behind})
+	for _, kind := range []string{standalone, inService} {
+		client := x.caller(x.ownClient(peerSpec{}), clientSpec{Kind: kind, Timeout: timeout.Seconds()})
+		begun := time.Now()
+		done := client.begin(name, "afterwards", gate, behind, "left", []any{})
+		x.noted(service, name)
+		<-time.After(held)
+		service.release(gate)
+		out := x.ended(done)
+		passed := time.Since(begun)
+		var left int64
+		if out.err != nil || json.Unmarshal(out.result, &left) != nil {
+			x.Fatalf("got %v, want a number", out)
+		}
+		least, most := timeout-passed-clocks, timeout-held+clocks
+		if d := time.Duration(left) * time.Millisecond; d < least || d > most {
+			x.Fatalf("the last has %v of %v left after %v, want %v to %v", d, timeout, passed, least, most)
+		}
+		gate = x.name("gate")
 	}
 }
 

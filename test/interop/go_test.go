@@ -287,7 +287,7 @@ func failureInGo(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	f := &failure{kind: other, local: err.Error(), value: err.Error()}
+	f := &failure{kind: other, local: err.Error(), value: err.Error(), own: string(enoki.CodeOf(err))}
 	var e *enoki.Error
 	if !errors.As(err, &e) {
 		return f
@@ -340,6 +340,8 @@ func (u *underTest) parts(s serviceSpec) []enoki.Part {
 		enoki.Method("unserializable", func(context.Context) (any, error) { return make(chan int), nil }),
 		enoki.Method("hold", u.hold, "gate"),
 		enoki.Method("late", u.late, "gate", "service"),
+		enoki.Method("afterwards", u.afterwards, "gate", "service", "method", "args"),
+		enoki.Method("left", left),
 		enoki.Method("relay", u.relay, "service", "method", "args"),
 		enoki.Method("emit", u.emit, "event", "payload"),
 	}
@@ -431,6 +433,22 @@ func (u *underTest) late(ctx context.Context, gate, service string) (json.RawMes
 		return nil, err
 	}
 	return u.client.Call(ctx, service, "echo", []any{"late"}, nil)
+}
+
+func (u *underTest) afterwards(ctx context.Context, gate, service, method string, args []any) (json.RawMessage, error) {
+	if _, err := u.hold(ctx, gate); err != nil {
+		return nil, err
+	}
+	return u.relay(ctx, service, method, args)
+}
+
+// left returns how many ms its caller waits yet.
+func left(ctx context.Context) (int64, error) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return 0, errors.New("there is no deadline")
+	}
+	return time.Until(end).Milliseconds(), nil
 }
 
 func (u *underTest) relay(ctx context.Context, service, method string, args []any) (json.RawMessage, error) {

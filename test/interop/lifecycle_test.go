@@ -239,7 +239,7 @@ func hostile(x *trial) {
 		inbox := x.inbox("nameko-rpc", key)
 		x.post(request{service: name, method: "echo", body: c.body, properties: c.properties}, key)
 		got, m := x.reply(inbox)
-		if c.refused != (got.Error != nil) || c.refused && got.Error.Type != malformedRequest {
+		if c.refused != (got.Error != nil) || c.refused && got.Error.Type != malformedRequest || !c.refused && got.Result != 1.0 {
 			x.Fatalf("%q with %v was answered with %s", c.body, c.properties, m.Body)
 		}
 		if _, given := c.properties["correlation_id"]; given && m.Properties["correlation_id"] != nil {

@@ -168,6 +168,7 @@ type failure struct {
 	value string
 	args  []any
 	local string // what it is in the caller's language
+	own   string // its code in Go, its class with the module in Python
 }
 
 // Kinds of failures.
@@ -186,7 +187,7 @@ func (f *failure) String() string {
 	if f == nil {
 		return "no error"
 	}
-	return fmt.Sprintf("%s(%s %s: %s) [%s]", f.kind, f.typ, f.path, f.value, f.local)
+	return fmt.Sprintf("%s %s(%s %s: %s) [%s]", f.own, f.kind, f.typ, f.path, f.value, f.local)
 }
 
 // note is what a service or an inbox saw.

@@ -40,8 +40,12 @@ func publishing(x *trial) {
 		x.Fatalf("the body is not compressed")
 	}
 
-	if out := x.publishes(name, "nobody", publishOptions{RoutingKey: "unbound", Mandatory: true}); out.err == nil {
-		x.Fatalf("a mandatory message that no queue takes was no error")
+	undeliverable := "UndeliverableMessage"
+	if x.clientLanguage == golang {
+		undeliverable = "NotDelivered"
+	}
+	if f := x.fails(x.publishes(name, "nobody", publishOptions{RoutingKey: "unbound", Mandatory: true}), remoteError); f.typ != undeliverable {
+		x.Fatalf("a mandatory message that no queue takes: got %v, want %s", f, undeliverable)
 	}
 	x.returns(x.publishes(name, "again", publishOptions{RoutingKey: "unbound"}), nil)
 }

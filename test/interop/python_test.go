@@ -303,7 +303,7 @@ func failureInPython(err error) *failure {
 	if !errors.As(err, &e) {
 		return f
 	}
-	f.value, f.args, f.typ, f.path = e.Text, e.Args, e.Class, e.Path
+	f.value, f.args, f.typ, f.path, f.own = e.Text, e.Args, e.Class, e.Path, e.Path
 	switch {
 	case e.Class == remoteError:
 		f.kind, f.typ, f.value, f.path = remoteError, e.Type, e.Value, ""

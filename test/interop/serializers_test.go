@@ -132,10 +132,10 @@ func dialect(x *trial) {
 }
 
 // untagAlike makes text of values that kombu has tagged, which it does with all
-// of them from 5.3 on, and with none before.
+// of them from 5.3 on, as Nameko 3 has it here, and with none before.
 func untagAlike(x *trial, values map[string]any) {
 	x.Helper()
-	_, tags := values["decimal"].(map[string]any)
+	tags := x.nameko() == "3.0.0rc11"
 	for _, kind := range []string{"datetime", "date", "decimal", "uuid"} {
 		object, tagged := values[kind].(map[string]any)
 		if tagged != tags || tagged && (object["__type__"] != kind || len(object) != 2) {
@@ -191,8 +191,6 @@ func notAccepted(x *trial) {
 	name := x.name("svc")
 	x.serve(service, serviceSpec{Name: name})
 	packing := x.caller(x.ownClient(peerSpec{serializer: "msgpack", accept: []string{"msgpack", "json"}}), clientSpec{})
-	if out := packing.call(name, "echo", 1); out.err == nil {
-		x.Fatalf("a serializer that is not accepted was: %v", out)
-	}
+	x.fails(packing.call(name, "echo", 1), malformedRequest)
 	x.answers(x.caller(x.ownClient(peerSpec{}), clientSpec{}), name)
 }

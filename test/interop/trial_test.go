@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/enoki-go/enoki"
 )
 
 const (
@@ -192,6 +194,19 @@ func (x *trial) fails(out outcome, kind string) *failure {
 		x.Fatalf("got %v, want %s", out, kind)
 	}
 	return out.err
+}
+
+// failsAs ends the trial unless f is an error of the caller's own side: of this
+// code where it is in Go, of this class where it is in Python.
+func (x *trial) failsAs(f *failure, code enoki.Code, class string) {
+	x.Helper()
+	want := string(code)
+	if x.clientLanguage == snake {
+		want = class
+	}
+	if f == nil || f.own != want {
+		x.Fatalf("got %v, want %s", f, want)
+	}
 }
 
 // ended returns what became of a call that was begun.

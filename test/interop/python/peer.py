@@ -208,6 +208,12 @@ def new_service(peer, spec, instance):
             return self.cluster(service).echo("late")
 
         @rpc
+        def afterwards(self, gate, service, method, args):
+            note(self.context, "entered", "afterwards", gate)
+            peer.gate(gate).wait()
+            return self.relay(service, method, args)
+
+        @rpc
         def relay(self, service, method, args):
             return getattr(self.cluster(service), method)(*args)
 
