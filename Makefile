@@ -92,6 +92,10 @@ microbench: ## run the micro-benchmarks that stand beside their code
 footprint: ## measure start-up time, idle memory and binary size, and hold them to their limits
 	@go run ./scripts/footprint
 
+.PHONY: house
+house: ## count what the layout is measured by, beside our goals and the codebases we learn from
+	@go run ./scripts/house
+
 .PHONY: fmt
 fmt: ## format the Go code
 	gofmt -w .
