@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -80,14 +81,33 @@ var onlyImporters = map[string][]string{
 	"github.com/tinylib/msgp":            {"serializer"},
 	"github.com/spf13/cobra":             {"cmd/enoki"},
 	"github.com/santhosh-tekuri":         {"test/..."},
-	"github.com/redis/go-redis/v9":       {"examples/...", "test/..."},
-	"github.com/jackc/pgx/v5":            {"outbox/postgres", "test/..."}, // in outbox/postgres, its tests are programs that bring a driver
+	"github.com/redis/go-redis/v9":       {"examples/..."},
+	"github.com/jackc/pgx/v5":            {"outbox/postgres"}, // its tests are programs that bring a driver
 	"go.etcd.io/bbolt":                   {"outbox/bolt", "examples/...", "test/..."},
 }
 
 // noThirdParty are the packages that stand on the standard library and on
 // Enoki alone.
 var noThirdParty = []string{"broker", "broker/memory", "fault", "internal/contract", "entrypoint", "."}
+
+// pulls are the modules of others that an import of a package may bring along,
+// by whatever ways. Our goal for the root is one.
+var pulls = map[string][]string{
+	"broker":        {},
+	"broker/memory": {},
+	"inbox":         {},
+	"resilience":    {"github.com/bits-and-blooms/bitset", "github.com/failsafe-go/failsafe-go", "github.com/influxdata/tdigest"},
+	"fault":         {"github.com/bits-and-blooms/bitset", "github.com/failsafe-go/failsafe-go", "github.com/influxdata/tdigest"},
+	"entrypoint":    {"github.com/bits-and-blooms/bitset", "github.com/failsafe-go/failsafe-go", "github.com/influxdata/tdigest"},
+	".":             {"github.com/bits-and-blooms/bitset", "github.com/failsafe-go/failsafe-go", "github.com/influxdata/tdigest"},
+	"websocket":     {"github.com/coder/websocket"},
+	"telemetry":     {"github.com/VictoriaMetrics/metrics", "github.com/valyala/fastrand", "github.com/valyala/histogram"},
+	"broker/amqp":   {"github.com/rabbitmq/amqp091-go"},
+	"broker/nats": {
+		"github.com/klauspost/compress", "github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid",
+		"golang.org/x/crypto", "golang.org/x/sys",
+	},
+}
 
 // meaningless are names that say nothing about what a package gives.
 var meaningless = []string{"util", "utils", "common", "base", "helper", "helpers", "misc", "shared"}
@@ -113,6 +133,100 @@ func TestFloors(t *testing.T) {
 			t.Errorf("%s: package name %s says nothing about what it gives", p.Dir, p.Name)
 		}
 	}
+}
+
+// TestClosures holds what a package pulls in to the table, by all the imports
+// below it.
+func TestClosures(t *testing.T) {
+	t.Parallel()
+	closures := listClosures(t)
+	for from, allowed := range pulls {
+		found, ok := closures[from]
+		if !ok {
+			t.Errorf("pulls names %s, and there is no such package", from)
+		}
+		for _, broken := range brokenClosure(found, allowed) {
+			t.Errorf("%s: %s", from, broken)
+		}
+	}
+}
+
+func TestClosureRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		found, allowed []string
+		broken         int
+	}{
+		{found: []string{"a.org/a"}, allowed: []string{"a.org/a"}},
+		{found: []string{"a.org/a"}, broken: 1},
+		{allowed: []string{"a.org/a"}, broken: 1},
+		{found: []string{"a.org/a"}, allowed: []string{"a.org/b"}, broken: 2},
+	} {
+		if broken := brokenClosure(c.found, c.allowed); len(broken) != c.broken {
+			t.Errorf("pulls in %q, may %q: got %q", c.found, c.allowed, broken)
+		}
+	}
+}
+
+func brokenClosure(found, allowed []string) (broken []string) {
+	for _, m := range found {
+		if !slices.Contains(allowed, m) {
+			broken = append(broken, "its imports pull in "+m+"; go mod why -m says by which way")
+		}
+	}
+	for _, m := range allowed {
+		if !slices.Contains(found, m) {
+			broken = append(broken, "it doesn't pull in "+m+" any more; strike that from pulls")
+		}
+	}
+	return broken
+}
+
+// TestNothingIsStale finds lines of the tables that nothing stands behind.
+func TestNothingIsStale(t *testing.T) {
+	t.Parallel()
+	var paths []string
+	imports := map[string][]string{} // of each package
+	for _, p := range listPackages(t) {
+		paths = append(paths, p.path)
+		for _, f := range p.files(t) {
+			for _, imported := range f.imports {
+				imports[p.path] = append(imports[p.path], imported.path)
+			}
+		}
+	}
+	for _, pattern := range stale(slices.Collect(maps.Keys(floors)), paths) {
+		t.Errorf("floors has a line for %s, and there is no such package", pattern)
+	}
+	for _, pattern := range stale(noThirdParty, paths) {
+		t.Errorf("noThirdParty names %s, and there is no such package", pattern)
+	}
+	for library, importers := range onlyImporters {
+		var really []string
+		for from, imported := range imports {
+			if slices.ContainsFunc(imported, func(to string) bool { return to == library || strings.HasPrefix(to, library+"/") }) {
+				really = append(really, from)
+			}
+		}
+		for _, pattern := range stale(importers, really) {
+			t.Errorf("onlyImporters lets %s import %s, and it doesn't", pattern, library)
+		}
+	}
+}
+
+func TestStale(t *testing.T) {
+	t.Parallel()
+	got := stale([]string{"host", "functions", "test/...", "gone/..."}, []string{"host", "test/e2e", "web"})
+	if !slices.Equal(got, []string{"functions", "gone/..."}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// stale are the patterns that cover none of the packages.
+func stale(patterns, packages []string) []string {
+	return slices.DeleteFunc(slices.Clone(patterns), func(pattern string) bool {
+		return slices.ContainsFunc(packages, func(p string) bool { return covers(pattern, p) })
+	})
 }
 
 // TestFloorRules shows each rule breaking once.
@@ -273,6 +387,47 @@ func listPackages(t *testing.T) []listedPackage {
 		t.Fatalf("go list shows %d packages; that can't be the whole module", len(packages))
 	}
 	return packages
+}
+
+// listClosures gives the modules of others that each package pulls in, by the
+// package's path in this module.
+func listClosures(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Module,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	type listed struct {
+		ImportPath string
+		Module     *struct{ Path string }
+		Deps       []string
+	}
+	moduleOf := map[string]string{}
+	var ours []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p listed
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case p.Module == nil: // the standard library
+		case p.Module.Path == module:
+			ours = append(ours, p)
+		default:
+			moduleOf[p.ImportPath] = p.Module.Path
+		}
+	}
+	closures := map[string][]string{}
+	for _, p := range ours {
+		relative, _ := inModule(p.ImportPath)
+		closures[relative] = []string{}
+		for _, dependency := range p.Deps {
+			if m := moduleOf[dependency]; m != "" && !slices.Contains(closures[relative], m) {
+				closures[relative] = append(closures[relative], m)
+			}
+		}
+	}
+	return closures
 }
 
 type sourceFile struct {
