@@ -123,12 +123,12 @@ func TestHandlerRunsInService(t *testing.T) {
 			return next(ctx, c)
 		}
 	}
-	r := run(t, web.Options{}, enoki.Options{Middleware: []enoki.Middleware{record}},
+	r := run(t, web.Options{Timeout: time.Hour}, enoki.Options{Middleware: []enoki.Middleware{record}},
 		web.Get("/id/{n}", func(ctx context.Context, in *struct {
 			N int `path:"n"`
 		}) (*text, error) {
 			deadline, ok := ctx.Deadline()
-			return &text{fmt.Sprintf("%d %s %v %v", in.N, enoki.CallID(ctx), ok, time.Until(deadline) > time.Second)}, nil
+			return &text{fmt.Sprintf("%d %s %v %v", in.N, enoki.CallID(ctx), ok, time.Until(deadline) > time.Minute)}, nil
 		}),
 		web.Handle("GET /plain", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, enoki.CallID(r.Context()))
@@ -205,7 +205,7 @@ func TestTimeoutByDefault(t *testing.T) {
 // not taken.
 func TestStopDrains(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	r := run(t, web.Options{}, enoki.Options{}, web.Get("/slow", func(context.Context, *nothing) (*text, error) {
+	r := run(t, web.Options{Timeout: -1}, enoki.Options{Grace: time.Hour}, web.Get("/slow", func(context.Context, *nothing) (*text, error) {
 		close(entered)
 		<-release
 		return &text{"done"}, nil

@@ -169,11 +169,11 @@ func TestSocketCallRunsInService(t *testing.T) {
 			return next(ctx, c)
 		}
 	}
-	r := run(t, web.Options{}, enoki.Options{Middleware: []enoki.Middleware{record}},
+	r := run(t, web.Options{Timeout: time.Hour}, enoki.Options{Middleware: []enoki.Middleware{record}},
 		web.WebSocket("/socket", websocket.NewHub(nil), web.SocketMethod("where", func(ctx context.Context, id string) (string, error) {
 			deadline, ok := ctx.Deadline()
 			call := enoki.CallID(ctx)
-			return fmt.Sprint(id, " ", call[:len(call)-36], " ", ok && time.Until(deadline) > time.Second), nil
+			return fmt.Sprint(id, " ", call[:len(call)-36], " ", ok && time.Until(deadline) > time.Minute), nil
 		})))
 	stranger, _ := dial(t, r.url("/socket"), nil)
 	send(t, stranger, `{"method":"where"}`)
@@ -254,7 +254,7 @@ func TestSocketsAreDrained(t *testing.T) {
 	t.Parallel()
 	started, release := make(chan struct{}), make(chan struct{})
 	hub := websocket.NewHub(nil)
-	r := run(t, web.Options{}, enoki.Options{}, web.WebSocket("", hub, web.SocketMethod("work", func(ctx context.Context, _ string) (string, error) {
+	r := run(t, web.Options{Timeout: -1}, enoki.Options{Grace: time.Hour}, web.WebSocket("", hub, web.SocketMethod("work", func(ctx context.Context, _ string) (string, error) {
 		close(started)
 		<-release
 		return "done", ctx.Err()

@@ -155,7 +155,7 @@ func TestLadderIsNotJammed(t *testing.T) {
 	arrived := make(chan int, 100)
 	run(t, b, enoki.Options{}, enoki.NewService("patient",
 		enoki.On(enoki.NewEvent[int]("slow", "e"), func(_ context.Context, n int) error { arrived <- n; return nil })))
-	client := enoki.NewClient(b, nil)
+	client := client(t, b)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	late := func(n int) {

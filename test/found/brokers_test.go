@@ -15,7 +15,7 @@ func TestEveryBrokerServes(t *testing.T) {
 		run(t, dial(), enoki.Options{}, enoki.NewService("found", enoki.Method("hello", hello)))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		said, err := enoki.NewClient(dial(), nil).Call(ctx, "found", "hello", nil, nil)
+		said, err := client(t, dial()).Call(ctx, "found", "hello", nil, nil)
 		if err != nil || string(said) != `"hello"` {
 			t.Errorf("said %s, %v", said, err)
 		}

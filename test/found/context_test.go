@@ -20,7 +20,7 @@ func TestNaNInContextData(t *testing.T) {
 		happened := func(ctx context.Context, _ int) error { got <- enoki.ContextData(ctx)["ratio"]; return nil }
 		run(t, dial(), enoki.Options{}, enoki.NewService("nanny",
 			enoki.Method("slow", slow), enoki.Method("ratio", ratio), enoki.On(enoki.NewEvent[int]("nanny", "happened"), happened)))
-		client := enoki.NewClient(dial(), nil)
+		client := client(t, dial())
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		innocent := make(chan error, 1)
@@ -54,7 +54,7 @@ func TestContextDataThatCannotTravel(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		b := dial()
-		err := enoki.NewClient(b, nil).Emit(enoki.WithContextData(ctx, "user", struct{ Name string }{"x"}), "nanny", "happened", 1)
+		err := client(t, b).Emit(enoki.WithContextData(ctx, "user", struct{ Name string }{"x"}), "nanny", "happened", 1)
 		if enoki.CodeOf(err) != enoki.InvalidArgument {
 			t.Errorf("got %v, code %s, want %s", err, enoki.CodeOf(err), enoki.InvalidArgument)
 		}

@@ -28,7 +28,7 @@ func TestFlippedBit(t *testing.T) {
 	service := enoki.NewService("reader", enoki.On(posted, func(context.Context, string) error { return nil }))
 	first := dial()
 	run(t, first, enoki.Options{}, service)() // its subscription stays
-	emit := enoki.Emitter(enoki.NewClient(first, &enoki.Options{Logger: quiet}), posted)
+	emit := enoki.Emitter(client(t, first), posted)
 	for range events {
 		if err := emit(t.Context(), strings.Repeat("x", 500)); err != nil {
 			t.Fatal(err)

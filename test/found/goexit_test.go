@@ -24,13 +24,6 @@ import (
 // exits ends the goroutine of its caller, as t.FailNow does.
 func exits() { runtime.Goexit() }
 
-// client returns a client that calls by a link of its own and waits no longer
-// than the test does.
-func client(t *testing.T, b broker.Broker) *enoki.Client {
-	t.Helper()
-	return enoki.NewClient(b, &enoki.Options{Logger: quiet, Timeout: patience})
-}
-
 // wantFailure ends the test unless err is what a handler's panic would be.
 func wantFailure(t *testing.T, what string, err error) {
 	t.Helper()

@@ -48,7 +48,7 @@ func TestHandlerThatNeverReturns(t *testing.T) {
 			a := startApp(t, services(neverReturns(begun, free)), "--broker", url, "--grace", "50ms")
 			a.ready(t)
 			if name == "call" {
-				client := enoki.NewClient(dialNATS(t, url), nil)
+				client := client(t, dialNATS(t, url))
 				go func() { _, _ = client.Call(t.Context(), "stuck", "wait", nil, nil) }() // never answered
 			}
 			<-begun

@@ -89,7 +89,7 @@ func TestFaultBehindAHandler(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				_, err = enoki.NewClient(dial(), nil).Call(ctx, "outer", "m", nil, nil)
+				_, err = client(t, dial()).Call(ctx, "outer", "m", nil, nil)
 				if code := enoki.CodeOf(err); code != test.code {
 					t.Errorf("RPC: [%s] %v, want %s", code, err, test.code)
 				}
@@ -111,7 +111,7 @@ func TestCodeIsSaidOnce(t *testing.T) {
 			enoki.Method("m", func(ctx context.Context) error { return in.None(ctx) })))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), nil)
+		c := client(t, dial())
 		for call, want := range map[[2]string]string{{"inner", "none"}: "NotFound", {"outer", "m"}: "RemoteError: NotFound"} {
 			_, err := c.Call(ctx, call[0], call[1], nil, nil)
 			if err == nil || err.Error() != want || !errors.Is(err, enoki.NotFound) {

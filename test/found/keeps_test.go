@@ -29,7 +29,7 @@ func TestAnyKeepsWhatCame(t *testing.T) {
 			enoki.Method("text", func(_ context.Context, v string) (string, error) { return v, nil }, "v")))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), nil)
+		c := client(t, dial())
 		for _, text := range []string{
 			`9007199254740993`, `-9223372036854775808`, `123456789012345678901234567890`, `1.5`, `1.0`, `[1,[2.0,{"a":3,"b":-3.0}]]`, `1e+21`,
 			`{"__type__":"date","__value__":"2020-01-01"}`, `{"__type__":"uuid","__value__":{"hex":"8f1d5e9c3b7a4d2e9f60718293a4b5c6"}}`,

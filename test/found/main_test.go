@@ -101,12 +101,21 @@ func linked(t *testing.T, b broker.Broker, err error) broker.Broker {
 	return b
 }
 
+// client returns a client whose calls and emits wait as long as the test does.
+func client(t *testing.T, b broker.Broker) *enoki.Client {
+	t.Helper()
+	return enoki.NewClient(b, &enoki.Options{Logger: quiet, Timeout: patience})
+}
+
 // run runs services on b until the test ends, and returns when they take work.
 // What it returns stops them earlier, and waits.
 func run(t *testing.T, b broker.Broker, o enoki.Options, services ...*enoki.Service) (stop func()) {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = quiet
+	}
+	if o.Timeout == 0 {
+		o.Timeout = patience
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)

@@ -34,7 +34,7 @@ func TestDeadLettersOfOneHandler(t *testing.T) {
 	link := linked(t, loud, err)
 	run(t, link, enoki.Options{}, enoki.NewService("poisoned", enoki.On(bad, die)))
 	run(t, dial(), enoki.Options{}, enoki.NewService("honest", enoki.On(good, die)))
-	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
+	client := client(t, link)
 	emitBad, emitGood := enoki.Emitter(client, bad), enoki.Emitter(client, good)
 	for range many {
 		if err := emitBad(t.Context(), strings.Repeat("x", 8000)); err != nil {
@@ -86,7 +86,7 @@ func TestDelayedEventsOfOneSource(t *testing.T) {
 		enoki.Subscription[string]{Event: greedy, Handle: handle, Name: "on_greedy"},
 		enoki.Subscription[string]{Event: modest, Handle: handle, Name: "on_modest"}))
 	link := dial()
-	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
+	client := client(t, link)
 	emitGreedy, emitModest := enoki.Emitter(client, greedy), enoki.Emitter(client, modest)
 	var err error
 	stored := 0

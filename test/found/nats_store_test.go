@@ -32,25 +32,52 @@ func TestSentButNotConfirmed(t *testing.T) {
 		return nil
 	})))
 	link := dialNATS(t, "nats://"+deaf.address)
-	emit := enoki.Emitter(enoki.NewClient(link, &enoki.Options{Logger: quiet}), posted)
+	emit := enoki.Emitter(client(t, link), posted)
 	if err := emit(t.Context(), "before"); err != nil {
 		t.Fatal(err)
 	}
 	<-got
 	deaf.deaf.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	err := emit(ctx, "unheard")
+	heard := make(chan string, 1)
+	late := &lateContext{Context: t.Context(), done: make(chan struct{})}
+	go func() {
+		select {
+		case s := <-got: // it is stored
+			heard <- s
+		case <-time.After(patience):
+		}
+		close(late.done)
+	}()
+	err := emit(late, "unheard")
 	if enoki.CodeOf(err) != enoki.UnknownOutcome || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got code %s of %v, want unknown_outcome, because of the deadline", enoki.CodeOf(err), err)
 	}
 	select {
-	case s := <-got:
+	case s := <-heard:
 		if s != "unheard" {
 			t.Errorf("got event %q", s)
 		}
-	case <-time.After(patience):
+	default:
 		t.Error("the event was not stored, so this test shows nothing")
+	}
+}
+
+// lateContext is a context whose deadline passes when done is closed.
+type lateContext struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c *lateContext) Deadline() (time.Time, bool) { return time.Now().Add(patience), true }
+
+func (c *lateContext) Done() <-chan struct{} { return c.done }
+
+func (c *lateContext) Err() error {
+	select {
+	case <-c.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 
@@ -144,7 +171,7 @@ func TestForgottenSubscription(t *testing.T) {
 		return nil
 	})))
 	link := dial()
-	client := enoki.NewClient(link, &enoki.Options{Logger: quiet})
+	client := client(t, link)
 	emitA, emitB := enoki.Emitter(client, a), enoki.Emitter(client, b)
 	text := strings.Repeat("x", 8000)
 	stored := 0

@@ -42,7 +42,7 @@ func TestNullArgument(t *testing.T) {
 		run(t, dial(), enoki.Options{}, enoki.NewService("shop", enoki.Method("order", order, "purchase", "note?", "list?")))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), nil)
+		c := client(t, dial())
 		for text, want := range lacking {
 			for _, args := range []struct {
 				args   []any
@@ -72,7 +72,7 @@ func TestNullPayload(t *testing.T) {
 			enoki.On(bought, func(_ context.Context, p purchase) error { handled <- p; return nil })))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), nil)
+		c := client(t, dial())
 		for text, want := range lacking {
 			if err := c.Emit(ctx, "shop", "bought", json.RawMessage(text)); err != nil {
 				t.Fatal(err)
@@ -116,7 +116,7 @@ func TestNilIsAnsweredAsEmpty(t *testing.T) {
 			enoki.Method("pointer", func(context.Context) (*answer, error) { return nil, nil })))
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), nil)
+		c := client(t, dial())
 		for method, want := range map[string]string{"list": "[]", "table": "{}", "deep": `[{"list":[],"table":{},"none":null}]`, "pointer": "null"} {
 			if got, err := c.Call(ctx, "nil", method, nil, nil); err != nil || string(got) != want {
 				t.Errorf("%s: %s, %v; want %s", method, got, err, want)

@@ -63,7 +63,7 @@ func TestOutboxRecordThatCanNeverBeSent(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := enoki.NewClient(dialNATS(t, server.URL()), nil)
+	c := client(t, dialNATS(t, server.URL()))
 	_, err = c.Call(ctx, "site", "post", []any{strings.Repeat("<", 200_000)}, nil)
 	if !errors.Is(err, enoki.InvalidArgument) {
 		t.Errorf("a comment whose event is too large: got error %v, want invalid_argument", err)

@@ -169,7 +169,7 @@ func TestPanicOutsideAnEventHandler(t *testing.T) {
 				run(t, dial(), o, enoki.NewService("wild", test.part))
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				if err := enoki.NewClient(dial(), nil).Emit(ctx, "wild", "e", 1); err != nil {
+				if err := client(t, dial()).Emit(ctx, "wild", "e", 1); err != nil {
 					t.Fatal(err)
 				}
 				select {
@@ -210,7 +210,7 @@ func TestPanicInAStream(t *testing.T) {
 	onEveryBroker(t, func(t *testing.T, dial func() broker.Broker) {
 		run(t, dial(), enoki.Options{}, enoki.NewService("wild", enoki.RPC(served)))
 		var c contract
-		if err := enoki.Bind(enoki.NewClient(dial(), &enoki.Options{Logger: quiet}), "wild", &c); err != nil {
+		if err := enoki.Bind(client(t, dial()), "wild", &c); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -53,7 +53,7 @@ func TestProjectsShareOneBroker(t *testing.T) {
 	shop := newProject(t)
 	fails := enoki.NewService("stock", enoki.On(sold, func(context.Context, string) error { return enoki.Permanent(enoki.NotFound) }))
 	run(t, dialHere(t), enoki.Options{}, fails)
-	mine := enoki.NewClient(dialHere(t), nil) // finds that broker
+	mine := client(t, dialHere(t)) // finds that broker
 	if err := mine.Emit(t.Context(), "shop", "sold", "ink"); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestProjectsShareOneBroker(t *testing.T) {
 	eventually(t, "a dead letter", func() bool { return letters() == 1 })
 
 	zoo := newProject(t)
-	others := enoki.NewClient(dialHere(t), nil)
+	others := client(t, dialHere(t))
 	for range others.DeadLetters(t.Context(), enoki.DeadLetterFilter{}) {
 		t.Errorf("project %s sees the dead letter of %s", zoo, shop)
 	}

@@ -42,7 +42,7 @@ func TestStreamsHoldNoWorkers(t *testing.T) {
 		}
 		defer res.Body.Close()
 	}
-	said, err := enoki.NewClient(linked(t, hub.Link(), nil), nil).Call(ctx, "site", "hello", nil, nil)
+	said, err := client(t, linked(t, hub.Link(), nil)).Call(ctx, "site", "hello", nil, nil)
 	if err != nil || string(said) != `"hello"` {
 		t.Errorf("beside five streams: %s, %v", said, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/host"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -32,7 +31,7 @@ func TestWebSocketURLOfABroker(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			b, err := host.Dial(ctx, server.URL(), quiet) // by TCP
-			client := enoki.NewClient(linked(t, b, err), nil)
+			client := client(t, linked(t, b, err))
 			said, err := client.Call(ctx, "greeter", "hello", nil, map[string]any{"name": "Ada"})
 			if string(said) != `"Hello, Ada"` || err != nil {
 				t.Errorf("it answers %s, %v", said, err)

@@ -41,7 +41,7 @@ func run(ctx context.Context, m *entrypoint.Memory, url string) error {
 	hub := websocket.NewHub(nil)
 	service := enoki.NewService("memory",
 		enoki.Method("take", func(_ context.Context, _ any) error { return nil }, "x"),
-		web.Serve(&web.Options{Listener: listener},
+		web.Serve(&web.Options{Listener: listener, Timeout: -1},
 			web.Post("/take", func(ctx context.Context, _ *struct{ Body any }) (*struct{}, error) {
 				time.Sleep(10 * time.Millisecond) // with what it has
 				return nil, nil
