@@ -11,7 +11,9 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/callpolicy"
 	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/trail"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -25,7 +27,7 @@ type Client struct {
 	atMostOnce bool  // every call
 	mistake    error // that keeps it from working
 
-	targets *targets
+	targets *callpolicy.Targets
 
 	// near finds a service of the same process; nil outside Run.
 	near func(service string) *instance
@@ -36,7 +38,7 @@ type Client struct {
 // options that can't work, each call and emit fails and says so.
 func NewClient(b broker.Broker, o *Options) *Client {
 	options := o.withDefaults()
-	return &Client{broker: b, mistake: errors.Join(checkBroker(b), o.check()), options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: newTargets()}
+	return &Client{broker: b, mistake: errors.Join(checkBroker(b), o.check()), options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: callpolicy.NewTargets()}
 }
 
 // AtMostOnce returns a client whose calls may all be lost rather than be
@@ -62,7 +64,7 @@ func Bind(c *Client, service string, target any) (err error) {
 	v := reflect.ValueOf(target).Elem()
 	fields, _ := contract.Fields(v.Type()) // checked
 	for _, f := range fields {
-		b := &binding{client: c, service: service, method: f.Method, target: c.targets.of(c.options, service, f.Method.Name)}
+		b := &binding{client: c, service: service, method: f.Method, target: c.targets.Of(c.options.policy(), service, f.Method.Name)}
 		b.send = chain(b.way(), c.options.CallMiddleware)
 		v.Field(f.Index).Set(reflect.MakeFunc(f.Func, b.call))
 	}
@@ -86,7 +88,7 @@ type binding struct {
 	client  *Client
 	service string
 	method  *contract.Method
-	target  *target
+	target  *callpolicy.Target
 	send    Handler
 }
 
@@ -151,11 +153,11 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	err = b.target.first(ctx, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
-	if b.target.isLast(err, b.method.Idempotent) {
+	err = b.target.First(ctx, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
+	if b.target.IsLast(err, b.method.Idempotent) {
 		return err
 	}
-	return b.target.again(ctx, err, b.method.Idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
+	return b.target.Again(ctx, err, b.method.Idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
 }
 
 // attempt sends the encoded request of c and decodes its reply.
@@ -170,7 +172,7 @@ func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
 
 // request sends an encoded request and returns the body of the reply.
 func (c *Client) request(ctx context.Context, service, method string, body []byte, atMostOnce bool) ([]byte, *Serializer, error) {
-	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
+	m, err := c.message(body, trail.Of(ctx).Send(ctx, c.name))
 	if err != nil {
 		return nil, nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}
@@ -230,7 +232,7 @@ func (c *Client) payload(ctx context.Context, payload any) (*broker.Message, err
 	}
 	// Whoever handles it does so long after its sender's deadline, so it
 	// carries none.
-	return c.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), c.name))
+	return c.message(body, trail.Of(ctx).Send(context.WithoutCancel(ctx), c.name))
 }
 
 // coded gives an error of the broker its code and says what was tried.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/trail"
 )
 
 // DeadLetterFilter picks dead letters. The zero value picks all.
@@ -126,13 +127,7 @@ func (l *DeadLetter) SetJSON(body json.RawMessage) error {
 
 // CallStack returns the ids of the calls that led to the message, oldest
 // first.
-func (l *DeadLetter) CallStack() []string {
-	var ids []string
-	for _, id := range stackFrom(l.Message.Context[stackKey]) {
-		ids = append(ids, fmt.Sprint(id))
-	}
-	return ids
-}
+func (l *DeadLetter) CallStack() []string { return trail.CallStack(l.Message) }
 
 // traceKey is where W3C Trace Context has its ids.
 const traceKey = "traceparent"

@@ -1,7 +1,6 @@
 package enoki
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -31,22 +30,4 @@ func (ev Event[T]) check() error {
 		mistakes = append(mistakes, fmt.Errorf("payload %w", err))
 	}
 	return errors.Join(mistakes...)
-}
-
-// MessageID returns the id of the event in hand, which stays the same over
-// retries and redeliveries; "" outside an event handler.
-func MessageID(ctx context.Context) string {
-	if m := trailOf(ctx).event; m != nil {
-		return m.ID
-	}
-	return ""
-}
-
-// Attempt returns which attempt at the event in hand this is, from 1; 0
-// outside an event handler.
-func Attempt(ctx context.Context) int {
-	if m := trailOf(ctx).event; m != nil {
-		return m.Attempt
-	}
-	return 0
 }

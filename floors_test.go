@@ -41,9 +41,11 @@ var floors = map[string]int{
 
 	"entrypoint": 3,
 
-	"internal/contract": 2,
+	"internal/callpolicy": 2,
+	"internal/contract":   2,
 
 	"fault":                1,
+	"internal/trail":       1,
 	"broker/amqp":          1,
 	"broker/nats":          1,
 	"broker/nats/embedded": 1,
@@ -88,7 +90,7 @@ var onlyImporters = map[string][]string{
 
 // noThirdParty are the packages that stand on the standard library and on
 // Enoki alone.
-var noThirdParty = []string{"broker", "broker/memory", "fault", "internal/contract", "entrypoint", "."}
+var noThirdParty = []string{"broker", "broker/memory", "fault", "internal/contract", "internal/trail", "internal/callpolicy", "entrypoint", "."}
 
 // pulls are the modules of others that an import of a package may bring along,
 // by whatever ways. Our goal for the root is one.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/trail"
 )
 
 // Reply is what one instance of a service has replied. A contract function
@@ -107,7 +108,7 @@ func (b *binding) askOne(ctx context.Context, id string, body []byte) (value ref
 // requestTo sends an encoded request to one instance and returns the body of
 // the reply.
 func (c *Client) requestTo(ctx context.Context, service, instance, method string, body []byte) ([]byte, *Serializer, error) {
-	m, err := c.message(body, trailOf(ctx).send(ctx, c.name))
+	m, err := c.message(body, trail.Of(ctx).Send(ctx, c.name))
 	if err != nil {
 		return nil, nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
 	}

@@ -8,12 +8,13 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/internal/deadline"
+	"github.com/enoki-go/enoki/internal/trail"
 )
 
 // incoming is a message in hand with what lives as long as its handler, which
 // is made at once: one allocation instead of five.
 type incoming struct {
-	origin origin
+	origin trail.Origin
 	left   time.Duration // for the sender's request; 0 when it set no limit
 	limit  deadline.Context
 	room   [2]reflect.Value // for the arguments, when these are few
@@ -23,13 +24,13 @@ type incoming struct {
 // handling is a call and the context of its handler.
 type handling struct {
 	call    Call
-	context handlerContext
+	context trail.Handler
 }
 
 func receive(m *broker.Message, kind entrypoint.Kind, service, method string) *incoming {
 	in := new(incoming)
 	in.call = Call{Kind: kind, Service: service, Method: method}
-	in.left = in.origin.receive(m)
+	in.left = in.origin.Receive(m)
 	return in
 }
 
@@ -44,13 +45,13 @@ func (in *incoming) within(ctx context.Context) context.Context {
 }
 
 // enter returns the context of the handler.
-func (in *incoming) enter(ctx context.Context, tracked int) *handlerContext {
-	return in.handling.enter(ctx, &in.origin.trail, tracked)
+func (in *incoming) enter(ctx context.Context, tracked int) *trail.Handler {
+	return in.handling.enter(ctx, &in.origin.Trail, tracked)
 }
 
 // enter returns the context of the handler, whose work came with t.
-func (h *handling) enter(ctx context.Context, t *trail, tracked int) *handlerContext {
+func (h *handling) enter(ctx context.Context, t *trail.Trail, tracked int) *trail.Handler {
 	h.context.Context = ctx
-	h.context.enter(t, h.call.Service, h.call.Method, tracked)
+	h.context.Enter(t, h.call.Service, h.call.Method, tracked)
 	return &h.context
 }

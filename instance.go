@@ -16,6 +16,7 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/trail"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -342,7 +343,7 @@ func (i *instance) callNear(ctx context.Context, m *contract.Method, c *Call) (d
 	}
 	defer i.calls.leave()
 	h := &handling{call: Call{Kind: entrypoint.RPC, Service: i.service.name, Method: m.Name, in: c.in, sensitive: s.Sensitive}}
-	err = s.handle(h.enter(ctx, trailOf(ctx), i.process.options.CallsTracked), &h.call)
+	err = s.handle(h.enter(ctx, trail.Of(ctx), i.process.options.CallsTracked), &h.call)
 	if err != nil {
 		i.logFailure(ctx, &h.call, err)
 		return true, i.errors.Answer(err)
@@ -378,9 +379,10 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		c := &in.call
 		c.in = append(in.room[:0], payload)
 		inner := in.enter(ctx, i.process.options.CallsTracked)
-		inner.trail.event = m
+		inner.SetEvent(m)
 		if isCloudEvent(m) {
-			inner.trail.event, _ = unwrap(m) // it was read; what counts is the id that its sender knows
+			whole, _ := unwrap(m) // it was read; what counts is the id that its sender knows
+			inner.SetEvent(whole)
 		}
 		err = handle(inner, c)
 		if err == nil {

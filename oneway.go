@@ -1,6 +1,10 @@
 package enoki
 
-import "context"
+import (
+	"context"
+
+	"github.com/enoki-go/enoki/internal/trail"
+)
 
 // hand gives a one-way call to the broker, also when the service is in this
 // process: there its error would have nowhere to go.
@@ -11,9 +15,9 @@ func (b *binding) hand(ctx context.Context, c *Call) error {
 	}
 	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
-	return b.target.do(ctx, b.method.Idempotent, func(ctx context.Context) error {
+	return b.target.Do(ctx, b.method.Idempotent, func(ctx context.Context) error {
 		// It may run long after its caller's deadline, so it carries none.
-		m, err := b.client.message(body, trailOf(ctx).send(context.WithoutCancel(ctx), b.client.name))
+		m, err := b.client.message(body, trail.Of(ctx).Send(context.WithoutCancel(ctx), b.client.name))
 		if err != nil {
 			return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.Name, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/callpolicy"
 	"github.com/enoki-go/enoki/resilience"
 )
 
@@ -171,4 +172,22 @@ func (o *Options) withDefaults() Options {
 		out.OnReady = func() {}
 	}
 	return out
+}
+
+// policy returns how calls are guarded. What the hooks panic with is logged.
+func (o *Options) policy() callpolicy.Options {
+	return callpolicy.Options{
+		Breakers: !o.NoBreaker, Retries: !o.NoRetry,
+		OnBreaker: func(service, method string, state resilience.State) {
+			log := o.Logger.Warn
+			if state == resilience.Closed {
+				log = o.Logger.Info
+			}
+			log("circuit breaker of a method that is called", "service", service, "method", method, "state", string(state))
+			_ = safely(o.Logger, "OnBreaker", func() error { o.OnBreaker(service, method, state); return nil })
+		},
+		OnRetry: func(service, method string) {
+			_ = safely(o.Logger, "OnRetry", func() error { o.OnRetry(service, method); return nil })
+		},
+	}
 }

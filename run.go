@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/internal/callpolicy"
 )
 
 // Run runs services on a broker until ctx ends, and returns when all of them
@@ -22,7 +23,7 @@ func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service)
 	if err := errors.Join(checkBroker(b), o.check(), checkServices(services)); err != nil {
 		return err
 	}
-	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}, targets: newTargets()}
+	p := &process{broker: b, options: o.withDefaults(), running: map[string]*instance{}, targets: callpolicy.NewTargets()}
 	err := p.start(ctx, services)
 	if err == nil && ctx.Err() == nil {
 		_ = safely(p.options.Logger, "OnReady", func() error { p.options.OnReady(); return nil })
@@ -62,7 +63,7 @@ func checkServices(services []*Service) error {
 type process struct {
 	broker  broker.Broker
 	options Options
-	targets *targets
+	targets *callpolicy.Targets
 	started []*instance // in order; Run's goroutine only
 	stuck   sync.Once   // see reportStuck
 

@@ -11,6 +11,7 @@ import (
 	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/contract"
 	"github.com/enoki-go/enoki/internal/emission"
+	"github.com/enoki-go/enoki/internal/trail"
 )
 
 // scope is a service that runs, as its extensions have it.
@@ -36,9 +37,9 @@ func (s scope) Handle(ctx context.Context, kind entrypoint.Kind, name string, fn
 
 // Received implements entrypoint.Worker.
 func (s scope) Received(ctx context.Context, m *broker.Message) context.Context {
-	var o origin
-	o.receive(m)
-	return withTrail(ctx, &o.trail)
+	var o trail.Origin
+	o.Receive(m)
+	return trail.With(ctx, &o.Trail)
 }
 
 type slotKey struct{}
@@ -109,7 +110,7 @@ func (i *instance) do(ctx context.Context, kind entrypoint.Kind, name string, fn
 		ctx = context.WithValue(ctx, slotKey{}, release) // see Yield
 	}
 	defer release()
-	ctx = trailOf(ctx).enter(ctx, i.service.name, name, i.process.options.CallsTracked)
+	ctx = trail.Enter(ctx, trail.Of(ctx), i.service.name, name, i.process.options.CallsTracked)
 	c := &Call{Kind: kind, Service: i.service.name, Method: name, work: fn}
 	if kind == entrypoint.HTTP { // package web answers before its goroutine ends
 		return i.work(ctx, c)

@@ -11,7 +11,9 @@ import (
 
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/fault"
+	"github.com/enoki-go/enoki/internal/callpolicy"
 	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/trail"
 )
 
 // openStream opens a stream of results, which its caller reads by a range
@@ -32,7 +34,7 @@ func (b *binding) openStream(ctx context.Context, c *Call) error {
 	r := &streamReader{binding: b, ctx: ctx}
 	within, cancel := context.WithTimeout(ctx, b.timeout())
 	defer cancel()
-	err = b.target.do(within, b.method.Idempotent, func(within context.Context) error { return r.open(within, body) })
+	err = b.target.Do(within, b.method.Idempotent, func(within context.Context) error { return r.open(within, body) })
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (b *binding) openStream(ctx context.Context, c *Call) error {
 // the whole stream, not that of its opening.
 func (r *streamReader) open(ctx context.Context, body []byte) error {
 	b := r.binding
-	m, err := b.client.message(body, trailOf(ctx).send(r.ctx, b.client.name))
+	m, err := b.client.message(body, trail.Of(ctx).Send(r.ctx, b.client.name))
 	if err != nil {
 		return Errorf(InvalidArgument, "call %s.%s: %w", b.service, b.method.Name, err)
 	}
@@ -201,7 +203,7 @@ func (r *streamReader) pull(ctx context.Context, number int) *chunk {
 		case errors.Is(err, UnknownService):
 			next.failed = Errorf(Unavailable, "stream of %s.%s: the instance that it came from is gone", r.binding.service, r.binding.method.Name)
 			return next
-		case !mayAgain(err, true):
+		case !callpolicy.MayRepeat(err, true):
 			next.failed = err
 			return next
 		}
@@ -238,7 +240,7 @@ func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bo
 	defer i.calls.leave()
 	within, cancel := context.WithCancel(ctx)
 	inner := &Call{Kind: entrypoint.RPC, Service: i.service.name, Method: b.method.Name, in: c.in, sensitive: s.Sensitive}
-	err = s.handle(trailOf(ctx).enter(within, i.service.name, b.method.Name, i.process.options.CallsTracked), inner)
+	err = s.handle(trail.Enter(within, trail.Of(ctx), i.service.name, b.method.Name, i.process.options.CallsTracked), inner)
 	if err == nil && inner.out[0].IsNil() {
 		err = Errorf(Internal, "%s() returned neither a stream nor an error", b.method.Name)
 	}

@@ -1,4 +1,4 @@
-package enoki
+package trail
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func TestDeadlineBehindAService(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()
-				data := outside.send(ctx, "client")
+				data := outside.Send(ctx, "client")
 				if c.skew != 0 {
 					end, _ := ctx.Deadline()
 					data[deadlineKey] = mark(end.Add(c.skew), data[stackKey].([]any)[0])
@@ -39,12 +39,12 @@ func TestDeadlineBehindAService(t *testing.T) {
 					data[stackKey] = append(data[stackKey].([]any), "python.relay.9f3c")
 				}
 				time.Sleep(c.later)
-				var o origin
-				if left := o.receive(&broker.Message{Context: data}); left != c.want {
+				var o Origin
+				if left := o.Receive(&broker.Message{Context: data}); left != c.want {
 					t.Errorf("%v are left, want %v", left, c.want)
 				}
-				if len(o.trail.data) > 0 {
-					t.Errorf("the handler sees %v", o.trail.data)
+				if len(o.Trail.data) > 0 {
+					t.Errorf("the handler sees %v", o.Trail.data)
 				}
 			})
 		})
