@@ -20,12 +20,12 @@ test: ## install the test servers that are missing, then run every test with the
 	@scripts/test ./... ./examples/authentication/...
 
 .PHONY: test-rabbitmq4
-test-rabbitmq4: ## run the RabbitMQ driver's tests on RabbitMQ 4.0 and 4.3 (as root on Debian; 10 minutes)
+test-rabbitmq4: ## run the RabbitMQ driver's tests and a cluster on RabbitMQ 4.0 and 4.3 (as root on Debian; 10 minutes)
 	@scripts/install-test-servers
 	@scripts/test-rabbitmq4
 
 .PHONY: test-rabbitmq4-short
-test-rabbitmq4-short: ## the same on 4.0 alone, and without its kills (2 minutes)
+test-rabbitmq4-short: ## the driver's tests on 4.0 alone, and without their kills (2 minutes)
 	@scripts/install-test-servers
 	@scripts/test-rabbitmq4 --short
 
