@@ -78,7 +78,7 @@ func prefetch(x *trial) {
 }
 
 func crowded(x *trial) {
-	service := x.ownService(peerSpec{workers: 2, heartbeat: 2 * time.Second})
+	service := x.ownService(peerSpec{workers: 2, heartbeat: 6 * time.Second})
 	other := x.ownClient(peerSpec{})
 	name, gate, called := x.name("svc"), x.name("gate"), x.name("svc")
 	x.serve(service, serviceSpec{Name: name})
@@ -90,7 +90,7 @@ func crowded(x *trial) {
 		x.post(request{service: name, method: "relay", body: `{"args": ["` + called + `", "hold", ["` + gate + `"]], "kwargs": {}}`}, key)
 	}
 	x.noted(other, called)
-	if service.wire().gone(service.wire().consuming(), 5*time.Second) { // longer than a peer without heartbeats would live
+	if service.wire().gone(service.wire().consuming(), 15*time.Second) { // longer than a peer without heartbeats would live
 		x.Fatalf("the link was lost while all workers were busy")
 	}
 	other.release(gate)
