@@ -61,7 +61,7 @@ func echo(link broker.Broker, near bool, o *enoki.Options) (call func(context.Co
 	go func() { stopped <- enoki.Run(ctx, link, o, services...) }()
 	<-ready
 	if !near {
-		_ = enoki.Bind(enoki.NewClient(link, o), "documents", &d)
+		_ = enoki.NewClient(link, o).Bind("documents", &d)
 	}
 	return d.Echo, func() { cancel(); <-stopped }
 }
@@ -176,7 +176,7 @@ func BenchmarkStream(b *testing.B) {
 			var near, client counter
 			c, stop := serve(served, enoki.NewService("reader", enoki.Needs("counter", &near)))
 			defer stop()
-			if err := enoki.Bind(c, "counter", &client); err != nil {
+			if err := c.Bind("counter", &client); err != nil {
 				b.Fatal(err)
 			}
 			if name == "near" {

@@ -41,7 +41,7 @@ func TestCaller(t *testing.T) {
 	}
 	client := enoki.NewClient(hub.Link(), nil)
 	var far contract
-	if err := enoki.Bind(client, "far", &far); err != nil {
+	if err := client.Bind("far", &far); err != nil {
 		t.Fatal(err)
 	}
 	if name, _, err := far.Who(ctx); name != "" || err != nil {

@@ -53,7 +53,7 @@ func (c *Client) AtMostOnce() *Client {
 // Bind fills the functions of the contract struct that target points to with
 // calls to service. A call that has no deadline gets the client's
 // timeout, or that of its timeout tag. Its errors are of type *Error.
-func Bind(c *Client, service string, target any) (err error) {
+func (c *Client) Bind(service string, target any) (err error) {
 	if c == nil {
 		return fmt.Errorf("bind %q: the client is nil; make one with NewClient", service)
 	}

@@ -21,7 +21,7 @@ func ExampleClient_AtMostOnce() {
 	defer stop()
 
 	var weather Weather // its tag says how it is called
-	if err := enoki.Bind(c, "weather", &weather); err != nil {
+	if err := c.Bind("weather", &weather); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(weather.Now(context.Background(), "Turin"))

@@ -36,7 +36,7 @@ func ExampleRPC_stream() {
 	var client struct {
 		Read func(ctx context.Context, from int) (iter.Seq2[string, error], error) `rpc:"read" args:"first"`
 	}
-	if err := enoki.Bind(c, "log", &client); err != nil {
+	if err := c.Bind("log", &client); err != nil {
 		log.Fatal(err)
 	}
 	stream, err := client.Read(context.Background(), 1)
@@ -65,7 +65,7 @@ func ExampleReply() {
 	var client struct {
 		Sizes func(ctx context.Context) ([]enoki.Reply[int], error) `rpc:"size"`
 	}
-	if err := enoki.Bind(enoki.NewClient(hub, nil), "log", &client); err != nil {
+	if err := enoki.NewClient(hub, nil).Bind("log", &client); err != nil {
 		log.Fatal(err)
 	}
 	replies, err := client.Sizes(context.Background())
@@ -109,7 +109,7 @@ func ExampleRPC_oneway() {
 	defer stop()
 
 	client := contract
-	if err := enoki.Bind(c, "log", &client); err != nil {
+	if err := c.Bind("log", &client); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(client.Write(context.Background(), "one"))

@@ -43,7 +43,7 @@ func Example() {
 	defer stop()
 
 	var greeter Greeter
-	if err := enoki.Bind(c, "greeter", &greeter); err != nil {
+	if err := c.Bind("greeter", &greeter); err != nil {
 		log.Fatal(err)
 	}
 	text, err := greeter.Hello(context.Background(), "Ada")

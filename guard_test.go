@@ -55,9 +55,9 @@ func TestRetriedWhereSafe(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &flaky{fail: func() error { return c.err }}
 			var told int64
-			client := enoki.NewClient(b, &enoki.Options{Logger: quiet, NoRetry: c.off, OnRetry: func(string, string) { told++ }})
+			client := enoki.NewClient(b, &enoki.Options{Logger: quiet, Retries: new(!c.off), OnRetry: func(string, string) { told++ }})
 			var f fragile
-			if err := enoki.Bind(client, "svc", &f); err != nil {
+			if err := client.Bind("svc", &f); err != nil {
 				t.Fatal(err)
 			}
 			call := f.Once
@@ -98,7 +98,7 @@ func TestRetriesDoNotMultiply(t *testing.T) {
 			}))))
 		}
 		var f fragile
-		if err := enoki.Bind(enoki.NewClient(hub, nil), "first", &f); err != nil {
+		if err := enoki.NewClient(hub, nil).Bind("first", &f); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Safe(t.Context()); !errors.Is(err, enoki.Unavailable) {
@@ -120,7 +120,7 @@ func TestRetriesAreAShareOfCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &flaky{fail: func() error { return broker.ErrNotDelivered }}
 		var f fragile
-		if err := enoki.Bind(enoki.NewClient(b, &enoki.Options{Logger: quiet}), "svc", &f); err != nil {
+		if err := enoki.NewClient(b, &enoki.Options{Logger: quiet}).Bind("svc", &f); err != nil {
 			t.Fatal(err)
 		}
 		const calls = 100
@@ -145,7 +145,7 @@ func TestBreaker(t *testing.T) {
 			}
 			states <- s
 		}})
-		if err := enoki.Bind(client, "svc", &f); err != nil {
+		if err := client.Bind("svc", &f); err != nil {
 			t.Fatal(err)
 		}
 		for range 100 {
@@ -187,7 +187,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 		} {
 			b := &flaky{fail: func() error { return c.err }}
 			var f fragile
-			if err := enoki.Bind(enoki.NewClient(b, &enoki.Options{Logger: quiet, NoBreaker: c.off}), "svc", &f); err != nil {
+			if err := enoki.NewClient(b, &enoki.Options{Logger: quiet, Breakers: new(!c.off)}).Bind("svc", &f); err != nil {
 				t.Fatal(err)
 			}
 			for range 50 {

@@ -67,15 +67,15 @@ type Options struct {
 	// Default: none.
 	Accept []Serializer
 
-	// NoBreaker switches off the circuit breakers, one for each method that is
-	// called over the broker: it refuses calls with Unavailable for some 5 s
-	// while at least half of 20 or more within 10 s end with Unavailable,
-	// UnknownOutcome, or a deadline of 100 ms or more. Default: on.
-	NoBreaker bool
+	// Breakers puts a circuit breaker before each method that is called over the
+	// broker. It refuses calls with Unavailable for some 5 s while at least half
+	// of 20 or more within 10 s end with Unavailable, UnknownOutcome, or a
+	// deadline of 100 ms or more. new(false) switches them off. Default: true.
+	Breakers *bool
 
-	// NoRetry switches off that calls are sent again which surely did not run,
-	// or are marked idempotent. Default: on.
-	NoRetry bool
+	// Retries has calls sent again that surely did not run, or are marked
+	// idempotent. new(false) switches that off. Default: true.
+	Retries *bool
 
 	// OnBreaker is told of each change of a circuit breaker's state, and
 	// OnRetry of each call that is sent again. They must not block.
@@ -132,6 +132,9 @@ func checkMiddleware(where string, list []Middleware) error {
 	return nil
 }
 
+// isOn reads an option that is on by default.
+func isOn(option *bool) bool { return option == nil || *option }
+
 func (o *Options) withDefaults() Options {
 	var out Options
 	if o != nil {
@@ -177,7 +180,7 @@ func (o *Options) withDefaults() Options {
 // policy returns how calls are guarded. What the hooks panic with is logged.
 func (o *Options) policy() callpolicy.Options {
 	return callpolicy.Options{
-		Breakers: !o.NoBreaker, Retries: !o.NoRetry,
+		Breakers: isOn(o.Breakers), Retries: isOn(o.Retries),
 		OnBreaker: func(service, method string, state resilience.State) {
 			log := o.Logger.Warn
 			if state == resilience.Closed {

@@ -83,7 +83,7 @@ func TestPerCall(t *testing.T) {
 	defer b.Close()
 	running(t, b, nil, enoki.NewService("till", tx, enoki.RPC(till{Sell: sell})))
 	var remote till
-	if err := enoki.Bind(enoki.NewClient(b, nil), "till", &remote); err != nil {
+	if err := enoki.NewClient(b, nil).Bind("till", &remote); err != nil {
 		t.Fatal(err)
 	}
 	for how, want := range map[string][]string{
@@ -139,7 +139,7 @@ func TestPerCallAfterDeadline(t *testing.T) {
 		var slow struct {
 			Wait func(ctx context.Context) error `timeout:"20ms"`
 		}
-		if err := enoki.Bind(enoki.NewClient(b, nil), "slow", &slow); err != nil {
+		if err := enoki.NewClient(b, nil).Bind("slow", &slow); err != nil {
 			t.Fatal(err)
 		}
 		if err := slow.Wait(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
@@ -164,7 +164,7 @@ func TestPerCallThatDoesNotOpen(t *testing.T) {
 	defer b.Close()
 	running(t, b, nil, enoki.NewService("till", broken, enoki.RPC(till{Sell: sell})))
 	var remote till
-	if err := enoki.Bind(enoki.NewClient(b, nil), "till", &remote); err != nil {
+	if err := enoki.NewClient(b, nil).Bind("till", &remote); err != nil {
 		t.Fatal(err)
 	}
 	if err := remote.Sell(t.Context(), ""); !errors.Is(err, enoki.Unavailable) {

@@ -102,7 +102,7 @@ func newBroker(t *testing.T) broker.Broker {
 func bound(t *testing.T, b broker.Broker) (c *enoki.Client, g greeterContract) {
 	t.Helper()
 	c = enoki.NewClient(b, nil)
-	if err := enoki.Bind(c, "greeter", &g); err != nil {
+	if err := c.Bind("greeter", &g); err != nil {
 		t.Fatal(err)
 	}
 	return c, g
@@ -624,7 +624,7 @@ func TestMiddleware(t *testing.T) {
 		enoki.NewService("greeter", enoki.RPC(greeter()), enoki.Use(note("service"))))
 	c := enoki.NewClient(b, &enoki.Options{CallMiddleware: []enoki.Middleware{note("call")}})
 	var g greeterContract
-	if err := enoki.Bind(c, "greeter", &g); err != nil {
+	if err := c.Bind("greeter", &g); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Hello(t.Context(), "Ada", ""); err != nil {

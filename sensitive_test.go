@@ -36,7 +36,7 @@ func TestSensitiveArguments(t *testing.T) {
 	running(t, b, &enoki.Options{Middleware: []enoki.Middleware{note}}, enoki.NewService("doors", enoki.RPC(doors{Open: open})))
 	c := enoki.NewClient(b, &enoki.Options{Logger: quiet, CallMiddleware: []enoki.Middleware{note}})
 	var d doors
-	if err := enoki.Bind(c, "doors", &d); err != nil {
+	if err := c.Bind("doors", &d); err != nil {
 		t.Fatal(err)
 	}
 	who := login{"ada", "secret", 1234}
@@ -95,7 +95,7 @@ func TestSensitiveFieldsLieDeep(t *testing.T) {
 		Keep func(ctx context.Context, value deep, circle *deep) error `args:"value,circle"`
 	}
 	var c contract
-	if err := enoki.Bind(enoki.NewClient(newBroker(t), &enoki.Options{Logger: quiet, CallMiddleware: []enoki.Middleware{note}}), "vault", &c); err != nil {
+	if err := enoki.NewClient(newBroker(t), &enoki.Options{Logger: quiet, CallMiddleware: []enoki.Middleware{note}}).Bind("vault", &c); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Keep(t.Context(), value, circle) // goes no further than the middleware

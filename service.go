@@ -13,6 +13,7 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/contract"
+	"github.com/enoki-go/enoki/internal/testonly"
 )
 
 // Service is a name and what was declared of it: what it serves, what it
@@ -89,11 +90,9 @@ func (s *Service) Check() error {
 	return fmt.Errorf("service %q cannot start: %w", s.name, errors.Join(s.mistakes...))
 }
 
-// Only returns the service as it would be with no other entrypoints than those
-// named: RPC methods, event handlers and timers. HTTP and WebSockets are left
-// out. It is for tests. A name that the service has not is reported by Check.
-func (s *Service) Only(names ...string) *Service {
-	known := map[string]bool{}
+// Only is what Only of package enokitest calls, and nobody else can.
+func (s *Service) Only(entrypoints testonly.Entrypoints) *Service {
+	names, known := entrypoints.Names(), map[string]bool{}
 	picked := func(name string) bool {
 		known[name] = true
 		return slices.Contains(names, name)
@@ -194,7 +193,7 @@ func Needs(service string, functions any) Part {
 		if err := checkBinding(service, functions); err != nil {
 			return fmt.Errorf("needs %q: %w", service, err)
 		}
-		s.fills = append(s.fills, func(c *Client) error { return Bind(c, service, functions) })
+		s.fills = append(s.fills, func(c *Client) error { return c.Bind(service, functions) })
 		return nil
 	})
 }

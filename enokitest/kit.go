@@ -166,7 +166,7 @@ func (k *Kit) take(service, handler string) (Handled, <-chan struct{}, bool) {
 // Bind fills the contract struct that contract points to with calls to service.
 func (k *Kit) Bind(t testing.TB, service string, contract any) {
 	t.Helper()
-	if err := enoki.Bind(k.Client, service, contract); err != nil {
+	if err := k.Client.Bind(service, contract); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -109,7 +109,7 @@ func TestMockWithoutAFunction(t *testing.T) {
 func TestOnlySomeEntrypoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, service := newPush()
-		kit := enokitest.Run(t, mockedRegister().Service(), service.Only("length", "on_posted"))
+		kit := enokitest.Run(t, mockedRegister().Service(), enokitest.Only(service, "length", "on_posted"))
 		time.Sleep(time.Hour)
 		if p.swept.Load() > 0 {
 			t.Errorf("a timer ticked %d times that was left out", p.swept.Load())
@@ -118,7 +118,7 @@ func TestOnlySomeEntrypoints(t *testing.T) {
 		kit.WaitFor(t, "push", "on_posted")
 	})
 	_, service := newPush()
-	if err := service.Only("sweeep").Check(); err == nil || !strings.Contains(err.Error(), `"sweeep"`) || !strings.Contains(err.Error(), "clean, length, on_posted, sweep") {
+	if err := enokitest.Only(service, "sweeep").Check(); err == nil || !strings.Contains(err.Error(), `"sweeep"`) || !strings.Contains(err.Error(), "clean, length, on_posted, sweep") {
 		t.Errorf("Check: got error %v, want one that names what there is", err)
 	}
 }

@@ -158,7 +158,7 @@ func newSim(o SimOptions) *Sim {
 // settings are those of a client or a service. Calls that are sent again
 // and breakers go by chance, that of no seed.
 func (s *Sim) settings() *enoki.Options {
-	return &enoki.Options{Logger: slog.New(slog.DiscardHandler), NoRetry: true, NoBreaker: true}
+	return &enoki.Options{Logger: slog.New(slog.DiscardHandler), Retries: new(false), Breakers: new(false)}
 }
 
 // Effect notes that a handler has done what must be done once for each key. It

@@ -200,7 +200,7 @@ func (p *process) options(services []*enoki.Service) *enoki.Options {
 		Middleware:     []enoki.Middleware{measureHandlers(p.metrics)},
 		CallMiddleware: []enoki.Middleware{measureCalls(p.metrics)},
 		OnDeadLetter:   func(l broker.DeadLetter) { p.metrics.Buried(l.Service, l.Handler) },
-		NoBreaker:      !c.breakers, NoRetry: !c.retries,
+		Breakers:       &c.breakers, Retries: &c.retries,
 		OnBreaker: func(service, method string, s resilience.State) { p.metrics.Breaker(service, method, howOpen(s)) },
 		OnRetry:   p.metrics.Retried,
 		OnReady:   func() { p.reportReady(services) },

@@ -31,7 +31,7 @@ type handler struct {
 	openAPI  *huma.OpenAPI
 	scope    *entrypoint.Scope
 	routes   []entrypoint.Description // in the order of declaration
-	sockets  []*websocket.Handler
+	sockets  []*websocket.Server
 	handled  map[string]*Route // by pattern
 	guard    guard
 	declared []Security   // in the document

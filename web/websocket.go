@@ -109,7 +109,7 @@ func socketFunctions(methods []SocketFunction) (map[string]*entrypoint.Function,
 
 // socket registers a route of sockets.
 func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*entrypoint.Function) {
-	sockets := websocket.NewHandler(hub, func(ctx context.Context, c *websocket.Call) (any, error) {
+	sockets := websocket.NewServer(hub, func(ctx context.Context, c *websocket.Call) (any, error) {
 		result, err := h.callSocket(ctx, r, functions[c.Method], c)
 		if err == nil {
 			return result, nil

@@ -2,7 +2,7 @@
 // to the sockets that are open. It speaks the frames of Nameko's /ws, so that
 // a client written for Nameko keeps working.
 //
-// A [Handler] accepts sockets and gives the calls that arrive on them to a
+// A [Server] accepts sockets and gives the calls that arrive on them to a
 // function; a [Hub] knows the open sockets of this process and what channels
 // they subscribe to. What a method is and how its arguments are bound is left
 // to the function; package web has one for the methods of a service.

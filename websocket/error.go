@@ -69,7 +69,7 @@ var (
 	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
 	errCrowded = errors.New("websocket: as many sockets are open as may be")
 	errSilent  = errors.New("the client did not answer a ping in time")
-	errStopped = errors.New("websocket: the handler is shut down and accepts no more sockets")
+	errStopped = errors.New("websocket: the server is shut down and accepts no more sockets")
 )
 
 // What a client sent that ends its socket with a code of its own: breaches of

@@ -16,7 +16,7 @@ import (
 // the methods of a service.
 func Example() {
 	hub := websocket.NewHub(nil)
-	sockets := websocket.NewHandler(hub, func(_ context.Context, c *websocket.Call) (any, error) {
+	sockets := websocket.NewServer(hub, func(_ context.Context, c *websocket.Call) (any, error) {
 		if c.Method != "whoami" {
 			return nil, websocket.MethodNotFound()
 		}

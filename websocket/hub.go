@@ -19,7 +19,7 @@ type Hub struct {
 	channels map[string]map[*socket]struct{}
 }
 
-// NewHub returns a hub without sockets; a Handler brings them.
+// NewHub returns a hub without sockets; a Server brings them.
 func NewHub(o *Options) *Hub {
 	return &Hub{
 		options: o.withDefaults(),

@@ -20,11 +20,11 @@ type frame struct {
 // doubles as it grows.
 const growth = 2
 
-// Bound limits what the sockets of a handler have: calls and answers that wait
+// Bound limits what the sockets of a server have: calls and answers that wait
 // take of memory, and no more than sockets are open at once. Zero or less, and
 // nil, are no limit. It must be called before Serve.
-func (h *Handler) Bound(memory *budget.Budget, sockets int) {
-	h.memory, h.most = memory, sockets
+func (s *Server) Bound(memory *budget.Budget, sockets int) {
+	s.memory, s.most = memory, sockets
 }
 
 // receive reads the next frame, which has memory as it comes.
@@ -33,7 +33,7 @@ func (s *socket) receive() (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &frame{share: s.handler.memory.Arrive()}
+	f := &frame{share: s.server.memory.Arrive()}
 	f.text, err = io.ReadAll(&metered{r, s, &f.share, budget.Patience})
 	if err == nil && kind == coder.MessageText && !utf8.Valid(f.text) {
 		err = errNotUTF8

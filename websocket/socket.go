@@ -22,7 +22,7 @@ import (
 // serves its calls: one reads, one writes, one pings.
 type socket struct {
 	id       string
-	handler  *Handler
+	server   *Server
 	hub      *Hub
 	conn     *coder.Conn
 	channels map[string]struct{} // guarded by the hub
@@ -37,11 +37,11 @@ type socket struct {
 	cut  context.CancelCauseFunc
 }
 
-func newSocket(h *Handler, conn *coder.Conn) *socket {
-	o := &h.hub.options
+func newSocket(server *Server, conn *coder.Conn) *socket {
+	o := &server.hub.options
 	conn.SetReadLimit(o.MaxFrame)
 	return &socket{
-		id: uuid.New(), handler: h, hub: h.hub, conn: conn, channels: map[string]struct{}{},
+		id: uuid.New(), server: server, hub: server.hub, conn: conn, channels: map[string]struct{}{},
 		in: make(chan *frame, o.Waiting), out: make(chan *frame, o.Queue), last: make(chan struct{}),
 		broken: make(chan error, 1),
 	}
@@ -231,11 +231,11 @@ func (s *socket) ping() {
 }
 
 // answerCalls serves the calls of the socket in their order, until no more
-// come or the handler is shut down.
+// come or the server is shut down.
 func (s *socket) answerCalls(ctx context.Context) {
 	for {
 		select {
-		case <-s.handler.draining:
+		case <-s.server.draining:
 			s.refuseWaiting()
 			return
 		default:
@@ -246,7 +246,7 @@ func (s *socket) answerCalls(ctx context.Context) {
 				return
 			}
 			s.send(s.answer(ctx, frame))
-		case <-s.handler.draining:
+		case <-s.server.draining:
 		}
 	}
 }
@@ -273,7 +273,7 @@ func (s *socket) refuseWaiting() {
 // memory that this takes.
 func (s *socket) answer(ctx context.Context, f *frame) []byte {
 	defer f.share.Release()
-	work := s.handler.memory.Work()
+	work := s.server.memory.Work()
 	defer work.Release()
 	if err := work.Take(ctx, int64(len(f.text))*budget.Decoding); err != nil {
 		return nil // the service has stopped
@@ -282,7 +282,7 @@ func (s *socket) answer(ctx context.Context, f *frame) []byte {
 	if unfit != nil {
 		return errorFrame(unfit, null)
 	}
-	result, err := s.handler.serve(ctx, &Call{SocketID: s.id, Method: r.method, Data: r.data})
+	result, err := s.server.serve(ctx, &Call{SocketID: s.id, Method: r.method, Data: r.data})
 	if err != nil {
 		return errorFrame(onWire(err), r.correlation)
 	}
@@ -296,7 +296,7 @@ func (s *socket) answer(ctx context.Context, f *frame) []byte {
 // send queues a frame, and waits for room and memory as long as the connection
 // lasts.
 func (s *socket) send(text []byte) {
-	f := &frame{text: text, share: s.handler.memory.Wait()}
+	f := &frame{text: text, share: s.server.memory.Wait()}
 	if f.share.Take(s.over, int64(len(text))) != nil {
 		return
 	}

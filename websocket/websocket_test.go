@@ -22,9 +22,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// site is a handler that listens, and what its sockets ended with.
+// site is a server that listens, and what its sockets ended with.
 type site struct {
-	*websocket.Handler
+	*websocket.Server
 	hub    *websocket.Hub
 	url    string
 	client *http.Client
@@ -35,7 +35,7 @@ type serveFunc func(context.Context, *websocket.Hub, *websocket.Call) (any, erro
 
 func newSite(o *websocket.Options, fn serveFunc) *site {
 	s := &site{hub: websocket.NewHub(o), client: http.DefaultClient, ended: make(chan error, 100)}
-	s.Handler = websocket.NewHandler(s.hub, func(ctx context.Context, c *websocket.Call) (any, error) {
+	s.Server = websocket.NewServer(s.hub, func(ctx context.Context, c *websocket.Call) (any, error) {
 		return fn(ctx, s.hub, c)
 	})
 	return s
@@ -43,7 +43,7 @@ func newSite(o *websocket.Options, fn serveFunc) *site {
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.ended <- s.Serve(w, r) }
 
-// serve listens with a handler until the test ends.
+// serve listens until the test ends.
 func serve(t *testing.T, o *websocket.Options, fn serveFunc) *site {
 	t.Helper()
 	s := newSite(o, fn)

@@ -34,7 +34,7 @@ func (p *point) take(turn time.Duration) (sample, error) {
 	}
 	defer link.Close()
 	var contract store
-	if err := enoki.Bind(enoki.NewClient(link, service.Options()), p.work.Name, &contract); err != nil {
+	if err := enoki.NewClient(link, service.Options()).Bind(p.work.Name, &contract); err != nil {
 		return s, err
 	}
 	return s, p.work.load(&contract, services, turn, &s)

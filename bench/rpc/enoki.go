@@ -41,7 +41,7 @@ func dialEnoki(ctx context.Context, w *harness.Work) (harness.Operation, error) 
 		return nil, err
 	}
 	var s Store
-	if err := enoki.Bind(enoki.NewClient(link, service.Options()), w.Name(), &s); err != nil {
+	if err := enoki.NewClient(link, service.Options()).Bind(w.Name(), &s); err != nil {
 		return nil, err
 	}
 	return sending(w, s.Put)
@@ -67,7 +67,7 @@ func dialEnokiAtMostOnce(ctx context.Context, w *harness.Work) (harness.Operatio
 		return nil, err
 	}
 	var s AtMostOnce
-	if err := enoki.Bind(enoki.NewClient(link, service.Options()), w.Name(), &s); err != nil {
+	if err := enoki.NewClient(link, service.Options()).Bind(w.Name(), &s); err != nil {
 		return nil, err
 	}
 	return sending(w, s.Put)

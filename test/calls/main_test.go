@@ -118,7 +118,7 @@ func (c *cluster) run(services ...*enoki.Service) *process {
 // bind fills a contract by a link of its own.
 func (c *cluster) bind(service string, contract any) {
 	c.Helper()
-	if err := enoki.Bind(enoki.NewClient(c.link(), &enoki.Options{Logger: quiet}), service, contract); err != nil {
+	if err := enoki.NewClient(c.link(), &enoki.Options{Logger: quiet}).Bind(service, contract); err != nil {
 		c.Fatal(err)
 	}
 }

@@ -82,7 +82,7 @@ func replyTooLarge(t *testing.T, size int, dial func() broker.Broker) {
 		Large func(ctx context.Context, n int) (string, error) `rpc:"large" args:"n" idempotent:"true"`
 		Takes func(ctx context.Context, s string) (int, error) `rpc:"takes" args:"s" idempotent:"true"`
 	}
-	if err := enoki.Bind(client(t, dial()), "largereplies", &api); err != nil {
+	if err := client(t, dial()).Bind("largereplies", &api); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 2 { // the first call learns what else the service takes

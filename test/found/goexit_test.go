@@ -59,7 +59,7 @@ func TestGoexitInAMethod(t *testing.T) {
 		}
 		run(t, dial(), enoki.Options{Workers: 2, Middleware: []enoki.Middleware{middle}}, s)
 		c := client(t, dial())
-		if err := enoki.Bind(c, "exits", &api); err != nil {
+		if err := c.Bind("exits", &api); err != nil {
 			t.Fatal(err)
 		}
 		for range 4 {

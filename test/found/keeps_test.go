@@ -58,7 +58,7 @@ func TestAnyKeepsWhatCame(t *testing.T) {
 		var one struct {
 			Any func(ctx context.Context, v float64) (float64, error) `rpc:"any" args:"v"`
 		}
-		if err := enoki.Bind(c, "keeper", &one); err != nil {
+		if err := c.Bind("keeper", &one); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := one.Any(ctx, math.NaN()); err != nil || !math.IsNaN(got) {
@@ -96,7 +96,7 @@ func TestOtherFormsCarryTheSame(t *testing.T) {
 					Float func(ctx context.Context, v float64) (float64, error) `args:"v"`
 					Text  func(ctx context.Context, v string) (string, error)   `args:"v"`
 				}
-				if err := enoki.Bind(enoki.NewClient(dial(), &o), "forms", &in); err != nil {
+				if err := enoki.NewClient(dial(), &o).Bind("forms", &in); err != nil {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -126,7 +126,7 @@ func TestNilIsAnsweredAsEmpty(t *testing.T) {
 			Pointer func(ctx context.Context) (answer, error)   `rpc:"pointer"`
 			Deep    func(ctx context.Context) ([]string, error) `rpc:"deep"`
 		}
-		if err := enoki.Bind(c, "nil", &in); err != nil {
+		if err := c.Bind("nil", &in); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := in.Pointer(ctx); err != nil || got.List != nil {

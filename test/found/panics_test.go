@@ -119,11 +119,11 @@ func TestPanicOutsideAHandler(t *testing.T) {
 				run(t, dial(), o, enoki.NewService("wild", test.part, fine))
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				c := enoki.NewClient(dial(), &enoki.Options{Logger: quiet, NoRetry: true})
+				c := enoki.NewClient(dial(), &enoki.Options{Logger: quiet, Retries: new(false)})
 				if test.options.Serializer != nil {
 					plain := *test.options.Serializer
 					plain.Decode = plain.Encode
-					c = enoki.NewClient(dial(), &enoki.Options{Logger: quiet, NoRetry: true, Serializer: &plain})
+					c = enoki.NewClient(dial(), &enoki.Options{Logger: quiet, Retries: new(false), Serializer: &plain})
 				}
 				_, err := c.Call(ctx, "wild", "m", test.args, nil)
 				if code := enoki.CodeOf(err); err == nil || code.HTTPStatus() < 500 || code == enoki.DeadlineExceeded {
@@ -210,7 +210,7 @@ func TestPanicInAStream(t *testing.T) {
 	onEveryBroker(t, func(t *testing.T, dial func() broker.Broker) {
 		run(t, dial(), enoki.Options{}, enoki.NewService("wild", enoki.RPC(served)))
 		var c contract
-		if err := enoki.Bind(client(t, dial()), "wild", &c); err != nil {
+		if err := client(t, dial()).Bind("wild", &c); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -247,7 +247,7 @@ func TestPanicOnTheCallersSide(t *testing.T) {
 			All  func(ctx context.Context, v int) ([]enoki.Reply[wild], error) `rpc:"echo" args:"v"`
 		}
 		_ = out.Get
-		if err := enoki.Bind(c, "echo", &out); err != nil {
+		if err := c.Bind("echo", &out); err != nil {
 			t.Fatal(err)
 		}
 		if err := out.Send(ctx, wild{}); enoki.CodeOf(err) != enoki.InvalidArgument {
@@ -295,7 +295,7 @@ func TestPanicOfAHook(t *testing.T) {
 	var out struct {
 		M func(ctx context.Context) error `idempotent:"true"`
 	}
-	if err := enoki.Bind(c, "hooks", &out); err != nil {
+	if err := c.Bind("hooks", &out); err != nil {
 		t.Fatal(err)
 	}
 	for range 50 {
@@ -346,7 +346,7 @@ func TestNilParts(t *testing.T) {
 		"returned no handler":                  enoki.Run(ctx, memory.New(), &enoki.Options{Logger: quiet, Middleware: []enoki.Middleware{none}}, fine),
 		"error type 1 of 1 is empty":           enoki.Run(ctx, memory.New(), &enoki.Options{Errors: make([]fault.Type, 1)}, fine),
 		"no function to decode":                enoki.Run(ctx, memory.New(), &enoki.Options{Serializer: &enoki.Serializer{}}, fine),
-		"the client is nil":                    enoki.Bind(nil, "fine", &contract{}),
+		"the client is nil":                    (*enoki.Client)(nil).Bind("fine", &contract{}),
 		"client can't work: the broker is nil": enoki.NewClient(nil, nil).Emit(ctx, "a", "b", 1),
 		"building the services panicked":       new(host.App).Run(ctx, nil, &logbook{}, &logbook{}, func() ([]*enoki.Service, error) { panic("build") }),
 		"no function that builds":              new(host.App).Run(ctx, nil, &logbook{}, &logbook{}, nil),

@@ -90,7 +90,7 @@ func TestPersonalDataIsNotLogged(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		defer cancel()
 		b := dial()
-		c := enoki.NewClient(b, &enoki.Options{Logger: quiet, NoRetry: true, NoBreaker: true})
+		c := enoki.NewClient(b, &enoki.Options{Logger: quiet, Retries: new(false), Breakers: new(false)})
 
 		refused := func(method string, args ...any) {
 			t.Helper()
@@ -151,7 +151,7 @@ func TestLongValuesAreCutInTheLog(t *testing.T) {
 		run(t, dial(), enoki.Options{Logger: telemetry.NewLogger(&log, slog.LevelDebug, telemetry.JSON)}, service)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		c := enoki.NewClient(dial(), &enoki.Options{Logger: quiet, NoRetry: true})
+		c := enoki.NewClient(dial(), &enoki.Options{Logger: quiet, Retries: new(false)})
 		if _, err := c.Call(ctx, "clock", "set", []any{strings.Repeat("x", 1<<20)}, nil); err == nil {
 			t.Error("a time of 1 MB is taken")
 		}

@@ -36,7 +36,7 @@ func TestCallsLeaveNothing(t *testing.T) {
 	everyBroker(t, func(t *testing.T, dial func() broker.Broker) {
 		run(t, dial(), leaky())
 		var s leakyContract
-		if err := enoki.Bind(enoki.NewClient(dial(), &enoki.Options{Logger: quiet}), "leaky", &s); err != nil {
+		if err := enoki.NewClient(dial(), &enoki.Options{Logger: quiet}).Bind("leaky", &s); err != nil {
 			t.Fatal(err)
 		}
 		callMany(t, &s, warmCalls)

@@ -234,7 +234,7 @@ func (m *move) loadFromGo() (stop func()) {
 	m.awaitGo(b)
 	client := enoki.NewClient(b, &enoki.Options{Logger: quiet, Timeout: callTimeout})
 	var shop shopContract
-	if err := enoki.Bind(client, "shop", &shop); err != nil {
+	if err := client.Bind("shop", &shop); err != nil {
 		t.Fatal(err)
 	}
 	emit := enoki.Emitter(client, enoki.NewEvent[order]("orders", "placed"))

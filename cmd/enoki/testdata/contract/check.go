@@ -32,7 +32,7 @@ func main() {
 }
 
 func check(client *enoki.Client, service string, contract any) {
-	if err := enoki.Bind(client, service, contract); err != nil {
+	if err := client.Bind(service, contract); err != nil {
 		log.Fatal(err)
 	}
 	served := reflect.ValueOf(contract).Elem().Interface() // bound, so that every function is set

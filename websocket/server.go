@@ -27,9 +27,9 @@ type Call struct {
 // when the client leaves. A panic is not caught.
 type ServeFunc func(ctx context.Context, c *Call) (result any, err error)
 
-// Handler accepts sockets for a hub and serves what they call. Its methods may
+// Server accepts sockets for a hub and serves what they call. Its methods may
 // be called concurrently.
-type Handler struct {
+type Server struct {
 	hub     *Hub
 	serve   ServeFunc
 	origins []string // of pages that may open sockets
@@ -43,16 +43,16 @@ type Handler struct {
 	open     sync.WaitGroup // sockets
 }
 
-// NewHandler returns a handler. serve may be called concurrently, for
+// NewServer returns a server. serve may be called concurrently, for
 // different sockets.
-func NewHandler(hub *Hub, serve ServeFunc) *Handler {
-	return &Handler{hub: hub, serve: serve, origins: hub.options.Origins, draining: make(chan struct{})}
+func NewServer(hub *Hub, serve ServeFunc) *Server {
+	return &Server{hub: hub, serve: serve, origins: hub.options.Origins, draining: make(chan struct{})}
 }
 
 // Trust lets pages of more origins open sockets here than Origins of the hub's
 // options. It must be called before Serve.
-func (h *Handler) Trust(origins ...string) {
-	h.origins = append(slices.Clip(h.origins), origins...)
+func (s *Server) Trust(origins ...string) {
+	s.origins = append(slices.Clip(s.origins), origins...)
 }
 
 // Serve makes a request a socket and serves it until it ends. It returns nil
@@ -60,8 +60,8 @@ func (h *Handler) Trust(origins ...string) {
 // that can't become a socket is answered in plain text: with 400 when it asks
 // for none, with 403 for the page of a foreign origin, with 503 after Shutdown
 // and when there are too many.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
-	if err := h.enter(); err != nil {
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
+	if err := s.enter(); err != nil {
 		text := stoppingText
 		if err == errCrowded {
 			text = "too many sockets are open, try again later"
@@ -69,17 +69,17 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request) error {
 		http.Error(w, text, http.StatusServiceUnavailable)
 		return err
 	}
-	defer h.leave()
+	defer s.leave()
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		const reason = "this is a WebSocket; open it with a ws:// or wss:// address"
 		http.Error(w, reason, http.StatusBadRequest)
 		return refusal(reason, http.StatusBadRequest)
 	}
-	conn, err := coder.Accept(w, r, &coder.AcceptOptions{OriginPatterns: h.origins})
+	conn, err := coder.Accept(w, r, &coder.AcceptOptions{OriginPatterns: s.origins})
 	if err != nil {
 		return fmt.Errorf("websocket: %w", err)
 	}
-	return newSocket(h, conn).run(context.WithValue(r.Context(), requestKey{}, r))
+	return newSocket(s, conn).run(context.WithValue(r.Context(), requestKey{}, r))
 }
 
 type requestKey struct{}
@@ -91,25 +91,25 @@ func Request(ctx context.Context) *http.Request {
 	return r
 }
 
-func (h *Handler) enter() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (s *Server) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case h.stopped:
+	case s.stopped:
 		return errStopped
-	case h.most > 0 && h.count >= h.most:
+	case s.most > 0 && s.count >= s.most:
 		return errCrowded
 	}
-	h.count++
-	h.open.Add(1)
+	s.count++
+	s.open.Add(1)
 	return nil
 }
 
-func (h *Handler) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.count--
-	h.open.Done()
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
+	s.open.Done()
 }
 
 // Shutdown accepts no more sockets and ends the open ones: the call that runs
@@ -117,17 +117,17 @@ func (h *Handler) leave() {
 // closed with 1001 (going away). A call that has no answer by then was not
 // started. It returns an error when ctx ends first; the sockets go on ending
 // then, at the latest with the context of their requests.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	h.mu.Lock()
-	if !h.stopped {
-		h.stopped = true
-		close(h.draining)
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.draining)
 	}
-	h.mu.Unlock()
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.open.Wait()
+		s.open.Wait()
 	}()
 	select {
 	case <-done:
