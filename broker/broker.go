@@ -238,7 +238,8 @@ type Subscription struct {
 
 	// Handle takes one event and says what becomes of it. It runs in a
 	// goroutine of its own for each event. ctx ends when the member has to
-	// leave at once, and, with OrderBy, when the instance has lost the event.
+	// leave at once, when the broker has taken the event back because it was
+	// held for too long, and, with OrderBy, when the instance has lost the event.
 	Handle func(ctx context.Context, m *Message) Settlement
 
 	// Fail says what becomes of an event when Handle did not: err wraps

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/memory"
 )
 
 // roll is what chance does to one message. It depends on the seed, on what is
@@ -19,6 +20,7 @@ type roll struct {
 	*rand.Rand
 	options SimOptions
 	calm    bool
+	times   int // that it was done, with this
 }
 
 func (s *Sim) roll(kind string, about ...string) roll {
@@ -28,7 +30,7 @@ func (s *Sim) roll(kind string, about ...string) roll {
 	s.rolled[key]++
 	h := fnv.New64a()
 	fmt.Fprint(h, key, s.rolled[key])
-	return roll{rand.New(rand.NewPCG(s.options.Seed, h.Sum64())), s.options, s.calm}
+	return roll{rand.New(rand.NewPCG(s.options.Seed, h.Sum64())), s.options, s.calm, s.rolled[key]}
 }
 
 // upTo returns a time up to d, to the nanosecond, so that hardly two are alike.
@@ -93,7 +95,7 @@ func (f *faulty) Emit(ctx context.Context, source, event string, m *broker.Messa
 		return fmt.Errorf("emit %s: %w: %w", name, broker.ErrNotDelivered, errLost)
 	}
 	handlers := f.sim.handlers(name)
-	if err := f.Broker.Emit(ctx, source, event, m); err != nil {
+	if err := f.Broker.Emit(memory.Labelled(ctx, strconv.Itoa(r.times)), source, event, m); err != nil {
 		return err
 	}
 	if lost == after {
@@ -230,7 +232,7 @@ func (f *faulty) serving(service string, serve serve) serve {
 func (f *faulty) handling(service string, sub broker.Subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handler, event := service+"."+sub.Handler, sub.Source+"."+sub.Event
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
-		r := f.sim.roll("deliver", handler, event, string(m.Body), strconv.Itoa(m.Attempt))
+		r := f.sim.roll("deliver", handler, event, string(m.Body), memory.Label(ctx))
 		if sleep(ctx, r.upTo(f.sim.options.Delay)) != nil {
 			return broker.Settlement{Verdict: broker.HandBack}
 		}

@@ -90,7 +90,7 @@ type Sim struct {
 
 	mu       sync.Mutex // guards what follows
 	calm     bool       // nothing bad happens any more
-	rolled   map[string]uint64
+	rolled   map[string]int
 	history  []happening
 	subs     map[string][]string // handlers of lasting subscriptions, by event
 	missing  map[string]bool     // what was confirmed and not handled yet
@@ -147,8 +147,8 @@ func Simulate(t *testing.T, o *SimOptions, run func(t *testing.T, s *Sim)) {
 
 func newSim(o SimOptions) *Sim {
 	s := &Sim{
-		options: o, begun: time.Now(), broker: memory.NewUncounted(),
-		rolled: map[string]uint64{}, subs: map[string][]string{}, missing: map[string]bool{}, done: map[string]bool{}, effects: map[string]int{},
+		options: o, begun: time.Now(), broker: memory.New(),
+		rolled: map[string]int{}, subs: map[string][]string{}, missing: map[string]bool{}, done: map[string]bool{}, effects: map[string]int{},
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.Client = enoki.NewClient(&faulty{Broker: s.broker, sim: s, node: &node{name: "client", crash: func() {}}}, s.settings())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/inbox"
 )
 
@@ -103,8 +104,8 @@ func TestSimulationFindsWhatIsNotHandled(t *testing.T) {
 }
 
 func TestSameSeedSameHistory(t *testing.T) {
-	run := func(seed uint64) []string {
-		history, problems := simulated(t, SimOptions{Seed: seed, Crashes: 0.1}, func(t *testing.T, s *Sim) {
+	run := func(seed uint64, crashes float64) []string {
+		history, problems := simulated(t, SimOptions{Seed: seed, Crashes: crashes}, func(t *testing.T, s *Sim) {
 			memory := inbox.NewMemory(0)
 			s.Run(3, func() *enoki.Service {
 				return enoki.NewService("billing",
@@ -130,7 +131,11 @@ func TestSameSeedSameHistory(t *testing.T) {
 		return history
 	}
 	for seed := range uint64(5) {
-		first, second := run(seed+1), run(seed+1)
+		crashes := 0.1
+		if seed == 4 {
+			crashes = 0.7 // so that events are counted that end their process
+		}
+		first, second := run(seed+1, crashes), run(seed+1, crashes)
 		for i := range min(len(first), len(second)) {
 			if first[i] != second[i] {
 				t.Fatalf("seed %d, line %d of the history: %q, then %q", seed+1, i, first[i], second[i])
@@ -140,8 +145,26 @@ func TestSameSeedSameHistory(t *testing.T) {
 			t.Fatalf("seed %d: histories have %d and %d lines, want them alike and more than 60", seed+1, len(first), len(second))
 		}
 	}
-	if slices.Equal(run(1), run(2)) {
+	if slices.Equal(run(1, 0.1), run(2, 0.1)) {
 		t.Error("two seeds made the same history")
+	}
+}
+
+// TestSimulationCountsWhatEndsProcesses: an event under which each process
+// crashes is a dead letter in the end, also one that has an order.
+func TestSimulationCountsWhatEndsProcesses(t *testing.T) {
+	for _, orderBy := range []func(order) string{nil, func(o order) string { return fmt.Sprint(o.ID) }} {
+		history, problems := simulated(t, SimOptions{Seed: 1, Crashes: 1, Loss: -1}, func(t *testing.T, s *Sim) {
+			s.Run(2, func() *enoki.Service {
+				return enoki.NewService("billing", enoki.Subscription[order]{Event: placed, Handle: func(context.Context, order) error { return nil }, OrderBy: orderBy})
+			})
+			insist(t, s, 1)
+			time.Sleep(time.Hour)
+		})
+		all := strings.Join(history, "\n")
+		if crashes := strings.Count(all, "crashes"); len(problems) > 0 || crashes != 5 || !strings.Contains(all, broker.ErrNoOutcome.Error()) {
+			t.Errorf("after %d crashes, want 5 and a dead letter, and the problems %q:\n%s", crashes, problems, all)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func (d *Driver) Consume(ctx context.Context, c Consumption) (broker.Member, err
 
 // consume handles one message of a queue and settles it.
 func (m *member) consume(d *delivery, q queue, handle func(context.Context, *Received) broker.Settlement) {
-	ctx, cancel := context.WithCancel(m.hard)
+	ctx, cancel := context.WithCancel(d.attachment.ctx)
 	defer cancel()
 	d.begun = time.Now()
 	leave, ok := m.start(d, m.backTo(d, q.name), func() {

@@ -32,6 +32,9 @@ type work struct {
 	// the broker, which is not asked for acks then, forgets it with its
 	// delivery. It must not block.
 	refuse func(*delivery)
+	// arrived, if not nil, is told of each delivery that is to be handled, in the
+	// goroutine that reads.
+	arrived func(*delivery)
 	// goBack, if not nil, hands back and settles a delivery that is not handled.
 	// It must not block.
 	goBack func(*delivery)
@@ -51,6 +54,7 @@ type consumer struct {
 	link    *link
 	log     *slog.Logger
 	workers *workers // nil if inline
+	life    context.Context
 
 	taking      context.Context // ends when no more messages are to be taken
 	stop        context.CancelFunc
@@ -76,6 +80,12 @@ type attachment struct {
 	turns     *turns.Turns  // of messages that have an order; nil without
 	ended     chan struct{} // closed when no more can be settled on ch
 	err       error         // why, if not by us; read it after ended
+	over      time.Time     // when that was; read it after ended
+
+	// ctx is that of the handlers. It ends with those of the member, and when the
+	// broker takes the messages back because one was held for too long.
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // delivery is a message to be settled.
@@ -86,6 +96,8 @@ type delivery struct {
 	begun      time.Time // when its handler was started
 	later      bool      // its handler returns before it is settled, and then calls settled
 	ended      *ended    // of an event that has an order
+	taken      *taken    // of a suspect; nil for others
+	charged    bool      // that it has come again is held against it
 }
 
 // ended is how a handler has ended that did not return.
@@ -101,7 +113,7 @@ func (d *delivery) settled() { d.attachment.unsettled.done() }
 // until ctx ends or stop is called.
 func newConsumer(ctx context.Context, l *link, log *slog.Logger, w work) *consumer {
 	c := &consumer{
-		work: w, link: l, log: log.With("queue", w.queue.name),
+		work: w, link: l, life: ctx, log: log.With("queue", w.queue.name),
 		finished: make(chan struct{}),
 		state:    fmt.Errorf("%s has no consumer yet", w.queue), changed: make(chan struct{}),
 	}
@@ -180,12 +192,14 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 		return nil, errors.Join(err, ch.Close())
 	}
 	a := &attachment{session: s, ch: ch, prefetch: c.prefetch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
+	a.ctx, a.cancel = context.WithCancel(c.life)
 	if c.order != nil {
 		a.turns = turns.New(c.atOnce)
 	}
 	l.deliver = func(d *delivery) { c.take(a, d) }
 	a.consuming, err = ch.Consume(c.queue.name, a.tag, c.refuse != nil, false, false, false, nil)
 	if err != nil {
+		a.cancel()
 		_ = ch.Close()
 		return nil, explainDeclare(c.queue, err)
 	}
@@ -194,6 +208,10 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 		defer close(a.ended)
 		if err, ok := <-closes; ok { // closed with the channel
 			a.err = err
+		}
+		a.over = time.Now()
+		if a.heldTooLong() > 0 {
+			a.cancel()
 		}
 	}()
 	return a, nil
@@ -233,6 +251,9 @@ func (c *consumer) consume(a *attachment) {
 // run on after their connection was lost.
 func (c *consumer) take(a *attachment, d *delivery) {
 	d.attachment, d.arrived = a, time.Now()
+	if c.work.arrived != nil {
+		c.work.arrived(d)
+	}
 	switch {
 	case c.inline:
 		c.look(d)
@@ -350,6 +371,7 @@ func (a *attachment) lost() error {
 // finish closes the channel when the handlers have settled their messages, or
 // at once when hard ends: then the broker takes the messages back.
 func (a *attachment) finish(hard context.Context) {
+	defer a.cancel()
 	a.endTurns(hard)
 	select {
 	case <-a.unsettled.wait():

@@ -88,6 +88,7 @@ func (m *member) bury(d *delivery, queueName string, l broker.DeadLetter) {
 	l.Kind, l.Reason = cut(l.Kind, maxKind), cut(l.Reason, maxReason)
 	l.Message = message(&d.Delivery)
 	msg := copyOf(d)
+	dropSuspicion(msg.Headers)
 	for header, value := range map[string]any{
 		headerID: l.ID, headerService: l.Service, headerHandler: l.Handler, headerSource: l.Source, headerEvent: l.Event,
 		headerKind: l.Kind, headerReason: l.Reason, headerAttempts: int32(l.Attempts), headerQueue: queueName,

@@ -20,6 +20,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/internal/budget"
 	"github.com/enoki-go/enoki/internal/solo"
+	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // Config says how to reach RabbitMQ. Only URL is needed.
@@ -103,6 +104,7 @@ type Config struct {
 // short, and acks must get through then. The first Lock makes a third, and
 // hundreds of services make further ones.
 type Driver struct {
+	id     string // of this process
 	config Config
 	log    *slog.Logger
 
@@ -126,6 +128,7 @@ type Driver struct {
 	starts  map[string]*start // of suspects, by headerStart, see poison.go
 
 	suspects *solo.Lane // of messages that may end the process
+	recent   recent     // suspects that were here
 
 	reading chan struct{} // has an item while a loop reads dead letters
 	ladders chan struct{} // has an item while somebody makes a ladder
@@ -146,7 +149,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
-	d := &Driver{config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{},
+	d := &Driver{id: uuid.New(), config: c, log: c.Logger, ctx: life, cancel: cancel, members: map[*member]struct{}{},
 		starts: map[string]*start{}, suspects: solo.New(), reading: make(chan struct{}, 1), ladders: make(chan struct{}, 1)}
 	d.warnOfCluster(address)
 	d.consuming, d.publishing = newLinks(address, c)

@@ -66,6 +66,7 @@ func TestBroker(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		Doomed:       func(t testing.TB) (broker.Broker, func()) { return doomed(t, Config{}) },
 		CallsWait:    true,
 		BacklogIsOwn: true,
 		KeepsNoIDs:   true,
@@ -73,6 +74,20 @@ func TestBroker(t *testing.T) {
 		// The goroutine that waits for the node that was started again.
 		IgnoreLeaks: []goleak.Option{goleak.IgnoreAnyFunction("github.com/enoki-go/enoki/internal/testserver.startProcess.func1")},
 	})
+}
+
+// doomed returns a link to the node that can be cut off for good.
+func doomed(t testing.TB, c Config) (link broker.Broker, die func()) {
+	t.Helper()
+	var cable *testserver.Cable
+	cable, c.URL = testserver.NewCable(t, node.URL())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	d, err := Dial(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, cable.Cut
 }
 
 func BenchmarkBroker(b *testing.B) {

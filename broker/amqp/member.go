@@ -161,7 +161,7 @@ func workersOf(s broker.Service) int {
 }
 
 func (m *member) newConsumer(q queue, prefetch int, handle func(*delivery)) *consumer {
-	return newConsumer(m.hard, m.link, m.log, work{queue: q, prefetch: prefetch, handle: handle,
+	return newConsumer(m.hard, m.link, m.log, work{queue: q, prefetch: prefetch, handle: handle, arrived: m.driver.arrived,
 		goBack: func(d *delivery) { m.goBack(d, q.name) }})
 }
 
@@ -354,7 +354,7 @@ func (m *member) answerCall(d *delivery, method string, req, reply *broker.Messa
 // begin returns the context of the handler of d, which ends when the caller
 // cancels, or has done so, and what to call when the handler is done.
 func (m *member) begin(d *delivery) (ctx context.Context, end func()) {
-	ctx, cancel := context.WithCancel(m.hard)
+	ctx, cancel := context.WithCancel(d.attachment.ctx)
 	id := d.CorrelationId
 	if id == "" {
 		return ctx, cancel

@@ -25,6 +25,7 @@ func (h *handler) newConsumer(workers int) *consumer {
 	if h.OrderBy == nil {
 		return m.newConsumer(h.queue, workers, h.handle)
 	}
+	h.ledger = m.newLedger(h.queue)
 	return newConsumer(m.hard, m.link, m.log, work{
 		queue: h.queue, prefetch: broker.Window, atOnce: workers,
 		order: func(d *delivery) string { return h.OrderBy(message(&d.Delivery)) },
@@ -41,8 +42,19 @@ func (h *handler) turn(d *delivery) (again time.Duration) {
 	}
 	ctx, cancel := d.attachment.context(h.member.hard)
 	defer cancel()
+	if d.begun.IsZero() && d.Redelivered && d.ended == nil {
+		leave, again, ok := h.suspect(d)
+		if !ok {
+			return again
+		}
+		defer leave()
+		if d.attachment.isOver() {
+			return turns.Done
+		}
+	}
+	begun := time.Now()
 	if d.begun.IsZero() {
-		d.begun = time.Now()
+		d.begun = begun
 	}
 	var m *broker.Message
 	returned := false
@@ -59,23 +71,30 @@ func (h *handler) turn(d *delivery) (again time.Duration) {
 		m = message(&d.Delivery)
 		s = h.Handle(ctx, m)
 	}
-	again = h.settleTurn(d, s)
 	returned = true
-	return again
+	if d.attachment.isOver() {
+		h.ledger.lost(d, begun)
+		return turns.Done
+	}
+	return h.settleTurn(d, s)
 }
 
 // settleTurn does what s says, or returns how long it is until the event has
 // its turn again.
 func (h *handler) settleTurn(d *delivery, s broker.Settlement) time.Duration {
+	defer h.ledger.forget(d)
 	switch s.Verdict {
 	case broker.Retry:
 		if d.Headers == nil {
 			d.Headers = amqp091.Table{}
 		}
-		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) + 1)
+		attempt := attemptOf(d.Headers)
+		dropSuspicion(d.Headers)
+		d.Headers[headerAttempt] = int32(attempt + 1)
 		d.Redelivered = true
 		return max(s.Delay, 0)
 	case broker.HandBack:
+		dropSuspicion(d.Headers)
 		d.Redelivered = true
 		return turnPause
 	}

@@ -68,28 +68,35 @@ func alone(headers amqp091.Table) int {
 
 // start lets a message begin. It returns false when the message is settled: a
 // copy has taken its place, or fail has settled it, because it was started
-// often enough. back makes the copy on its way to the queue of the message.
+// often enough. back makes the copy on its way to the queue of the message. The
+// caller calls leave when the handler is through.
 func (m *member) start(d *delivery, back func(delay time.Duration) (*outgoing, topology), fail func()) (leave func(), ok bool) {
 	held := d.Headers[headerHeld] != nil
 	if !d.Redelivered && !held {
-		return m.driver.started(d.Headers), true
+		leave := m.driver.started(d.Headers)
+		d.taken.begin()
+		return func() { d.taken.end(); leave() }, true
 	}
 	tries := triesOf(&d.Delivery)
+	next := tries
+	if held || d.charged {
+		next++
+	}
 	counted, _ := valueOf(d.Headers[headerDeliveryCount]).(int64)
 	switch {
 	case tries == 0 && counted > 0: // of a quorum queue, which counts itself
 		return func() {}, true
-	case tries >= mostTries:
+	case next > mostTries:
 		fail()
 		return nil, false
-	case tries < broker.TriesBeside-1:
-		return m.startAs(d, func() {}, back, tries+1)
+	case next < broker.TriesBeside:
+		return m.startAs(d, func() {}, back, next)
 	}
 	leave, ok = m.driver.suspects.Enter(m.hard, suspectPatience)
 	if ok {
-		return m.startAs(d, leave, back, tries+1)
+		return m.startAs(d, leave, back, next)
 	}
-	return m.replacedAs(d, func() {}, suspectPause, back, amqp091.Table{headerTries: int32(tries), headerHeld: true})
+	return m.replacedAs(d, func() {}, suspectPause, back, amqp091.Table{headerTries: int32(next - 1), headerHeld: true})
 }
 
 // startAs has a copy of d take its place that is started when it comes, and not

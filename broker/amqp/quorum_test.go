@@ -27,6 +27,9 @@ func TestQuorumQueues(t *testing.T) {
 			}
 			return d
 		},
+		Doomed: func(t testing.TB) (broker.Broker, func()) {
+			return doomed(t, Config{QueueType: Quorum, Owner: "quorum"})
+		},
 		CallsWait:    true,
 		BacklogIsOwn: true,
 		KeepsNoIDs:   true,

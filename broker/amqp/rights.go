@@ -87,6 +87,8 @@ func (r *rights) service(s broker.Instance) {
 		queue := "evt-" + regexp.QuoteMeta(e.Source) + "-" + regexp.QuoteMeta(e.Name)
 		if e.Mode != broker.Singleton {
 			queue += "--" + name + `\..+`
+		} else {
+			queue += `(` + regexp.QuoteMeta(ledgerSuffix) + `)?`
 		}
 		r.own(queue)
 	}

@@ -27,11 +27,12 @@ type handler struct {
 	broker.Subscription
 	member *member
 	queue  queue
+	ledger *ledger // of one that has an order
 }
 
 // handle handles one event and settles it.
 func (h *handler) handle(d *delivery) {
-	ctx, cancel := context.WithCancel(h.member.hard)
+	ctx, cancel := context.WithCancel(d.attachment.ctx)
 	defer cancel()
 	d.begun = time.Now()
 	leave, ok := h.member.start(d, h.member.backTo(d, h.queue.name), func() { h.poisonous(d) })
@@ -83,8 +84,8 @@ func (h *handler) settle(d *delivery, s broker.Settlement) {
 // settle does with a message of a queue what s says; letter says what it is
 // about.
 func (m *member) settle(d *delivery, queueName string, s broker.Settlement, letter broker.DeadLetter) {
-	if m.hard.Err() != nil {
-		return // the message is another instance's by now
+	if m.hard.Err() != nil || d.attachment.isOver() {
+		return // the message is another's by now, or comes again
 	}
 	switch s.Verdict {
 	case broker.Retry:

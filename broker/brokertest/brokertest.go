@@ -28,6 +28,11 @@ type Fixture struct {
 	// own; the fault cases then do not apply.
 	Kill, Start func(t testing.TB)
 
+	// Doomed returns a further link and a function by which its process dies, as
+	// far as the broker can tell: nothing more of the link reaches it. The suite
+	// closes the link after that.
+	Doomed func(t testing.TB) (link broker.Broker, die func())
+
 	// CallsWait: a call to a service that has been there and is stopped waits
 	// for an instance until its context ends. Otherwise it is
 	// broker.ErrUnknownService, like a call to a service never heard of.
@@ -73,7 +78,7 @@ func Run(t *testing.T, f Fixture) {
 				try(t, f, c, patience)
 			})
 		}
-		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), exitCases(), memberCases(), lockCases(), backlogCases()} {
+		for _, group := range [][]testCase{callCases(), directCases(), eventCases(), laterCases(), orderCases(), settlementCases(), exitCases(), poisonCases(), memberCases(), lockCases(), backlogCases()} {
 			for _, c := range group {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()

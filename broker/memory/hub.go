@@ -36,8 +36,6 @@ type directly struct{ service, instance string }
 
 // hub is the broker that links share.
 type hub struct {
-	uncounted bool // see NewUncounted; set before anybody else has it
-
 	mu      sync.Mutex // guards all below, and all of queue, consumer and member
 	calls   map[string]*queue
 	direct  map[directly]*queue

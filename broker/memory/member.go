@@ -19,6 +19,10 @@ import (
 // synctest bubble would stand still.
 const breath = time.Millisecond
 
+// suspectPause is how long an event that has an order stays away that may end
+// the process, while another such one runs.
+const suspectPause = 100 * time.Millisecond
+
 // member is an instance that has joined. Its fields are guarded by hub.mu
 // where they change.
 type member struct {
@@ -189,7 +193,6 @@ func (m *member) lost(w *work) *work {
 	next := w.again(w.attempt)
 	next.begun = false
 	switch {
-	case m.link.hub.uncounted:
 	case m.link.err() != nil && w.begun:
 		next.unsettled++
 	case w.starts > 0: // it was not the event that ended this
@@ -234,6 +237,7 @@ func (c *consumer) start(w *work) {
 	}
 	if w.call == nil {
 		w.begun = true
+		w.deliveries++
 		c.enter(w)
 		c.member.unsettled[w] = c
 		go c.handle(w)
@@ -326,8 +330,16 @@ func (c *consumer) handle(w *work) {
 			c.handled(w, c.sub.Failed(w.delivery(), c.ended(recover())))
 		}
 	}()
-	c.handled(w, c.sub.Handle(c.member.ctx, w.delivery()))
+	c.handled(w, c.sub.Handle(c.labelled(w), w.delivery()))
 	returned = true
+}
+
+// labelled returns the context of the handler of w.
+func (c *consumer) labelled(w *work) context.Context {
+	if w.label == "" {
+		return c.member.ctx
+	}
+	return Labelled(c.member.ctx, fmt.Sprintf("%s.%d", w.label, w.deliveries))
 }
 
 // mayEnter tells whether an event that is suspect would be the only one on this
@@ -400,9 +412,10 @@ func (c *consumer) settle(w *work, s broker.Settlement) *broker.DeadLetter {
 // turn runs the handler of an event that has an order, when it is its turn. A
 // retry takes place here and now, for it must not lose its place.
 func (c *consumer) turn(w *work) (again time.Duration) {
-	if !c.begin(w) {
-		return turns.Done // it is another instance's
+	if wait, begun := c.begin(w); !begun {
+		return wait
 	}
+	defer c.through(w)
 	returned := false
 	defer func() {
 		if !returned { // it has its turn once more, to be settled
@@ -414,8 +427,10 @@ func (c *consumer) turn(w *work) (again time.Duration) {
 	if w.ended != nil {
 		s = c.sub.Failed(w.delivery(), w.ended)
 		w.ended = nil
+	} else if c.isOver(w) {
+		s = c.sub.Failed(w.delivery(), broker.NoOutcome())
 	} else {
-		s = c.sub.Handle(c.member.ctx, w.delivery())
+		s = c.sub.Handle(c.labelled(w), w.delivery())
 	}
 	returned = true
 	again, l := c.end(w, s)
@@ -425,18 +440,27 @@ func (c *consumer) turn(w *work) (again time.Duration) {
 	return again
 }
 
-// begin counts a handler that runs, unless the member has left.
-func (c *consumer) begin(w *work) bool {
+// begin counts a handler that runs. It returns false and how long it is until w
+// has its turn again, unless it is another instance's: the member has left.
+func (c *consumer) begin(w *work) (wait time.Duration, begun bool) {
 	c.queue.hub.mu.Lock()
 	defer c.queue.hub.mu.Unlock()
-	if c.member.left {
-		return false
+	switch {
+	case c.member.left:
+		return turns.Done, false
+	case w.ended != nil: // it has begun before
+	case !c.mayEnter(w):
+		return suspectPause, false
+	default:
+		c.enter(w)
 	}
 	if w.first.IsZero() {
 		w.first = time.Now()
 	}
+	w.begun = true
+	w.deliveries++
 	c.member.running++
-	return true
+	return 0, true
 }
 
 // leave is the opposite of begin.
@@ -457,10 +481,10 @@ func (c *consumer) end(w *work, s broker.Settlement) (again time.Duration, l *br
 		switch s.Verdict {
 		case broker.Retry:
 			w.attempt, w.redelivered, again = w.number()+1, true, max(s.Delay, 0)
-			w.unsettled, w.starts = 0, 0
+			w.unsettled, w.starts, w.begun = 0, 0, false
 		case broker.HandBack:
 			w.attempt, w.redelivered, again = w.number(), true, breath
-			w.unsettled, w.starts = 0, 0
+			w.unsettled, w.starts, w.begun = 0, 0, false
 		case broker.Reject:
 			l = c.bury(w, c.letter(s))
 		}

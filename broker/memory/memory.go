@@ -32,21 +32,26 @@ var _ broker.Broker = (*Broker)(nil)
 // New returns a link to a new broker, on which nothing is.
 func New() *Broker { return newLink(newHub()) }
 
-// NewUncounted is New for a broker on which an event may be left without an
-// outcome as often as it likes. A simulation needs it: copies of one event that
-// start in one moment may change places, and would not be the same each time if
-// each had a count of its own.
-func NewUncounted() *Broker {
-	b := New()
-	b.hub.uncounted = true
-	return b
-}
-
 // Link returns another link to the same broker, which stays when b is closed.
 func (b *Broker) Link() *Broker { return newLink(b.hub) }
 
 func newLink(h *hub) *Broker {
 	return &Broker{hub: h, closed: make(chan struct{}), emitted: make(map[string]bool)}
+}
+
+type labelKey struct{}
+
+// Labelled returns a ctx for Emit by which the event bears a label, so that two
+// copies of it can be told apart: see Label.
+func Labelled(ctx context.Context, label string) context.Context {
+	return context.WithValue(ctx, labelKey{}, label)
+}
+
+// Label returns, of the ctx of an event's handler, the label that the event was
+// emitted with and the number of its delivery to this subscription.
+func Label(ctx context.Context) string {
+	label, _ := ctx.Value(labelKey{}).(string)
+	return label
 }
 
 // err is ErrClosed after Close.
@@ -108,6 +113,7 @@ func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err != nil {
 		return fmt.Errorf("emit %s.%s: %w", source, event, err)
 	}
+	w.label = Label(ctx)
 	if err := b.lock(ctx); err != nil {
 		return err
 	}

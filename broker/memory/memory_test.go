@@ -11,7 +11,11 @@ import (
 func fixture() brokertest.Fixture {
 	b := memory.New()
 	return brokertest.Fixture{
-		Dial:       func(testing.TB) broker.Broker { return b.Link() },
+		Dial: func(testing.TB) broker.Broker { return b.Link() },
+		Doomed: func(testing.TB) (broker.Broker, func()) {
+			link := b.Link()
+			return link, func() { _ = link.Close() } // always nil
+		},
 		KeepsNoIDs: true,
 	}
 }

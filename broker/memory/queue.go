@@ -22,7 +22,9 @@ type work struct {
 	call        *call     // nil for an event
 	unsettled   int       // deliveries in a row that ended without an outcome
 	starts      int       // of those, and this one, as a suspect: see broker.TriesAlone
-	begun       bool      // its handler runs; not noted of an event that has an order
+	begun       bool      // its handler runs
+	deliveries  int       // so far
+	label       string    // see Labelled
 	ended       error     // of a handler that did not return, when it has its turn once more
 }
 

@@ -22,9 +22,18 @@ func TestContractEmbedded(t *testing.T) {
 	server := startEmbedded(t, embedded.Options{})
 	brokertest.Run(t, brokertest.Fixture{
 		Dial:        func(t testing.TB) broker.Broker { return dial(t, nats.Config{InProcess: server}) },
+		Doomed:      func(t testing.TB) (broker.Broker, func()) { return doomed(t, server.URL()) },
 		TooLarge:    tooLarge,
 		IgnoreLeaks: serverGoroutines(),
 	})
+}
+
+// doomed returns a link that can be cut off for good. The server soon gives to
+// others what it had.
+func doomed(t testing.TB, url string) (link broker.Broker, die func()) {
+	t.Helper()
+	cable, near := testserver.NewCable(t, url)
+	return dial(t, nats.Config{URL: near, AckWait: time.Second}), cable.Cut
 }
 
 // serverGoroutines are those of a server in this process that runs on: it has
@@ -55,6 +64,7 @@ func TestContractServer(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		Doomed:   func(t testing.TB) (broker.Broker, func()) { return doomed(t, server.URL()) },
 		TooLarge: tooLarge,
 	})
 }

@@ -117,15 +117,17 @@ func TestMessageThatEndsItsProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := start(t).URL()
-			handlers := []string{"pool", "requeued"}
-			if name == "nats" { // RabbitMQ does not count the deliveries of an ordered queue, see docs/events.md
-				handlers = append(handlers, "ordered")
-			}
-			for _, handler := range handlers {
+			for _, handler := range []string{"pool", "requeued", "ordered"} {
 				t.Run(handler, func(t *testing.T) { isPoison(t, url, handler) })
 			}
 		})
 	}
+}
+
+// TestMessageThatEndsItsProcessOnAQuorumQueue: the queue would give up what came
+// back five times; it becomes a dead letter first.
+func TestMessageThatEndsItsProcessOnAQuorumQueue(t *testing.T) {
+	isPoison(t, quorumVhost(t, "5"), "pool")
 }
 
 func isPoison(t *testing.T, url, handler string) {
