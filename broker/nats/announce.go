@@ -58,7 +58,7 @@ func newPresence(m *member) (*presence, error) {
 		return nil, err
 	}
 	full := id
-	full.Metadata = map[string]string{instanceKey: string(instance)}
+	full.Metadata = map[string]string{instanceKey: string(instance), streamsKey: streamsBySource}
 	info, err := json.Marshal(micro.Info{
 		ServiceIdentity: full, Type: micro.InfoResponseType, Description: "Enoki service", Endpoints: endpoints(s.Instance)})
 	return &presence{member: m, ping: ping, info: info}, err

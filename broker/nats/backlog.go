@@ -27,6 +27,9 @@ func (d *Driver) Backlog(ctx context.Context) (broker.Backlog, error) {
 	for source := range sources {
 		streams[d.streams.nameOf(source)] = true
 	}
+	if d.streams.isParting() {
+		streams[sharedStream] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(streams)) {
 		err := d.measure(ctx, name, sources, &out)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // which is being made again, or not yet

@@ -143,6 +143,9 @@ func (c *consumer) find(ctx context.Context) error {
 		return nil // a stream that is always there
 	}
 	stream, err := c.member.driver.streams.of(ctx, c.sub.Source)
+	if err == nil && c.member.driver.streams.isParting() {
+		stream, err = c.member.driver.oldFirst(ctx, stream, c.name)
+	}
 	if err == nil {
 		c.mu.Lock()
 		c.stream = stream

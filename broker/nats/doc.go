@@ -34,7 +34,7 @@
 //
 // Where the stream ENOKI_EVENTS of an earlier version is there, it keeps the
 // events of all sources instead, so that instances of both versions work
-// together.
+// together, until Driver.Part parts it.
 //
 // Rejected events go to the stream ENOKI_DEAD (enoki.dead.SERVICE.HANDLER.ID),
 // which keeps them until somebody retries, discards or purges them and refuses

@@ -70,6 +70,7 @@ func Dial(ctx context.Context, c Config) (*Driver, error) {
 	}
 	d.tasks.Go(d.repairs)
 	d.tasks.Go(d.beats)
+	d.tasks.Go(d.moves)
 	return d, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,6 +105,7 @@ type streams struct {
 	handles map[string]jetstream.Stream
 	warned  map[string]bool
 	shared  bool // when it was looked last, all sources shared one stream
+	parting bool // it then still had events, but got no new ones
 }
 
 func newStreams(js jetstream.JetStream, c Config, clustered, schedules bool) *streams {
@@ -195,11 +197,7 @@ func (s *streams) of(ctx context.Context, source string) (string, error) {
 			return "", err
 		}
 	}
-	spare := int64(spareEvents)
-	if s.exact {
-		spare = 1
-	}
-	err := s.make(ctx, []jetstream.StreamConfig{config}, spare)
+	err := s.make(ctx, []jetstream.StreamConfig{config}, s.spareOfSources())
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == overlaps { // an instance of an earlier version was faster
 		if look := s.lookShared(ctx); look != nil {
@@ -210,6 +208,14 @@ func (s *streams) of(ctx context.Context, source string) (string, error) {
 		}
 	}
 	return config.Name, err
+}
+
+// spareOfSources is how many times the stream of a source has to fit.
+func (s *streams) spareOfSources() int64 {
+	if s.exact {
+		return 1
+	}
+	return spareEvents
 }
 
 // nameOf returns the name of the stream that of returns, as far as is known.
@@ -226,6 +232,7 @@ func (s *streams) lookShared(ctx context.Context) error {
 	config.Name, config.Subjects = sharedStream, []string{eventPrefix + ">"}
 	stream, err := s.info(ctx, sharedStream)
 	there := err == nil && slices.Contains(stream.CachedInfo().Config.Subjects, config.Subjects[0])
+	parting := err == nil && slices.Contains(stream.CachedInfo().Config.Subjects, partedSubject)
 	if there {
 		err = s.keep(stream, config)
 	}
@@ -235,10 +242,16 @@ func (s *streams) lookShared(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if there && !s.shared {
-		s.log.Warn("the events of all sources share one stream, as in earlier versions: when it is full, all of them are refused; docs/reliability.md says how to part them", "stream", sharedStream)
+		s.log.Warn("the events of all sources share one stream, as in earlier versions: when it is full, all of them are refused; enoki broker part gives each its own", "stream", sharedStream)
 	}
-	s.shared = there
+	s.shared, s.parting = there, parting
 	return nil
+}
+
+func (s *streams) isParting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parting
 }
 
 func (s *streams) isShared() bool {
@@ -460,6 +473,9 @@ func (s *streams) keep(stream jetstream.Stream, want jetstream.StreamConfig) err
 // compare warns of what differs from what we would have made, once. Without
 // our subjects or our retention events would be lost, so that is an error.
 func (s *streams) compare(is, want jetstream.StreamConfig) error {
+	if events, ok := strings.CutPrefix(want.Subjects[0], eventPrefix); ok && slices.Contains(is.Subjects, partPrefix+events) {
+		return errors.New("it gets no events yet; if that stays, run enoki broker part again")
+	}
 	if is.Retention != want.Retention || !slices.Contains(is.Subjects, want.Subjects[0]) {
 		return fmt.Errorf("%w: it has subjects %q and %s retention, Enoki needs %q and %s: move its messages away and delete it",
 			errRefused, is.Subjects, is.Retention, want.Subjects, want.Retention)

@@ -34,7 +34,7 @@ it by themselves; everybody else needs the URL.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on; port 0 takes a free one (default: that of the last time, 127.0.0.1:4222 or a free one)")
 	cmd.Flags().StringVar(&dir, "dir", "", "directory of its files (default: that of this project)")
-	cmd.AddCommand(c.brokerListCommand())
+	cmd.AddCommand(c.brokerListCommand(), c.brokerPartCommand())
 	return cmd
 }
 
