@@ -73,7 +73,9 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 //	                     an error in a program built with -tags noembedded
 //	memory               a broker in this process that nobody else can reach
 //	no URL               the embedded broker of this project (see StoreDir): the
-//	                     one that runs already, or else one in this process
+//	                     one that runs already, or else one in this process.
+//	                     When the process ends that runs it, this one does
+//	                     so, unless another is faster
 //
 // It tries until the broker takes us or ctx ends; a refusal is an error at
 // once. The code of an error is invalid_argument when the URL is wrong. No

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
-	"github.com/enoki-go/enoki/broker/nats"
 	"github.com/enoki-go/enoki/internal/brokerdir"
 	"github.com/enoki-go/enoki/telemetry"
 )
@@ -31,9 +30,7 @@ func (d *Dialer) dialLocal(ctx context.Context) (broker.Broker, error) {
 	for {
 		if url := brokerdir.URL(options.Dir); url != "" {
 			d.logger().Info("found the broker of this project", "broker", telemetry.RedactURL(url), "dir", options.Dir)
-			config := d.nats(url)
-			config.TLS, config.RootCAs, config.Credentials = nil, nil, ""
-			return asBroker(nats.Dial(ctx, config))
+			return d.dialFound(ctx, url, options)
 		}
 		b, err := d.startEmbedded(ctx, options)
 		if err == nil || !isTaken(err) {
