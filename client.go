@@ -41,6 +41,33 @@ func NewClient(b broker.Broker, o *Options) *Client {
 	return &Client{broker: b, mistake: errors.Join(checkBroker(b), o.check()), options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: callpolicy.NewTargets()}
 }
 
+// Broker returns the broker that the client sends by, for what it does not do
+// itself. The error says why the client can't work.
+func (c *Client) Broker() (broker.Broker, error) {
+	if c.mistake != nil {
+		return nil, Errorf(Internal, "the client can't work: %w", c.mistake)
+	}
+	return c.broker, nil
+}
+
+// ReadBody returns the body of a message as JSON. The error says that the client
+// does not accept its content type, or that it is not what the type says.
+func (c *Client) ReadBody(m *broker.Message) (json.RawMessage, error) {
+	body, _, err := c.forms.read(m)
+	return body, err
+}
+
+// WriteBody gives a message another body, in its own form if the client knows
+// that one, and otherwise as JSON.
+func (c *Client) WriteBody(m *broker.Message, body json.RawMessage) error {
+	form, _ := c.forms.find(m.ContentType)
+	written, err := form.message(body)
+	if err == nil {
+		m.Body, m.ContentType = written.Body, written.ContentType
+	}
+	return err
+}
+
 // AtMostOnce returns a client whose calls may all be lost rather than be
 // handled twice, like those of a method with the tag delivery:"at-most-once".
 // On RabbitMQ they are much cheaper, if a method of the service has that tag.

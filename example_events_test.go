@@ -178,3 +178,12 @@ func ExampleAsCloudEvent() {
 	// <nil>
 	// well said
 }
+
+// An error that another attempt would end with, too, is marked as permanent;
+// its text and what errors.Is finds in it stay.
+func ExamplePermanent() {
+	errNoStock := errors.New("out of stock")
+	err := enoki.Permanent(fmt.Errorf("order 12: %w", errNoStock))
+	fmt.Println(err, errors.Is(err, errNoStock))
+	// Output: order 12: out of stock true
+}

@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"nameko":     5,
 	"serializer": 5,
 	"enokitest":  5,
+	"deadletter": 5,
 	"outbox":     5,
 
 	".": 4, // package enoki

@@ -10,6 +10,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
 // completeTimeout is how long a shell waits for names from the broker, at
@@ -133,7 +134,7 @@ func (c *cli) completeDead(o *deadOptions, groups bool) cobra.CompletionFunc {
 		defer cancel()
 		var names []string
 		_ = c.withDead(ctx, o, nil, func(ctx context.Context, client *enoki.Client, o *deadOptions) error {
-			for l, err := range client.DeadLetters(ctx, o.filter) {
+			for l, err := range deadletter.All(ctx, client, o.filter) {
 				if err != nil || len(names) >= 2*maxLetters {
 					return err
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/serializer"
 )
 
@@ -24,7 +25,7 @@ type deadOptions struct {
 	since, until     string
 
 	words  []string // ids of letters and groups
-	filter enoki.DeadLetterFilter
+	filter deadletter.Filter
 }
 
 func (c *cli) deadCommand() *cobra.Command {
@@ -90,7 +91,7 @@ var groupID = regexp.MustCompile(`^g[0-9a-f]{8}$`)
 // read makes the filter of flags and words.
 func (o *deadOptions) read(words []string, now time.Time) error {
 	o.words = words
-	o.filter = enoki.DeadLetterFilter{Service: o.service, Handler: o.handler}
+	o.filter = deadletter.Filter{Service: o.service, Handler: o.handler}
 	for _, word := range words {
 		if groupID.MatchString(word) {
 			o.filter.Groups = append(o.filter.Groups, word)
@@ -143,7 +144,7 @@ func (o *deadOptions) picksAll() bool {
 }
 
 func (c *cli) listDead(ctx context.Context, client *enoki.Client, o *deadOptions) error {
-	groups, err := client.DeadLetterGroups(ctx, o.filter)
+	groups, err := deadletter.Groups(ctx, client, o.filter)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (c *cli) listDead(ctx context.Context, client *enoki.Client, o *deadOptions
 	return writeGroups(c.stdout, groups)
 }
 
-func writeGroups(w io.Writer, groups []enoki.DeadLetterGroup) error {
+func writeGroups(w io.Writer, groups []deadletter.Group) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "GROUP\tCOUNT\tFIRST\tLAST\tHANDLER\tFAILURE\tREASON")
 	for _, g := range groups {

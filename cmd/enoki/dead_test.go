@@ -13,6 +13,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/host"
 )
 
@@ -62,15 +63,15 @@ func (s *stockroom) await(t *testing.T, want order) {
 
 // deadGroups waits for that many letters and returns their groups, the largest
 // first.
-func deadGroups(t *testing.T, url string, letters int) []enoki.DeadLetterGroup {
+func deadGroups(t *testing.T, url string, letters int) []deadletter.Group {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); ; time.Sleep(50 * time.Millisecond) {
-		var groups []enoki.DeadLetterGroup
+		var groups []deadletter.Group
 		if err := json.Unmarshal([]byte(must(t, "dead", "--json", "--service", "stock", "--broker", url)), &groups); err != nil {
 			t.Fatal(err)
 		}
 		if count(groups) == letters {
-			slices.SortFunc(groups, func(a, b enoki.DeadLetterGroup) int { return b.Count - a.Count })
+			slices.SortFunc(groups, func(a, b deadletter.Group) int { return b.Count - a.Count })
 			return groups
 		}
 		if time.Now().After(deadline) {
@@ -118,7 +119,7 @@ func emitBroken(t *testing.T, url string) {
 	}
 }
 
-func testDeadList(t *testing.T, url string, groups []enoki.DeadLetterGroup) {
+func testDeadList(t *testing.T, url string, groups []deadletter.Group) {
 	if len(groups) != 4 || groups[0].Count != 3 || groups[0].Service != "stock" || groups[0].Handler != "on_placed" ||
 		groups[0].Reason != `no stock of "…" for order #` || groups[0].First.After(groups[0].Last) || time.Since(groups[0].Last) > testTimeout {
 		t.Errorf("the groups are %+v", groups)
@@ -154,7 +155,7 @@ func testDeadList(t *testing.T, url string, groups []enoki.DeadLetterGroup) {
 }
 
 // testDeadShow returns the ids of the letters in the largest group.
-func testDeadShow(t *testing.T, url string, groups []enoki.DeadLetterGroup) (ids []string) {
+func testDeadShow(t *testing.T, url string, groups []deadletter.Group) (ids []string) {
 	for line := range strings.Lines(must(t, "dead", "show", groups[0].ID, "--json", "--broker", url)) {
 		var l describedLetter
 		if err := json.Unmarshal([]byte(line), &l); err != nil {

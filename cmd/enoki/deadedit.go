@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
 func (c *cli) deadEditCommand(o *deadOptions) *cobra.Command {
@@ -82,7 +83,7 @@ func (c *cli) editDead(ctx context.Context, client *enoki.Client, o *deadOptions
 }
 
 func retryWith(ctx context.Context, client *enoki.Client, o *deadOptions, body json.RawMessage) error {
-	for l, err := range client.DeadLetters(ctx, o.filter) {
+	for l, err := range deadletter.All(ctx, client, o.filter) {
 		if err == nil {
 			err = l.SetJSON(body)
 		}
@@ -96,7 +97,7 @@ func retryWith(ctx context.Context, client *enoki.Client, o *deadOptions, body j
 
 // newBody returns the new body of l and the file that it was edited in, if
 // there is one. The body is nil when it was not changed.
-func (c *cli) newBody(ctx context.Context, l *enoki.DeadLetter, from string) (body json.RawMessage, file string, err error) {
+func (c *cli) newBody(ctx context.Context, l *deadletter.Letter, from string) (body json.RawMessage, file string, err error) {
 	var text []byte
 	switch from {
 	case "":
@@ -126,7 +127,7 @@ func (c *cli) newBody(ctx context.Context, l *enoki.DeadLetter, from string) (bo
 }
 
 // edit opens an editor on the body and returns what it has left in the file.
-func (c *cli) edit(ctx context.Context, l *enoki.DeadLetter) (text []byte, file string, err error) {
+func (c *cli) edit(ctx context.Context, l *deadletter.Letter) (text []byte, file string, err error) {
 	f, err := os.CreateTemp("", "enoki-dead-"+l.ID+"-*.json") // for this user's eyes only
 	if err != nil {
 		return nil, "", err

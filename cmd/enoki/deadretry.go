@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
 // deadJob does one thing with many dead letters.
@@ -20,7 +21,7 @@ type deadJob struct {
 	cli  *cli
 	verb string // retry or discard
 	past string // of the verb, for people
-	do   func(l *enoki.DeadLetter, ctx context.Context) error
+	do   func(l *deadletter.Letter, ctx context.Context) error
 
 	all    bool
 	dryRun bool
@@ -28,7 +29,7 @@ type deadJob struct {
 }
 
 func (c *cli) deadRetryCommand(o *deadOptions) *cobra.Command {
-	job := &deadJob{cli: c, verb: "retry", past: "retried", do: (*enoki.DeadLetter).Retry}
+	job := &deadJob{cli: c, verb: "retry", past: "retried", do: (*deadletter.Letter).Retry}
 	cmd := &cobra.Command{
 		Use:   "retry ID|GROUP... | --all",
 		Short: "Send dead letters back to the handlers they came from",
@@ -49,7 +50,7 @@ nothing is lost; what dies again is a letter again.`,
 }
 
 func (c *cli) deadDiscardCommand(o *deadOptions) *cobra.Command {
-	job := &deadJob{cli: c, verb: "discard", past: "discarded", do: (*enoki.DeadLetter).Discard}
+	job := &deadJob{cli: c, verb: "discard", past: "discarded", do: (*deadletter.Letter).Discard}
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "discard ID|GROUP... | --all",
@@ -98,7 +99,7 @@ func (j *deadJob) work(ctx context.Context, client *enoki.Client, o *deadOptions
 
 // show lists what would be done.
 func (j *deadJob) show(ctx context.Context, client *enoki.Client, o *deadOptions) error {
-	groups, err := client.DeadLetterGroups(ctx, o.filter)
+	groups, err := deadletter.Groups(ctx, client, o.filter)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (j *deadJob) show(ctx context.Context, client *enoki.Client, o *deadOptions
 	return nil
 }
 
-func count(groups []enoki.DeadLetterGroup) (n int) {
+func count(groups []deadletter.Group) (n int) {
 	for _, g := range groups {
 		n += g.Count
 	}
@@ -132,7 +133,7 @@ func letters(n int) string {
 // it has asked about, and to no others that came meanwhile.
 func (j *deadJob) askFirst(ctx context.Context, client *enoki.Client, o *deadOptions) error {
 	ids := map[string]bool{}
-	for l, err := range client.DeadLetters(ctx, o.filter) {
+	for l, err := range deadletter.All(ctx, client, o.filter) {
 		if err != nil {
 			return err
 		}
@@ -163,7 +164,7 @@ func (j *deadJob) each(ctx context.Context, client *enoki.Client, o *deadOptions
 	p := newProgress(j.cli, j.past)
 	seen := map[string]bool{}
 	var failures []deadFailure
-	for l, err := range client.DeadLetters(ctx, o.filter) {
+	for l, err := range deadletter.All(ctx, client, o.filter) {
 		if err != nil {
 			p.end()
 			return fmt.Errorf("%s %s, then: %w", j.past, letters(p.done), err)

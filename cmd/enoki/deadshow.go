@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
 func (c *cli) deadShowCommand(o *deadOptions) *cobra.Command {
@@ -36,8 +37,8 @@ func (c *cli) deadShowCommand(o *deadOptions) *cobra.Command {
 // not.
 func (c *cli) showDead(ctx context.Context, client *enoki.Client, o *deadOptions) error {
 	seen := map[string]bool{}
-	var single, listed []*enoki.DeadLetter
-	for l, err := range client.DeadLetters(ctx, o.filter) {
+	var single, listed []*deadletter.Letter
+	for l, err := range deadletter.All(ctx, client, o.filter) {
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func (c *cli) showDead(ctx context.Context, client *enoki.Client, o *deadOptions
 }
 
 // writeLetters writes a row for each letter.
-func writeLetters(w io.Writer, letters []*enoki.DeadLetter) error {
+func writeLetters(w io.Writer, letters []*deadletter.Letter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "LETTER\tDIED\tATTEMPTS\tREVIVED\tHANDLER\tFAILURE\tREASON")
 	for _, l := range letters {
@@ -82,7 +83,7 @@ func writeLetters(w io.Writer, letters []*enoki.DeadLetter) error {
 }
 
 // writeLetter writes all of one letter.
-func writeLetter(w io.Writer, l *enoki.DeadLetter) error {
+func writeLetter(w io.Writer, l *deadletter.Letter) error {
 	var text strings.Builder
 	line := func(name, format string, a ...any) {
 		if value := fmt.Sprintf(format, a...); value != "" {
@@ -117,7 +118,7 @@ func writeLetter(w io.Writer, l *enoki.DeadLetter) error {
 
 // bodyText returns the body as people read and edit it; one that is no JSON is
 // a text in quotes.
-func bodyText(l *enoki.DeadLetter) string {
+func bodyText(l *deadletter.Letter) string {
 	body, err := l.JSON()
 	if err != nil {
 		body, _ = json.Marshal(string(l.Message.Body)) // a string always has a JSON form
@@ -153,7 +154,7 @@ type describedLetter struct {
 	Bytes       []byte          `json:"bytes,omitempty"` // of a body that is no JSON
 }
 
-func describe(l *enoki.DeadLetter) describedLetter {
+func describe(l *deadletter.Letter) describedLetter {
 	d := describedLetter{
 		ID: l.ID, Group: l.Group, Service: l.Service, Handler: l.Handler, Source: l.Source, Event: l.Event,
 		Kind: l.Kind, Reason: l.Reason, Attempts: l.Attempts, Revived: l.Revived, First: l.First, Died: l.Died,
@@ -173,11 +174,11 @@ func describe(l *enoki.DeadLetter) describedLetter {
 }
 
 // oneLetter returns the dead letter with the only id.
-func oneLetter(ctx context.Context, client *enoki.Client, o *deadOptions) (found *enoki.DeadLetter, err error) {
+func oneLetter(ctx context.Context, client *enoki.Client, o *deadOptions) (found *deadletter.Letter, err error) {
 	if len(o.filter.Groups) > 0 {
 		return nil, usageError{errors.New("name one letter; `enoki dead show GROUP` lists those of a group")}
 	}
-	for l, err := range client.DeadLetters(ctx, o.filter) {
+	for l, err := range deadletter.All(ctx, client, o.filter) {
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -103,7 +104,7 @@ func (s *busyService) works(t *testing.T) {
 	if !found {
 		t.Errorf("discovery does not show the service: %+v", instances)
 	}
-	for l, err := range s.client.DeadLetters(t.Context(), enoki.DeadLetterFilter{}) {
+	for l, err := range deadletter.All(t.Context(), s.client, deadletter.Filter{}) {
 		if err != nil {
 			t.Fatalf("dead letters can't be read: %v", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp"
 	"github.com/enoki-go/enoki/broker/nats"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -168,7 +169,7 @@ func isPoison(t *testing.T, url, handler string) {
 	if !strings.HasPrefix(letter, want) || deaths != broker.TriesBeside+broker.TriesAlone {
 		t.Errorf("after %d deaths: %q, want %d and %q; all that was said: %q", deaths, letter, broker.TriesBeside+broker.TriesAlone, want, all)
 	}
-	for l, err := range c.DeadLetters(t.Context(), enoki.DeadLetterFilter{Service: "poisoned", Handler: handler}) {
+	for l, err := range deadletter.All(t.Context(), c, deadletter.Filter{Service: "poisoned", Handler: handler}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/host"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
@@ -59,7 +60,7 @@ func TestProjectsShareOneBroker(t *testing.T) {
 	}
 	letters := func() (n int) {
 		t.Helper()
-		for _, err := range mine.DeadLetters(t.Context(), enoki.DeadLetterFilter{}) {
+		for _, err := range deadletter.All(t.Context(), mine, deadletter.Filter{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +72,7 @@ func TestProjectsShareOneBroker(t *testing.T) {
 
 	zoo := newProject(t)
 	others := client(t, dialHere(t))
-	for range others.DeadLetters(t.Context(), enoki.DeadLetterFilter{}) {
+	for range deadletter.All(t.Context(), others, deadletter.Filter{}) {
 		t.Errorf("project %s sees the dead letter of %s", zoo, shop)
 	}
 	if n := letters(); n != 1 {

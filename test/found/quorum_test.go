@@ -11,6 +11,7 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -60,7 +61,7 @@ func TestRequeuedEventOnAQuorumQueue(t *testing.T) {
 	}
 	// Looked at more often than the limit allows, it is still there.
 	for looks := 0; looks < 25; {
-		groups, err := client.DeadLetterGroups(ctx, enoki.DeadLetterFilter{})
+		groups, err := deadletter.Groups(ctx, client, deadletter.Filter{})
 		if err != nil {
 			t.Fatalf("%v, after %d looks; the event was handled %d times", err, looks, handled.Load())
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/deadletter"
 	"github.com/enoki-go/enoki/internal/uuid"
 	"github.com/enoki-go/enoki/telemetry"
 )
@@ -123,7 +124,7 @@ func TestPersonalDataIsNotLogged(t *testing.T) {
 		eventually(t, "the log tells of every dead letter", func() bool { return strings.Count(log.String(), "dead letter kept") >= letters })
 		eventually(t, "all events are dead letters", func() bool {
 			seen := 0
-			for l, err := range c.DeadLetters(ctx, enoki.DeadLetterFilter{Service: "vault", Handler: "on_moved"}) {
+			for l, err := range deadletter.All(ctx, c, deadletter.Filter{Service: "vault", Handler: "on_moved"}) {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,4 +1,4 @@
-package enoki_test
+package deadletter_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -16,59 +16,29 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
-// The kind of a dead letter and the number of attempts, by what a handler
-// returned.
-func TestWhatBecomesOfAFailedEvent(t *testing.T) {
-	_, notThere := fs.Stat(noFiles{}, "x")
-	for _, test := range []struct {
-		err     error
-		onError enoki.ErrorPolicy
-		want    string // kind and attempts; empty when it is no dead letter
-	}{
-		{errors.New("down"), nil, "unknown 5"},
-		{fmt.Errorf("read: %w", notThere), nil, "*fs.PathError 5"},
-		{enoki.Errorf(enoki.NotFound, "no user"), nil, "not_found 5"},
-		{enoki.Errorf(enoki.InvalidArgument, "bad"), nil, "invalid_argument 1"},
-		{fmt.Errorf("deep: %w", enoki.Errorf(enoki.InvalidArgument, "bad")), nil, "invalid_argument 1"},
-		{enoki.Permanent(errors.New("never")), nil, "unknown 1"},
-		{fmt.Errorf("deep: %w", enoki.Permanent(enoki.Errorf(enoki.NotFound, "no user"))), nil, "not_found 1"},
-		{enoki.Permanent(errors.New("never")), enoki.Requeue{}, "unknown 1"},
-		{enoki.Permanent(errors.New("never")), enoki.Drop{}, ""},
-		{enoki.Permanent(nil), nil, ""},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := memory.New()
-			defer b.Close()
-			var told []string
-			options := &enoki.Options{OnDeadLetter: func(l broker.DeadLetter) { told = append(told, l.ID) }}
-			stop := running(t, b, options, enoki.NewService("push", enoki.Subscription[string]{Event: posted, Handle: func(context.Context, string) error { return test.err }, OnError: test.onError}))
-			if err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi"); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Hour) // of the bubble
-			synctest.Wait()
-			dead, err := deadLetters(t, b)
-			got := ""
-			if len(dead) > 0 {
-				got = fmt.Sprint(dead[0].Kind, " ", dead[0].Attempts)
-			}
-			if err != nil || len(dead) > 1 || got != test.want || len(told) != len(dead) {
-				t.Errorf("%v: got %d letters (%v), the first %q, told of %d, want %q", test.err, len(dead), err, got, len(told), test.want)
-			}
-			if err := stop(); err != nil {
-				t.Error(err)
-			}
-		})
+var posted = enoki.NewEvent[string]("comments", "posted")
+
+// running runs services on b until stop is called.
+func running(t *testing.T, b broker.Broker, o *enoki.Options, services ...*enoki.Service) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	options := enoki.Options{}
+	if o != nil {
+		options = *o
 	}
-}
-
-// noFiles is an empty file system.
-type noFiles struct{}
-
-func (noFiles) Open(name string) (fs.File, error) {
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	options.Logger = slog.New(slog.DiscardHandler)
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	options.OnReady = func() { close(ready) }
+	go func() { ended <- enoki.Run(ctx, b, &options, services...) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	return func() error { cancel(); return <-ended }
 }
 
 // Letters that failed alike are one group, whatever they were about.
@@ -98,7 +68,7 @@ func TestDeadLetterGroups(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		groups, err := c.DeadLetterGroups(t.Context(), enoki.DeadLetterFilter{})
+		groups, err := deadletter.Groups(t.Context(), c, deadletter.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +124,7 @@ func TestEditDeadLetter(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		for l, err := range c.DeadLetters(t.Context(), enoki.DeadLetterFilter{Service: "push"}) {
+		for l, err := range deadletter.All(t.Context(), c, deadletter.Filter{Service: "push"}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,17 +1,19 @@
-package enoki_test
+package deadletter_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker/memory"
+	"github.com/enoki-go/enoki/deadletter"
 )
 
 // A dead letter goes back to its handler once what was wrong is mended.
-func ExampleClient_DeadLetters() {
+func ExampleAll() {
 	mended := false
 	handled := make(chan string, 10)
 	deliver := func(_ context.Context, text string) error {
@@ -21,9 +23,13 @@ func ExampleClient_DeadLetters() {
 		handled <- text
 		return nil
 	}
-	ctx := context.Background()
-	c, stop := serve(enoki.NewService("post", enoki.On(posted, deliver)))
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	b, ready := memory.New(), make(chan struct{})
+	options := &enoki.Options{Logger: slog.New(slog.DiscardHandler), OnReady: func() { close(ready) }}
+	go enoki.Run(ctx, b, options, enoki.NewService("post", enoki.On(posted, deliver)))
+	<-ready
+	c := enoki.NewClient(b, nil)
 	for _, text := range []string{"one", "two"} {
 		if err := c.Emit(ctx, "comments", "posted", text); err != nil {
 			log.Fatal(err)
@@ -33,7 +39,7 @@ func ExampleClient_DeadLetters() {
 	fmt.Println(groups[0].Service, groups[0].Handler, groups[0].Count, groups[0].Reason)
 
 	mended = true
-	for letter, err := range c.DeadLetters(ctx, enoki.DeadLetterFilter{Groups: []string{groups[0].ID}}) {
+	for letter, err := range deadletter.All(ctx, c, deadletter.Filter{Groups: []string{groups[0].ID}}) {
 		if err == nil {
 			err = letter.Retry(ctx)
 		}
@@ -50,9 +56,9 @@ func ExampleClient_DeadLetters() {
 
 // awaitGroup waits until letters are there: a handler returns before its event
 // is stored as one.
-func awaitGroup(c *enoki.Client, letters int) []enoki.DeadLetterGroup {
+func awaitGroup(c *enoki.Client, letters int) []deadletter.Group {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		groups, err := c.DeadLetterGroups(context.Background(), enoki.DeadLetterFilter{})
+		groups, err := deadletter.Groups(context.Background(), c, deadletter.Filter{})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -62,13 +68,4 @@ func awaitGroup(c *enoki.Client, letters int) []enoki.DeadLetterGroup {
 	}
 	log.Fatal("no dead letters came")
 	return nil
-}
-
-// An error that another attempt would end with, too, is marked as permanent;
-// its text and what errors.Is finds in it stay.
-func ExamplePermanent() {
-	errNoStock := errors.New("out of stock")
-	err := enoki.Permanent(fmt.Errorf("order 12: %w", errNoStock))
-	fmt.Println(err, errors.Is(err, errNoStock))
-	// Output: order 12: out of stock true
 }

@@ -1,4 +1,8 @@
-package enoki
+// Package deadletter reads the messages that no attempt could handle, sends them
+// back, and forgets them. Letters that failed alike are one [Group].
+//
+// The broker keeps them; how one becomes a dead letter is for package enoki.
+package deadletter
 
 import (
 	"cmp"
@@ -13,12 +17,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/fault"
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// DeadLetterFilter picks dead letters. The zero value picks all.
-type DeadLetterFilter struct {
+// Filter picks dead letters. The zero value picks all.
+type Filter struct {
 	IDs    []string // of letters, and of groups: one that either names is picked;
 	Groups []string // without any, all are
 
@@ -29,11 +35,11 @@ type DeadLetterFilter struct {
 }
 
 // picks tells whether f, whose other fields the broker has applied, names l.
-func (f *DeadLetterFilter) picks(l *DeadLetter) bool {
+func (f *Filter) picks(l *Letter) bool {
 	return len(f.IDs) == 0 && len(f.Groups) == 0 || slices.Contains(f.IDs, l.ID) || slices.Contains(f.Groups, l.Group)
 }
 
-func (f *DeadLetterFilter) asked() broker.DeadLetterFilter {
+func (f *Filter) asked() broker.DeadLetterFilter {
 	asked := broker.DeadLetterFilter{Service: f.Service, Handler: f.Handler, Since: f.Since, Until: f.Until}
 	if len(f.Groups) == 0 {
 		asked.IDs = f.IDs
@@ -41,9 +47,9 @@ func (f *DeadLetterFilter) asked() broker.DeadLetterFilter {
 	return asked
 }
 
-// DeadLetter is a message that could not be handled, in the hand of who loops
-// over Client.DeadLetters.
-type DeadLetter struct {
+// Letter is a message that could not be handled, in the hand of who loops
+// over All.
+type Letter struct {
 	broker.DeadLetter
 
 	// Group is the same for letters that failed alike: those of one handler
@@ -52,27 +58,28 @@ type DeadLetter struct {
 	Group string
 
 	held   *broker.HeldLetter
-	client *Client
+	client *enoki.Client
 }
 
-// DeadLetters yields the dead letters that f picks and that are there when it
+// All yields the dead letters that f picks and that are there when it
 // begins, oldest first. They stay where they are unless they are retried or
 // discarded in the loop. On RabbitMQ one loop at a time runs on a broker, and
 // others wait for its end, so do nothing slow in it, nor a second one.
 //
 // An error comes last and without a letter, and has a code.
-func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[*DeadLetter, error] {
-	return func(yield func(*DeadLetter, error) bool) {
-		if c.mistake != nil {
-			yield(nil, Errorf(Internal, "the client can't work: %w", c.mistake))
+func All(ctx context.Context, c *enoki.Client, f Filter) iter.Seq2[*Letter, error] {
+	return func(yield func(*Letter, error) bool) {
+		b, err := c.Broker()
+		if err != nil {
+			yield(nil, err)
 			return
 		}
-		for held, err := range c.broker.DeadLetters(ctx, f.asked()) {
+		for held, err := range b.DeadLetters(ctx, f.asked()) {
 			if err != nil {
 				yield(nil, coded(err, "read the dead letters"))
 				return
 			}
-			l := &DeadLetter{DeadLetter: held.DeadLetter, Group: groupOf(&held.DeadLetter), held: held, client: c}
+			l := &Letter{DeadLetter: held.DeadLetter, Group: groupOf(&held.DeadLetter), held: held, client: c}
 			if f.picks(l) && !yield(l, nil) {
 				return
 			}
@@ -86,24 +93,24 @@ func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[
 // revivals. Nothing is lost when Retry fails: the letter is still there. The
 // error has the code NotFound when somebody else has retried or discarded the
 // letter, and NotDelivered when the handler's subscription is gone.
-func (l *DeadLetter) Retry(ctx context.Context) error {
-	ctx, limit := withTimeout(ctx, 0, l.client.options.Timeout)
-	defer limit.End()
+func (l *Letter) Retry(ctx context.Context) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
 	l.held.Message = l.Message
 	return coded(l.held.Retry(ctx), "retry dead letter %s", l.ID)
 }
 
 // Discard forgets the letter. The error has the code NotFound when somebody
 // else has retried or discarded it.
-func (l *DeadLetter) Discard(ctx context.Context) error {
-	ctx, limit := withTimeout(ctx, 0, l.client.options.Timeout)
-	defer limit.End()
+func (l *Letter) Discard(ctx context.Context) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
 	return coded(l.held.Discard(ctx), "discard dead letter %s", l.ID)
 }
 
 // JSON returns the body of the message. The error says why it is no JSON.
-func (l *DeadLetter) JSON() (json.RawMessage, error) {
-	body, _, err := l.client.forms.read(l.Message)
+func (l *Letter) JSON() (json.RawMessage, error) {
+	body, err := l.client.ReadBody(l.Message)
 	if err == nil && !json.Valid(body) {
 		err = fmt.Errorf("the body is not JSON: %.100q", body)
 	}
@@ -112,22 +119,37 @@ func (l *DeadLetter) JSON() (json.RawMessage, error) {
 
 // SetJSON gives the message another body, in its own form if the client knows
 // that one, and otherwise as JSON. Retry then sends it.
-func (l *DeadLetter) SetJSON(body json.RawMessage) error {
+func (l *Letter) SetJSON(body json.RawMessage) error {
 	if !json.Valid(body) {
-		return Errorf(InvalidArgument, "the new body of dead letter %s is not JSON", l.ID)
+		return fault.Errorf(fault.InvalidArgument, "the new body of dead letter %s is not JSON", l.ID)
 	}
-	form, _ := l.client.forms.find(l.Message.ContentType)
-	m, err := form.message(body)
-	if err != nil {
-		return Errorf(InvalidArgument, "dead letter %s: %w", l.ID, err)
+	if err := l.client.WriteBody(l.Message, body); err != nil {
+		return fault.Errorf(fault.InvalidArgument, "dead letter %s: %w", l.ID, err)
 	}
-	l.Message.Body, l.Message.ContentType = m.Body, m.ContentType
 	return nil
 }
 
-// CallStack returns the ids of the calls that led to the message, oldest
-// first.
-func (l *DeadLetter) CallStack() []string { return trail.CallStack(l.Message) }
+// CallStack returns the ids of the calls that led to the message, oldest first.
+func (l *Letter) CallStack() []string { return trail.CallStack(l.Message) }
+
+// timeout is how long Retry and Discard take when their context has no
+// deadline.
+const timeout = 10 * time.Second
+
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// coded gives an error of the broker its code and says what was tried.
+func coded(err error, format string, a ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fault.Wrap(fault.CodeOf(err), err, fmt.Sprintf(format, a...)+": "+err.Error())
+}
 
 // traceKey is where W3C Trace Context has its ids.
 const traceKey = "traceparent"
@@ -136,7 +158,7 @@ var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[
 
 // TraceID returns the id of the trace that the message belongs to, as the
 // traceparent in its context data says, or "".
-func (l *DeadLetter) TraceID() string {
+func (l *Letter) TraceID() string {
 	text, _ := l.Message.Context[traceKey].(string)
 	if found := traceparent.FindStringSubmatch(text); found != nil {
 		return found[1]
@@ -144,8 +166,8 @@ func (l *DeadLetter) TraceID() string {
 	return ""
 }
 
-// DeadLetterGroup are the dead letters that failed alike.
-type DeadLetterGroup struct {
+// Group are the dead letters that failed alike.
+type Group struct {
 	ID      string    `json:"id"` // stays the same over restarts, and on every broker
 	Service string    `json:"service"`
 	Handler string    `json:"handler"`
@@ -156,17 +178,17 @@ type DeadLetterGroup struct {
 	Last    time.Time `json:"last"`  // when the last one died
 }
 
-// DeadLetterGroups returns the groups of the dead letters that f picks, the
+// Groups returns the groups of the dead letters that f picks, the
 // one that grew last first.
-func (c *Client) DeadLetterGroups(ctx context.Context, f DeadLetterFilter) ([]DeadLetterGroup, error) {
-	groups := map[string]*DeadLetterGroup{}
-	for l, err := range c.DeadLetters(ctx, f) {
+func Groups(ctx context.Context, c *enoki.Client, f Filter) ([]Group, error) {
+	groups := map[string]*Group{}
+	for l, err := range All(ctx, c, f) {
 		if err != nil {
 			return nil, err
 		}
 		g := groups[l.Group]
 		if g == nil {
-			g = &DeadLetterGroup{ID: l.Group, Service: l.Service, Handler: l.Handler, Kind: l.Kind,
+			g = &Group{ID: l.Group, Service: l.Service, Handler: l.Handler, Kind: l.Kind,
 				Reason: pattern(l.Reason), First: l.Died, Last: l.Died}
 			groups[l.Group] = g
 		}
@@ -178,11 +200,11 @@ func (c *Client) DeadLetterGroups(ctx context.Context, f DeadLetterFilter) ([]De
 			g.Last = l.Died
 		}
 	}
-	list := make([]DeadLetterGroup, 0, len(groups))
+	list := make([]Group, 0, len(groups))
 	for _, g := range groups {
 		list = append(list, *g)
 	}
-	slices.SortFunc(list, func(a, b DeadLetterGroup) int {
+	slices.SortFunc(list, func(a, b Group) int {
 		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.ID, b.ID))
 	})
 	return list, nil
