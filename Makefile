@@ -17,7 +17,7 @@ build: ## build the command enoki into bin/, stripped
 .PHONY: test
 test: ## install the test servers that are missing, then run every test with the race detector
 	@scripts/install-test-servers
-	@scripts/test ./... ./examples/authentication/...
+	@scripts/test ./... ./examples/authentication/... ./bench/chart ./bench/growth ./bench/harness
 
 .PHONY: test-rabbitmq4
 test-rabbitmq4: ## run the RabbitMQ driver's tests and a cluster on RabbitMQ 4.0 and 4.3 (as root on Debian; 10 minutes)
@@ -37,7 +37,7 @@ e2e: ## run only the tests in test/: whole processes, real brokers, a browser
 .PHONY: flaky
 flaky: ## repeat the tests under load and name those that fail; N=10 PKG=./broker/nats RUN=TestX LOAD=8
 	@scripts/install-test-servers
-	@go run ./scripts/flaky -n $(or $(N),10) $(if $(LOAD),-load $(LOAD)) $(if $(RUN),-run '$(RUN)') $(or $(PKG),./... ./examples/authentication/...)
+	@go run ./scripts/flaky -n $(or $(N),10) $(if $(LOAD),-load $(LOAD)) $(if $(RUN),-run='$(RUN)') $(or $(PKG),./... ./examples/authentication/...)
 
 .PHONY: interop
 interop: ## prove Nameko's behaviours between Go and Python, and print the table
@@ -114,7 +114,7 @@ lint: ## gofmt, go vet, staticcheck, tidy and verified modules
 	go mod tidy -diff
 	go mod verify
 	cd examples/authentication && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
-	cd bench && go vet ./... && go test ./chart ./growth ./harness && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
+	cd bench && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 .PHONY: vuln
 vuln: ## look up the dependencies in the Go vulnerability database (GOVULNDB names another copy of it)

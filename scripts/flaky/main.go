@@ -23,7 +23,7 @@ import (
 const maxLoad = 16 // busy loops for each processor
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	clean, err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {

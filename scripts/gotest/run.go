@@ -45,7 +45,9 @@ func HasRaceDetector() bool {
 func Run(ctx context.Context, dir string, log *Log, stderr io.Writer, args ...string) error {
 	known := len(log.Failures) + len(log.Broken)
 	command := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-json"}, args)...)
-	interruptTogether(command)
+	if ctx.Done() != nil { // otherwise the terminal interrupts all of them
+		interruptTogether(command)
+	}
 	command.Dir = dir
 	command.Stderr = stderr
 	output, err := command.StdoutPipe()
@@ -75,7 +77,8 @@ type Module struct {
 }
 
 // Arguments tells flags from packages, and gathers these by module. Packages stand
-// last, each as a path that starts with a dot.
+// last, each as a path that starts with a dot; a value of a flag that starts so
+// needs an equals sign before it.
 func Arguments(args []string) (flags []string, modules []Module, err error) {
 	first := len(args)
 	for first > 0 && strings.HasPrefix(args[first-1], ".") {

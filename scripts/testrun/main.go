@@ -18,16 +18,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/enoki-go/enoki/scripts/gotest"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	good, err := run(ctx)
-	stop()
+	good, err := run(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 	}
