@@ -77,8 +77,8 @@ type Config struct {
 	// declared before they are used.
 	EventsUndeclared bool
 
-	// QueueType is that of the queues of events, requests, replies and dead
-	// letters: Quorum, or empty for Nameko's flags, which leave it to the vhost's
+	// QueueType is that of the queues of events, requests, replies, dead letters
+	// and locks: Quorum, or empty for Nameko's flags, which leave it to the vhost's
 	// default. A queue that exists with another type is used as it is, with a
 	// warning. Python services share a quorum queue only where quorum is the
 	// vhost's default. Queues that end with an instance, and those of

@@ -38,8 +38,6 @@ const (
 	releaseTime = 2 * time.Second // that Release waits for the broker
 )
 
-// lockQueue is a classic queue: a quorum queue gives nothing to its consumers
-// after its only node was killed (seen with RabbitMQ 3.10).
 func lockQueue(name string) queue {
 	return queue{name: "enoki.lock." + name, args: amqp091.Table{"x-single-active-consumer": true}}
 }
@@ -92,7 +90,7 @@ func (d *Driver) Lock(ctx context.Context, name string) (broker.Lock, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
-		h, err := d.contend(ctx, s, lockQueue(name))
+		h, err := d.contend(ctx, s, d.lasting(lockQueue(name)))
 		if err == nil {
 			return h, nil
 		}
@@ -139,8 +137,9 @@ func (d *Driver) contend(ctx context.Context, s *session, q queue) (*hold, error
 	}
 	h := &hold{driver: d, queue: q, ch: ch, lost: make(chan struct{}), back: map[string]chan<- amqp091.Delivery{}}
 	h.lose = sync.OnceFunc(func() { close(h.lost) })
-	if err = h.attach(); err == nil {
-		err = h.activate(ctx)
+	probe, err := h.attach(s)
+	if err == nil {
+		err = h.activate(ctx, probe)
 	}
 	if err == nil && !d.goRun(h.keep) {
 		err = broker.ErrClosed
@@ -154,28 +153,34 @@ func (d *Driver) contend(ctx context.Context, s *session, q queue) (*hold, error
 
 // attach consumes from the queue and leaves a probe in it: if it is empty, who
 // becomes active would not learn of it.
-func (h *hold) attach() error {
+func (h *hold) attach(s *session) (probe *amqp091.DeferredConfirmation, err error) {
+	if h.queue, err = h.queue.asItIs(s, h.driver.log); err != nil {
+		return nil, err
+	}
 	if err := h.queue.declare(h.ch); err != nil {
-		return err
+		return nil, err
 	}
 	if err := h.ch.Confirm(false); err != nil {
-		return err
+		return nil, err
 	}
-	var err error
 	if h.deliveries, err = h.ch.Consume(h.queue.name, "enoki-"+uuid.New(), false, false, false, false, nil); err != nil {
-		return explainDeclare(h.queue, err)
+		return nil, explainDeclare(h.queue, err)
 	}
-	_, err = h.publish(lockProbe, uuid.New(), stateMessage{})
-	return err
+	return h.publish(lockProbe, uuid.New(), stateMessage{})
 }
 
 // activate waits for the first delivery, reads all that the queue has, which
-// ends with a probe of its own, and begins a new term.
-func (h *hold) activate(ctx context.Context) error {
+// ends with a probe of its own, and begins a new term. It gives up when the
+// broker refuses a probe.
+func (h *hold) activate(ctx context.Context, left *amqp091.DeferredConfirmation) error {
 	var read []uint64
 	probe := ""
-	for {
+	for stored := left.Done(); ; {
 		select {
+		case <-stored:
+			if stored = nil; !left.Acked() {
+				return errNack
+			}
 		case m, ok := <-h.deliveries:
 			if !ok {
 				return errLost
@@ -186,9 +191,11 @@ func (h *hold) activate(ctx context.Context) error {
 			read = append(read, m.DeliveryTag)
 			if probe == "" {
 				probe = uuid.New()
-				if _, err := h.publish(lockProbe, probe, stateMessage{}); err != nil {
+				var err error
+				if left, err = h.publish(lockProbe, probe, stateMessage{}); err != nil {
 					return err
 				}
+				stored = left.Done()
 			}
 			if m.MessageId == probe {
 				return h.begin(ctx, read)

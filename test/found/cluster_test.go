@@ -118,6 +118,18 @@ func TestRabbitMQClusterLosesNoEvent(t *testing.T) {
 		}
 	}
 	more()
+
+	holder, other := link(), link()
+	locked := func(d *amqp.Driver) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		l, err := d.Lock(ctx, "cluster")
+		return err == nil && l.Save(ctx, []byte("state")) == nil
+	}
+	until("a lock is held", func() bool { return locked(holder) })
+	_ = holder.Close()
+	leaderOf(t, nodes, "enoki.lock.cluster").Kill()
+	until("another one holds it without the node", func() bool { return locked(other) })
 	stopEmitting()
 	missing := func() (n int) {
 		mu.Lock()
