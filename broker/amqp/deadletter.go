@@ -65,6 +65,11 @@ const (
 
 	// lockPatience is how many looks it takes until the log tells that.
 	lockPatience = 40
+
+	// keptPause is the time between two looks whether letters are there again,
+	// and keptPatience how long that is looked at.
+	keptPause    = 5 * time.Millisecond
+	keptPatience = 5 * time.Second
 )
 
 // dead is the queue of the dead letters of all services.
@@ -206,6 +211,7 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 	if closeErr := ch.Close(); err == nil {
 		err = closeErr
 	}
+	d.awaitKept(s, r.kept)
 	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
 		d.undeclare(d.lasting(dead))
 		return nil // somebody has deleted them all
@@ -214,6 +220,25 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	return nil
+}
+
+// awaitKept returns when so many dead letters are there, for the next loop would
+// miss what a quorum queue has not taken back yet. Somebody may have removed some
+// meanwhile, so it does not wait for long.
+func (d *Driver) awaitKept(s *session, kept int) {
+	if kept == 0 {
+		return
+	}
+	ch, err := s.open()
+	if err != nil {
+		return // the link is lost, and it goes back with that
+	}
+	defer ch.Close() // a refusal has closed it already
+	for end := time.Now().Add(keptPatience); time.Now().Before(end); time.Sleep(keptPause) {
+		if state, err := ch.QueueDeclarePassive(dead.name, true, false, false, false, nil); err != nil || state.Messages >= kept {
+			return
+		}
+	}
 }
 
 // lockDead waits until nobody else reads dead letters.
@@ -266,6 +291,7 @@ type deadReader struct {
 	filter broker.DeadLetterFilter
 
 	renewing sync.WaitGroup // letters that are published anew
+	kept     int            // letters that were looked at and stay
 }
 
 // read gets the letters that are there now, one by one. How many there are says
@@ -299,6 +325,7 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 			goOn = yield(held)
 		}
 		if !*settled {
+			r.kept++
 			r.renew(&asItIs)
 		}
 		if !goOn {
