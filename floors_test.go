@@ -59,6 +59,8 @@ var floors = map[string]int{
 	"inbox":      0,
 	"websocket":  0,
 
+	"internal/tag": 0,
+
 	"internal/...": leaf,
 
 	"examples/...": outside,

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/enoki-go/enoki/internal/tag"
 )
 
 // declaration looks at the types of one route: it makes ready what requests
@@ -68,6 +69,7 @@ func (b *declaration) input(t reflect.Type) *input {
 	}
 	taken := map[string]string{}
 	for _, f := range b.fieldsOf(t) {
+		b.ownTags(f)
 		place, found := b.placeOf(f)
 		switch {
 		case f.Name == "Body" && !found:
@@ -85,6 +87,13 @@ func (b *declaration) input(t reflect.Type) *input {
 	}
 	b.wildcards(in)
 	return in
+}
+
+// ownTags refuses tags that nobody reads.
+func (b *declaration) ownTags(f reflect.StructField) {
+	if err := tag.CheckOwn(f.Tag, fieldTags); err != nil {
+		b.mistake(f.Name, "%v", err)
+	}
 }
 
 // fieldsOf returns the fields of a struct and of those embedded in it, with
@@ -118,15 +127,15 @@ func throughPointer(t reflect.Type, index []int) bool {
 
 // placeOf returns where a field comes from.
 func (b *declaration) placeOf(f reflect.StructField) (place string, found bool) {
-	for _, tag := range places {
-		if f.Tag.Get(tag) == "" {
+	for _, each := range places {
+		if f.Tag.Get(each) == "" {
 			continue
 		}
 		if found {
-			b.mistake(f.Name, "is tagged %s and %s, but comes from one of them only", place, tag)
+			b.mistake(f.Name, "is tagged %s and %s, but comes from one of them only", place, each)
 			continue
 		}
-		place, found = tag, true
+		place, found = each, true
 	}
 	if _, isForm := f.Tag.Lookup("form"); isForm && !found {
 		b.mistake(f.Name, "the tag form is not known; take the whole form in a field RawBody of type multipart.Form")
@@ -277,6 +286,7 @@ func (b *declaration) output(t reflect.Type) *output {
 	var body *Schema
 	headers := map[string]*huma.Header{}
 	for _, f := range b.fieldsOf(t) {
+		b.ownTags(f)
 		switch name := f.Tag.Get("header"); {
 		case name != "":
 			b.header(out, f, name, headers)
@@ -486,6 +496,9 @@ func (b *declaration) walkFields(t reflect.Type, where string, way direction, se
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if err := tag.CheckShared(f.Tag, schemaTags); err != nil {
+			b.mistake(where+"."+f.Name, "%v", err)
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if !f.IsExported() && !f.Anonymous && name != "" && name != "-" {
 			b.mistake(where+"."+f.Name, "is tagged json:%q, but is not exported: begin its name with a capital letter", name)

@@ -60,6 +60,20 @@ func TestDeclarationsAreChecked(t *testing.T) {
 			A string `header:"X-a"`
 			B string `header:"x-A"`
 		}]("/x"), "as the field A is"},
+		"misspelt tag": {takes[struct {
+			A string `query:"a" maxLenght:"5"`
+		}]("/x"), "field A: tag maxLenght is not known; did you mean maxLength?"},
+		"misspelt place": {takes[struct {
+			A string `quer:"a"`
+		}]("/x"), "field A: tag quer is not known; did you mean query?"},
+		"unknown tag": {takes[struct {
+			A string `query:"a" bson:"a"`
+		}]("/x"), "field A: tag bson is not known"},
+		"misspelt tag in the body": {takes[struct {
+			Body struct {
+				A string `json:"a" minLenth:"5" bson:"a"`
+			}
+		}]("/x"), "Body.A: tag minLenth is not known; did you mean minLength?"},
 		"no name of a header": {takes[struct {
 			A string `header:"a b"`
 		}]("/x"), `"a b" is no name of a header`},

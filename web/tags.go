@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,6 +18,17 @@ var tagTypes = []struct{ tag, typ string }{
 	{"minItems", huma.TypeArray}, {"maxItems", huma.TypeArray}, {"uniqueItems", huma.TypeArray},
 	{"minProperties", huma.TypeObject}, {"maxProperties", huma.TypeObject},
 }
+
+// schemaTags are the tags that describe a value, in a parameter or within a body.
+var schemaTags = []string{
+	"json", "required", "default", "nullable", "enum", "doc", "example", "format", "encoding", "hidden", "sensitive",
+	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "patternDescription",
+	"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "readOnly", "writeOnly", "deprecated",
+	"dependentRequired", "additionalProperties", "nameHint", "timeFormat", "contentType",
+}
+
+// fieldTags are those of the fields of an input or an output.
+var fieldTags = slices.Concat(places, []string{"form"}, schemaTags)
 
 // ofField returns the schema of a field's type with what the field's tags say.
 // What is wrong with the tags is noted under where.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/enoki-go/enoki/internal/tag"
 )
 
 // Field is a method and where its function stands in the contract.
@@ -51,6 +53,9 @@ func Fields(t reflect.Type) ([]Field, error) {
 	return fields, nil
 }
 
+// tags are those of a field of a contract.
+var tags = []string{"rpc", "args", "timeout", "sensitive", "delivery", "oneway", "idempotent"}
+
 func methodOf(f reflect.StructField) (*Method, error) {
 	if !f.IsExported() {
 		return nil, fmt.Errorf("is not exported; begin its name with a capital letter")
@@ -66,46 +71,53 @@ func methodOf(f reflect.StructField) (*Method, error) {
 	if tag := f.Tag.Get("args"); tag != "" {
 		args = strings.Split(tag, ",")
 	}
+	unknown := tag.CheckOwn(f.Tag, tags)
 	m, err := New(name, f.Type, args)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(unknown, err)
 	}
-	return m, m.readTags(f.Tag)
+	return m, errors.Join(unknown, m.readTags(f.Tag))
 }
 
 // readTags reads what a field's tag says beside names.
-func (m *Method) readTags(tags reflect.StructTag) (err error) {
-	if tag := tags.Get("timeout"); tag != "" {
-		if m.Timeout, err = time.ParseDuration(tag); err != nil || m.Timeout <= 0 {
-			return fmt.Errorf("timeout tag %q is not a positive duration such as 2s", tag)
+func (m *Method) readTags(tags reflect.StructTag) error {
+	var mistakes []error
+	mistake := func(format string, a ...any) { mistakes = append(mistakes, fmt.Errorf(format, a...)) }
+	if text := tags.Get("timeout"); text != "" {
+		var err error
+		if m.Timeout, err = time.ParseDuration(text); err != nil || m.Timeout <= 0 {
+			mistake("timeout tag %q is not a positive duration such as 2s", text)
 		}
 	}
 	if err := m.markSensitive(tags.Get("sensitive")); err != nil {
-		return err
+		mistakes = append(mistakes, err)
 	}
-	switch tag := tags.Get("delivery"); tag {
+	switch text := tags.Get("delivery"); text {
 	case "":
 	case "at-most-once":
 		m.AtMostOnce = true
 	default:
-		return fmt.Errorf("delivery tag is %q, want at-most-once, or none for calls that are not lost", tag)
+		mistake("delivery tag is %q, want at-most-once, or none for calls that are not lost", text)
 	}
-	for name, flag := range map[string]*bool{"oneway": &m.OneWay, "idempotent": &m.Idempotent} {
-		switch tag := tags.Get(name); tag {
+	for _, flag := range []struct {
+		name string
+		set  *bool
+	}{{"oneway", &m.OneWay}, {"idempotent", &m.Idempotent}} {
+		switch text := tags.Get(flag.name); text {
 		case "", "false":
 		case "true":
-			*flag = true
+			*flag.set = true
 		default:
-			return fmt.Errorf("%s tag %q is neither true nor false", name, tag)
+			mistake("%s tag %q is neither true nor false", flag.name, text)
 		}
 	}
 	if m.OneWay && m.AtMostOnce {
-		return fmt.Errorf("is one-way, which the broker keeps, and at-most-once, which it may lose; drop one of the tags")
+		mistake("is one-way, which the broker keeps, and at-most-once, which it may lose; drop one of the tags")
 	}
 	if m.OneWay && (len(m.Results) > 0 || m.Item != nil || m.Reply != nil) {
-		return fmt.Errorf("is one-way, so nobody waits for its results; return an error only, or drop the oneway tag")
+		mistake("is one-way, so nobody waits for its results; return an error only, or drop the oneway tag")
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 // markSensitive reads the tag that names the arguments which no log shows.

@@ -93,6 +93,28 @@ func TestContractIsRefused(t *testing.T) {
 		"delivery": {struct {
 			Hello func(ctx context.Context) error `delivery:"once"`
 		}{}, `delivery tag is "once", want at-most-once`},
+		"misspelt tag": {struct {
+			Hello func(ctx context.Context) error `timout:"2s"`
+		}{}, "tag timout is not known; did you mean timeout?"},
+		"unknown tag": {struct {
+			Hello func(ctx context.Context) error `cache:"2s"`
+		}{}, "tag cache is not known; there are rpc, args"},
+		"misspelt tag inside": {struct {
+			Hello func(ctx context.Context, p struct {
+				Name string `jsno:"name"`
+			}) error `args:"p"`
+		}{}, "tag jsno is not known; did you mean json?"},
+		"unexported with a tag": {struct {
+			Hello func(ctx context.Context, p struct {
+				name string `sensitive:"true"`
+			}) error `args:"p"`
+		}{}, "name: is tagged sensitive, but is not exported"},
+		"two at once": {struct {
+			Hello func(ctx context.Context, a chan int, b func()) (complex64, error) `args:"a,b"`
+		}{}, "argument \"b\": func() is a func, which JSON cannot carry; use numbers, text, slices, maps or structs\nresult 1"},
+		"two tags at once": {struct {
+			Hello func(ctx context.Context) error `timeout:"soon" oneway:"yes"`
+		}{}, "oneway tag \"yes\""},
 		"unexported": {struct {
 			hello func(ctx context.Context) error
 		}{}, "begin its name with a capital letter"},

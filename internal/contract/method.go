@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -83,12 +84,14 @@ func New(name string, fn reflect.Type, args []string) (*Method, error) {
 		return nil, fmt.Errorf("%s has %d arguments after the context and %d names; name each in order, as in args:\"a,b\" (\"b?\" may be left out)", fn, want, got)
 	}
 	m := &Method{Name: name, Func: fn, byPlace: byPlace}
+	var mistakes []error
 	for i, arg := range args {
-		if err := m.addParam(arg, fn.In(i+1)); err != nil {
-			return nil, err
-		}
+		mistakes = append(mistakes, m.addParam(arg, fn.In(i+1)))
 	}
-	return m, m.findResults()
+	if err := errors.Join(append(mistakes, m.findResults())...); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // findResults finds out what the method returns: values, a stream of them, or
@@ -107,12 +110,13 @@ func (m *Method) findResults() error {
 	case m.Reply != nil:
 		m.Results = []reflect.Type{m.Reply.Field(ReplyValue).Type}
 	}
+	var mistakes []error
 	for i, t := range m.Results {
 		if err := CheckJSON(t); err != nil {
-			return fmt.Errorf("result %d: %w", i+1, err)
+			mistakes = append(mistakes, fmt.Errorf("result %d: %w", i+1, err))
 		}
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 // cutStar returns the names without a lone "*", and how many arguments may go

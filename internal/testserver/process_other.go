@@ -3,8 +3,10 @@
 package testserver
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 )
 
 // dieWithParent does nothing here: only Linux can tie a program's life to
@@ -17,3 +19,8 @@ func killGroup(p *os.Process) {
 
 // unprivileged does nothing here: tests don't run as root.
 func unprivileged(*exec.Cmd, string) error { return nil }
+
+// within leaves cmd with an error: only Linux has what it takes.
+func within(cmd *exec.Cmd, root string) {
+	cmd.Err = fmt.Errorf("can't run a program within %s on %s, only on Linux", root, runtime.GOOS)
+}
