@@ -3,7 +3,7 @@ package entrypoint
 import "github.com/enoki-go/enoki/internal/budget"
 
 // Memory bounds what a process spends on what arrives and is not done yet:
-// bodies of HTTP requests, frames of WebSockets, compressed messages. It is no
+// bodies of HTTP requests, frames and events of WebSockets, compressed messages. It is no
 // limit of the whole process, whose handlers may keep what they like, and
 // counts what decoding costs only about: leave twice as much to the process.
 //

@@ -81,7 +81,7 @@ func TestRunFromStartToStop(t *testing.T) {
 			t.Errorf("greeting is %q when build is called", *greeting)
 		}
 		return []*enoki.Service{greeter()}, nil
-	}, "--greeting=hi")
+	}, "--greeting=hi", "--memory=64MiB")
 
 	if line := run.log.wait(t, "serves "); line["service"] != "greeter" || line["msg"] != "serves rpc hello(name)" {
 		t.Errorf("start-up line is %v", line)
@@ -93,7 +93,7 @@ func TestRunFromStartToStop(t *testing.T) {
 	admin := fmt.Sprint(ready["admin"])
 	for path, want := range map[string]string{
 		"/livez": "ok\n", "/healthz": "ok\n", "/readyz": "ok\n", "/livez?verbose": "ok\n",
-		"/readyz?verbose": "[+] broker: ok\n[+] services: ok\n[+] drain: ok\n[=] enoki_broker_blocked 0\nready\n",
+		"/readyz?verbose": "[+] broker: ok\n[+] services: ok\n[+] drain: ok\n[=] enoki_broker_blocked 0\n[=] enoki_memory_bytes 67108864\n[=] enoki_memory_used_bytes 0\nready\n",
 	} {
 		if status, body := get(t, admin+path); status != 200 || body != want {
 			t.Errorf("%s: %d %q, want %q", path, status, body, want)

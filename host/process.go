@@ -44,6 +44,7 @@ func newProcess(c *config, began time.Time, stderr io.Writer) *process {
 		metrics: telemetry.NewMetrics(),
 		memory:  entrypoint.NewMemory(bytes),
 	}
+	p.survey.memory = p.memory
 	p.metrics.WatchReady(func() bool { return p.ready.err() == nil })
 	p.metrics.Watch(func() []telemetry.Reading {
 		readings, _, err := p.survey.read()

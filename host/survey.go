@@ -8,6 +8,7 @@ import (
 
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/entrypoint"
 	"github.com/enoki-go/enoki/telemetry"
 )
 
@@ -25,6 +26,7 @@ const (
 // asks. Its methods may be called concurrently.
 type survey struct {
 	services []*enoki.Service
+	memory   *entrypoint.Memory // for what arrives
 
 	mu       sync.Mutex // guards what follows; held while it is measured
 	broker   broker.Broker
@@ -46,13 +48,22 @@ func (s *survey) connected(b broker.Broker) {
 func (s *survey) read() (readings []telemetry.Reading, blocked string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broker == nil {
-		return nil, "", nil
-	}
-	if s.taken.IsZero() || time.Since(s.taken) > surveyAge {
+	if s.broker != nil && (s.taken.IsZero() || time.Since(s.taken) > surveyAge) {
 		s.take()
 	}
-	return s.readings, s.blocked, s.err
+	readings = append(memoryReadings(s.memory), s.readings...)
+	telemetry.SortReadings(readings)
+	return readings, s.blocked, s.err
+}
+
+func memoryReadings(m *entrypoint.Memory) []telemetry.Reading {
+	if m.Total() == 0 {
+		return nil
+	}
+	return []telemetry.Reading{
+		{Name: "memory_bytes", Help: "Bytes of memory for what arrives and is not done yet.", Value: float64(m.Total())},
+		{Name: "memory_used_bytes", Help: "Bytes of that memory which are taken.", Value: float64(m.Used())},
+	}
 }
 
 // take measures. s.mu is held.
@@ -71,7 +82,6 @@ func (s *survey) take() {
 		}
 		failures = append(failures, err)
 	}
-	telemetry.SortReadings(readings)
 	s.readings, s.blocked, s.err, s.taken = readings, backlog.Blocked, errors.Join(failures...), time.Now()
 }
 

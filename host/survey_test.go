@@ -32,7 +32,7 @@ func TestBacklogIsShown(t *testing.T) {
 	}, Name: "on_posted"}, enoki.Extend(measured{func(context.Context) {}}))
 	var emit enoki.Emit[string]
 	comments := enoki.NewService("comments", enoki.Emits(posted, &emit))
-	run := start(t, new(App), only(push, comments), "--workers=1")
+	run := start(t, new(App), only(push, comments), "--workers=1", "--memory=32MiB")
 	defer close(free)
 	admin := run.log.wait(t, "ready in ")["admin"].(string)
 	for range 3 {
@@ -44,6 +44,8 @@ func TestBacklogIsShown(t *testing.T) {
 	lines := []string{
 		`[=] enoki_backlog{event="posted",handler="on_posted",service="push",source="comments"} 2`,
 		`[=] enoki_outbox_records{service="push",store="a.db"} 3`,
+		`[=] enoki_memory_bytes 33554432`,
+		`[=] enoki_memory_used_bytes 0`,
 		"[?] b.db is locked",
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; { // what was measured may be some seconds old

@@ -234,6 +234,7 @@ func (b *declaration) body(in *input, f reflect.StructField) {
 	if schema == nil {
 		return
 	}
+	b.noForm(f.Type)
 	in.body = f.Index
 	in.optional = (f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Interface) && f.Tag.Get("required") != "true" || f.Tag.Get("required") == "false"
 	in.shape = b.shapes.of(schema)
@@ -241,6 +242,22 @@ func (b *declaration) body(in *input, f reflect.StructField) {
 	b.op.RequestBody = &huma.RequestBody{
 		Required: !in.optional,
 		Content:  map[string]*huma.MediaType{b.mediaType(f): {Schema: schema}},
+	}
+}
+
+// noForm finds fields of a body that were meant for a form.
+func (b *declaration) noForm(t reflect.Type) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		_, isForm := f.Tag.Lookup("form")
+		if _, isJSON := f.Tag.Lookup("json"); isForm && !isJSON {
+			b.mistake("Body."+f.Name, "the tag form is not known, the body is JSON; take the whole form in a field RawBody of type multipart.Form")
+		}
 	}
 }
 

@@ -93,7 +93,13 @@ func TestDeclarationsAreChecked(t *testing.T) {
 		}]("/x"), "has both Body and RawBody"},
 		"unknown raw body": {takes[struct{ RawBody string }]("/x"), "RawBody: can't be a string; have []byte and multipart.Form"},
 		"body of GET":      {web.Get("/x", func(context.Context, *struct{ Body string }) (*struct{}, error) { return nil, nil }), "a GET request has no body"},
-		"form of GET":      {web.Get("/x", func(context.Context, *struct{ RawBody multipart.Form }) (*struct{}, error) { return nil, nil }), "a GET request has no body"},
+		"form in the body": {takes[struct {
+			Body struct {
+				A string `form:"a"`
+				B string `form:"b" json:"b"`
+			}
+		}]("/x"), "field Body.A: the tag form is not known, the body is JSON"},
+		"form of GET": {web.Get("/x", func(context.Context, *struct{ RawBody multipart.Form }) (*struct{}, error) { return nil, nil }), "a GET request has no body"},
 		"required default": {takes[struct {
 			A int `query:"a" default:"5" required:"true"`
 		}]("/x"), `the default "5" never applies`},

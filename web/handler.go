@@ -165,6 +165,7 @@ func (h *handler) plain(r *Route, next http.Handler) {
 		if limit := r.settings.maxBody; limit >= 0 {
 			req.Body = http.MaxBytesReader(a, req.Body, limit)
 		}
+		defer h.count(req)()
 		returned := false
 		err := h.call(newExchange(req, r, a).Context(), func(ctx context.Context) error {
 			a.streams = func() { h.scope.Yield(ctx) }

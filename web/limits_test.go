@@ -82,6 +82,20 @@ func TestMaxBody(t *testing.T) {
 	}
 }
 
+// A route has one form of answer, and one of bodies.
+func TestFormsThatAreNotSpoken(t *testing.T) {
+	h := web.NewHandler(nil, web.Post("/x", length))
+	for _, accept := range []string{"text/html", "application/json;q=0", "*/*;q=0", "nonsense"} {
+		if res, body := exchange(t, h, "POST", "/x", `"abc"`, "Accept", accept); res.StatusCode != 200 || body != "3\n" || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("Accept %q: %d %s %q, want JSON", accept, res.StatusCode, body, res.Header)
+		}
+	}
+	for _, form := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		res, body := exchange(t, h, "POST", "/x", "a=b", "Content-Type", form)
+		wantProblem(t, res, body, http.StatusUnsupportedMediaType)
+	}
+}
+
 // unread is a body that must not be read.
 type unread struct{ t *testing.T }
 

@@ -69,6 +69,37 @@ func (b *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// keptPlain is how much of a body counts that a handler of package http reads,
+// in bytes; what is larger is hardly kept in memory.
+const keptPlain = 1 << 20
+
+// counted is a body that a handler reads while it has a worker. It never waits:
+// what has the memory may be waiting for that worker.
+type counted struct {
+	io.ReadCloser
+	share budget.Share
+	left  int64 // of keptPlain
+}
+
+// count has the body of a request count as it is read, and returns what ends
+// that.
+func (h *handler) count(req *http.Request) (done func()) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return func() {}
+	}
+	b := &counted{ReadCloser: req.Body, share: h.scope.Memory.Work(), left: keptPlain}
+	req.Body = b
+	return b.share.Release
+}
+
+func (b *counted) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	kept := min(int64(n), b.left)
+	b.left -= kept
+	b.share.Add(kept * growth)
+	return n, err
+}
+
 // exhausted is the answer to a request for which there was no memory in time,
 // or nil when err is another.
 func exhausted(err error) *Problem {

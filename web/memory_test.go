@@ -114,6 +114,34 @@ func TestWaitingForMemoryIsNotTheClients(t *testing.T) {
 	})
 }
 
+// What handlers of package http read counts until they return.
+func TestMemoryOfPlainBodies(t *testing.T) {
+	memory := entrypoint.NewMemory(16 << 20)
+	used := func(r *http.Request) string {
+		_, err := io.Copy(io.Discard, r.Body)
+		return fmt.Sprint(memory.Used(), err)
+	}
+	r := run(t, web.Options{MaxBody: -1}, enoki.Options{Memory: memory},
+		web.Handle("/handle", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, used(r)) })),
+		web.Plain("POST", "/plain", func(_ context.Context, r *http.Request) (*web.Text, error) {
+			return &web.Text{Body: used(r)}, nil
+		}))
+	for _, path := range []string{"/handle", "/plain"} {
+		for size, want := range map[int]string{0: "0<nil>", 1000: "2000<nil>", 3 << 20: "2097152<nil>"} {
+			res, err := http.Post(r.url(path), "text/plain", strings.NewReader(strings.Repeat("x", size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if got := strings.ReplaceAll(string(text), " ", ""); got != want {
+				t.Errorf("%s with %d bytes: %s are taken, want %s", path, size, got, want)
+			}
+			eventually(t, "all is given back", func() bool { return memory.Used() == 0 })
+		}
+	}
+}
+
 // A slow client has what it has sent, and not what it has announced.
 func TestSlowBodyTakesWhatCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

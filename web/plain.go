@@ -61,6 +61,7 @@ func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Requ
 		if limit := r.settings.maxBody; limit >= 0 {
 			req.Body = http.MaxBytesReader(a, req.Body, limit)
 		}
+		defer h.count(req)()
 		ctx := newExchange(req, r, a).Context()
 		a.text(h.callText(ctx, func(ctx context.Context) (*Text, error) { return fn(ctx, req.WithContext(ctx)) }))
 	}

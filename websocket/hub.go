@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/enoki-go/enoki/internal/budget"
 )
 
 // Hub knows the open sockets of this process and the channels that they
@@ -14,7 +16,8 @@ import (
 type Hub struct {
 	options Options
 
-	mu       sync.RWMutex // guards what follows, and every socket's channels
+	mu       sync.RWMutex   // guards what follows, and every socket's channels
+	memory   *budget.Budget // nil for no bound
 	sockets  map[string]*socket
 	channels map[string]map[*socket]struct{}
 }
@@ -74,12 +77,14 @@ func (h *Hub) Subscriptions(socketID string) []string {
 // Broadcast sends an event to every socket that subscribes to channel. The
 // error is for data that has no JSON; then nothing was sent.
 func (h *Hub) Broadcast(channel, event string, data any) error {
-	frame, err := eventFrame(event, data)
+	text, err := eventFrame(event, data)
 	if err != nil {
 		return err
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	frame := h.event(text)
+	defer frame.release()
 	for s := range h.channels[channel] {
 		s.offer(frame)
 	}
@@ -90,12 +95,14 @@ func (h *Hub) Broadcast(channel, event string, data any) error {
 // not open here, or too slow and now closed; true does not say that the client
 // has it. The error is for data that has no JSON.
 func (h *Hub) Unicast(socketID, event string, data any) (bool, error) {
-	frame, err := eventFrame(event, data)
+	text, err := eventFrame(event, data)
 	if err != nil {
 		return false, err
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	frame := h.event(text)
+	defer frame.release()
 	s, ok := h.sockets[socketID]
 	return ok && s.offer(frame), nil
 }

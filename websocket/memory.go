@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -10,21 +11,45 @@ import (
 	"github.com/enoki-go/enoki/internal/budget"
 )
 
-// frame is a text that waits in a queue, with the memory that it has.
+// frame is a text that waits in a queue, with the memory that it has. An event
+// waits in the queues of all sockets that it is for.
 type frame struct {
-	text  []byte
-	share budget.Share
+	text    []byte
+	share   budget.Share
+	beyond  bool         // there was no room for it
+	holders atomic.Int32 // of an event
+}
+
+// release gives back what the frame has when its last holder is done with it.
+func (f *frame) release() {
+	if f.holders.Add(-1) <= 0 {
+		f.share.Release()
+	}
+}
+
+// event returns the frame of an event, which its caller holds. It counts,
+// whether there is room or not: who broadcasts does not wait.
+func (h *Hub) event(text []byte) *frame {
+	f := &frame{text: text, share: h.memory.Wait()}
+	f.holders.Store(1)
+	if f.beyond = !f.share.TryTake(int64(len(text))); f.beyond {
+		f.share.Add(int64(len(text)))
+	}
+	return f
 }
 
 // growth is how much memory a byte takes that is read into a buffer which
 // doubles as it grows.
 const growth = 2
 
-// Bound limits what the sockets of a server have: calls and answers that wait
-// take of memory, and no more than sockets are open at once. Zero or less, and
-// nil, are no limit. It must be called before Serve.
+// Bound limits what the sockets of a server have: calls, answers and events that
+// wait take of memory, and no more than sockets are open at once. Zero or less,
+// and nil, are no limit. It must be called before Serve.
 func (s *Server) Bound(memory *budget.Budget, sockets int) {
 	s.memory, s.most = memory, sockets
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.hub.memory = memory
 }
 
 // receive reads the next frame, which has memory as it comes.
@@ -75,7 +100,7 @@ func (s *socket) forget() {
 	for {
 		select {
 		case f := <-s.out:
-			f.share.Release()
+			f.release()
 		default:
 			return
 		}

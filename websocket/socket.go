@@ -179,7 +179,7 @@ func (s *socket) write() {
 }
 
 func (s *socket) transmit(f *frame) {
-	defer f.share.Release()
+	defer f.release()
 	ctx := s.over
 	if timeout := s.hub.options.WriteTimeout; timeout > 0 {
 		var cancel context.CancelFunc
@@ -307,14 +307,19 @@ func (s *socket) send(text []byte) {
 	}
 }
 
-// offer queues a frame without waiting. A socket without room is too slow and
-// closed.
-func (s *socket) offer(text []byte) bool {
-	select {
-	case s.out <- &frame{text: text}: // shared with the other sockets of its channel
-		return true
-	default:
-		s.cut(errSlow)
-		return false
+// offer queues an event without waiting. A socket without room is too slow and
+// closed, and so is one that has not taken the last frame yet when there is no
+// memory.
+func (s *socket) offer(event *frame) bool {
+	if !event.beyond || len(s.out) == 0 {
+		event.holders.Add(1)
+		select {
+		case s.out <- event:
+			return true
+		default:
+			event.release()
+		}
 	}
+	s.cut(errSlow)
+	return false
 }

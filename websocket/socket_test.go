@@ -11,6 +11,7 @@ import (
 
 	coder "github.com/coder/websocket"
 
+	"github.com/enoki-go/enoki/internal/budget"
 	"github.com/enoki-go/enoki/websocket"
 )
 
@@ -88,6 +89,40 @@ func TestSlowSocketIsClosed(t *testing.T) {
 			quick.expect(`{"type":"event","event":"x","data":null}`)
 			return
 		default:
+		}
+	}
+}
+
+// Events that wait count once for all their sockets. When there is no memory, who
+// does not read is closed, and who does goes on.
+func TestMemoryOfEvents(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &websocket.Options{Queue: 1000, WriteTimeout: -1}, none)
+	memory := budget.New(64 << 20)
+	s.Bound(memory, 0)
+	slow, quick := s.open(t), s.open(t)
+	for _, c := range []*client{slow, quick} {
+		if err := s.hub.Subscribe(c.id, "room"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := strings.Repeat("x", 1<<20)
+	for n := 0; s.hub.Len() == 2; n++ {
+		if n > 60 {
+			t.Fatalf("%d events of 1 MiB wait, and %d bytes are taken", n, memory.Used())
+		}
+		if err := s.hub.Broadcast("room", "big", large); err != nil {
+			t.Fatal(err)
+		}
+		quick.read()
+		select {
+		case err := <-s.ended:
+			if err == nil || !strings.Contains(err.Error(), "does not read") || n < 32 {
+				t.Errorf("after %d events of 1 MiB it ended with %v", n, err)
+			}
+			eventually(t, "the memory is given back", func() bool { return memory.Used() == 0 })
+			return
+		case <-time.After(time.Millisecond): // a closed socket is gone soon
 		}
 	}
 }

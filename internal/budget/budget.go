@@ -73,6 +73,14 @@ func (b *Budget) Used() int64 {
 	return b.waiting.used() + b.working.used()
 }
 
+// Total returns how many bytes there are; 0 is no bound.
+func (b *Budget) Total() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.waiting.size + b.working.size
+}
+
 // Share is what one request or frame has. It belongs to one goroutine at a
 // time, and is not copied once it has something.
 type Share struct {
@@ -97,6 +105,19 @@ func (s *Share) Take(ctx context.Context, n int64) error {
 	}
 	s.has += n
 	return nil
+}
+
+// Add is Take for what is there already and can't wait: it takes beyond what is
+// free, and others wait for it.
+func (s *Share) Add(n int64) {
+	if s.pool == nil {
+		return
+	}
+	n = min(n, s.pool.size-s.has)
+	if n > 0 {
+		s.pool.add(n)
+		s.has += n
+	}
 }
 
 // TakeWithin is Take that waits no longer than *patience, from which it
@@ -139,7 +160,7 @@ type pool struct {
 	size int64
 
 	mu    sync.Mutex // guards what follows
-	free  int64      // negative for what the lead has beyond
+	free  int64      // negative for what the lead, and Add, have beyond
 	queue []*waiter  // first come first served
 	lead  *Share     // nil while no share in pieces has had to wait
 }
@@ -160,6 +181,12 @@ func (p *pool) tryTake(s *Share, n int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.grab(s, n)
+}
+
+func (p *pool) add(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free -= n
 }
 
 // grab takes n bytes if nobody was there first, or s leads.

@@ -82,6 +82,29 @@ func TestTakeEndsWithContext(t *testing.T) {
 	})
 }
 
+// What can't wait counts all the same.
+func TestAddMakesOthersWait(t *testing.T) {
+	t.Parallel()
+	b := budget.New(200)
+	first, second := b.Work(), b.Work()
+	if err := first.Take(t.Context(), 90); err != nil {
+		t.Fatal(err)
+	}
+	second.Add(60)
+	second.Add(1000)
+	if used, total := b.Used(), b.Total(); used != 190 || total != 200 {
+		t.Errorf("%d of %d bytes are taken, want 90 and all there is of 200", used, total)
+	}
+	first.Release()
+	if first.TryTake(1) {
+		t.Error("there was room")
+	}
+	second.Release()
+	if !first.TryTake(100) || b.Used() != 100 {
+		t.Errorf("%d bytes are taken, want 100", b.Used())
+	}
+}
+
 // What is larger than all there is gets all there is, and is alone.
 func TestTakeOfMoreThanThereIs(t *testing.T) {
 	t.Parallel()
@@ -169,7 +192,7 @@ func TestNoBudgetHasNoBound(t *testing.T) {
 		}
 		s.Release()
 	}
-	if none.Used() != 0 {
+	if none.Used() != 0 || none.Total() != 0 {
 		t.Error(none.Used())
 	}
 }

@@ -16,10 +16,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	coder "github.com/coder/websocket"
 	"github.com/rabbitmq/amqp091-go"
 
+	"github.com/enoki-go/enoki"
+	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -200,6 +203,52 @@ func TestMemoryOfCompressedMessages(t *testing.T) {
 	t.Logf("%d handled, %d refused, %d MiB", done, refused, peak)
 	if done != 30 || refused != 20 || peak > mostMemory {
 		t.Errorf("%d handled, %d refused, %d MiB; want 30, 20, at most %d MiB", done, refused, peak, mostMemory)
+	}
+}
+
+// A compressed event that is more than a message may be becomes a dead letter,
+// and events after it are handled.
+func TestCompressedEventTooLarge(t *testing.T) {
+	b := dialRabbitMQ(t)
+	event := enoki.NewEvent[any]("squeezer", "squeezed")
+	got := make(chan any, 1)
+	letters := make(chan broker.DeadLetter, 1)
+	run(t, b, enoki.Options{OnDeadLetter: func(l broker.DeadLetter) { letters <- l }}, enoki.NewService("unsqueezer",
+		enoki.Subscription[any]{Event: event, Handle: func(_ context.Context, what any) error { got <- what; return nil }}))
+	conn, err := amqp091.Dial(rabbit.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb := squeezed(t, 63<<20)
+	for _, body := range [][]byte{bomb, squeezed(t, 10)} {
+		err := ch.PublishWithContext(t.Context(), "squeezer.events", "squeezed", true, false, amqp091.Publishing{
+			ContentType: "application/json", ContentEncoding: "utf-8",
+			Headers: amqp091.Table{"compression": "application/x-gzip"}, Body: body,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case l := <-letters:
+		if l.Source != "squeezer" || l.Event != "squeezed" || !bytes.Equal(l.Message.Body, bomb) {
+			t.Errorf("the dead letter is of %s.%s, has %d bytes, and says %q", l.Source, l.Event, len(l.Message.Body), l.Reason)
+		}
+	case <-time.After(2 * patience):
+		t.Error("there is no dead letter")
+	}
+	select {
+	case what := <-got:
+		if text := fmt.Sprint(what); !strings.Contains(text, "[0 0 0 0 0]") {
+			t.Errorf("the event after it is %.100s", text)
+		}
+	case <-time.After(2 * patience):
+		t.Error("the event after it is not handled")
 	}
 }
 
