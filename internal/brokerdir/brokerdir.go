@@ -84,22 +84,35 @@ type Place struct {
 // $XDG_STATE_HOME or ~/.local/state, on macOS in ~/Library/Application Support
 // and on Windows in %LocalAppData%. It fails for a user without a home.
 func State() (string, error) {
-	state, err := userState()
-	return filepath.Join(state, "enoki"), err
+	home, err := os.UserHomeDir()
+	if dir := stateOf(runtime.GOOS, home, os.Getenv); dir != "" {
+		return filepath.Join(dir, "enoki"), nil
+	}
+	return "", err
 }
 
-func userState() (string, error) {
-	switch runtime.GOOS {
+// stateOf returns the directory for a user's state on a system, "" for a user
+// without a home.
+func stateOf(system, home string, env func(string) string) string {
+	below := func(names ...string) string {
+		if home == "" {
+			return ""
+		}
+		return filepath.Join(append([]string{home}, names...)...)
+	}
+	switch system {
 	case "windows":
-		return os.UserCacheDir() // %LocalAppData%, which is for state as well
+		if dir := env("LocalAppData"); dir != "" {
+			return dir // which is for state as well
+		}
+		return below("AppData", "Local")
 	case "darwin", "ios":
-		return os.UserConfigDir()
+		return below("Library", "Application Support")
 	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the specification ignores others
-		return dir, nil
+	if dir := env("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the specification ignores others
+		return dir
 	}
-	home, err := os.UserHomeDir()
-	return filepath.Join(home, ".local", "state"), err
+	return below(".local", "state")
 }
 
 // Here returns the place of the project that the process runs in; see In.
@@ -143,23 +156,16 @@ func (p Place) Sign() error {
 
 // All returns the places below state in which a broker runs, by project.
 func All(state string) []Place {
-	names, _ := filepath.Glob(filepath.Join(escape(state), "brokers", "*", projectFile)) // fails for bad patterns only
+	brokers := filepath.Join(state, "brokers")
+	entries, _ := os.ReadDir(brokers) // without one there are none
 	var places []Place
-	for _, name := range names {
-		dir := filepath.Dir(name)
-		project, err := os.ReadFile(name)
+	for _, entry := range entries {
+		dir := filepath.Join(brokers, entry.Name())
+		project, err := os.ReadFile(filepath.Join(dir, projectFile))
 		if err == nil && URL(dir) != "" {
 			places = append(places, Place{dir, strings.TrimSpace(string(project))})
 		}
 	}
 	slices.SortFunc(places, func(a, b Place) int { return strings.Compare(a.Project, b.Project) })
 	return places
-}
-
-// escape takes the meaning for Glob from a path.
-func escape(path string) string {
-	if os.PathSeparator == '\\' {
-		return path // Glob knows no escape there
-	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

@@ -98,3 +98,29 @@ func TestURLOfARunningBroker(t *testing.T) {
 		t.Errorf("the next one gets %d, %q, %v", port, password, err)
 	}
 }
+
+func TestStateOfSystems(t *testing.T) {
+	variables := map[string]string{"LocalAppData": "/local", "XDG_STATE_HOME": "/xdg"}
+	for _, c := range []struct{ system, home, set, want string }{
+		{"linux", "/home/ada", "", "/home/ada/.local/state"},
+		{"linux", "/home/ada", "XDG_STATE_HOME", "/xdg"},
+		{"linux", "", "XDG_STATE_HOME", "/xdg"},
+		{"freebsd", "/home/ada", "", "/home/ada/.local/state"},
+		{"darwin", "/Users/ada", "XDG_STATE_HOME", "/Users/ada/Library/Application Support"},
+		{"windows", "/Users/ada", "LocalAppData", "/local"},
+		{"windows", "/Users/ada", "", "/Users/ada/AppData/Local"},
+		{"linux", "", "", ""},
+		{"darwin", "", "", ""},
+		{"windows", "", "", ""},
+	} {
+		got := stateOf(c.system, filepath.FromSlash(c.home), func(name string) string {
+			if name == c.set {
+				return filepath.FromSlash(variables[name])
+			}
+			return ""
+		})
+		if want := filepath.FromSlash(c.want); got != want {
+			t.Errorf("%s with home %q and %q set: %q, want %q", c.system, c.home, c.set, got, want)
+		}
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -288,7 +287,9 @@ func (p *pythonPeer) release(gate string) {
 }
 
 func (p *pythonPeer) end() {
-	_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may have ended
+	if process, err := os.FindProcess(p.pid); err == nil {
+		_ = process.Kill() // it may have ended
+	}
 	<-p.ended
 	p.tap.close()
 }
