@@ -144,5 +144,5 @@ func (c *Client) insist(ctx context.Context, source, event string, m *broker.Mes
 	}
 }
 
-// insistence is the time between two tries to emit an event.
+// insistence is the time between two attempts to emit an event.
 const insistence = 100 * time.Millisecond

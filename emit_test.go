@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"github.com/enoki-go/enoki"
 	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/memory"
-	"github.com/enoki-go/enoki/inbox"
 )
 
 // TestAYearPasses: delayed events work in virtual time. What is said of one
@@ -131,90 +129,4 @@ func TestMessageIDIsChecked(t *testing.T) {
 			t.Errorf("id %.10q: got error %v", id, err)
 		}
 	}
-}
-
-// TestOnceFailed: an event whose handler failed is not remembered as handled,
-// and one whose handler succeeded is so for its own handler only.
-func TestOnceFailed(t *testing.T) {
-	box := inbox.NewMemory(0)
-	handled := make(chan string, 10)
-	handler := func(name string) func(ctx context.Context, c Comment) error {
-		return func(ctx context.Context, c Comment) error {
-			if enoki.Attempt(ctx) == 1 {
-				return errors.New("not yet")
-			}
-			handled <- name
-			return nil
-		}
-	}
-	once := func(name string) enoki.Part {
-		return enoki.Subscription[Comment]{Event: Posted, Handle: handler(name), Name: name, Once: box,
-			OnError: enoki.Retry{First: time.Millisecond, Last: time.Millisecond}}
-	}
-	c, stop := serve(enoki.NewService("push", once("one"), once("two")))
-	defer stop()
-	if err := c.Emit(t.Context(), "comments", "posted", Comment{}); err != nil {
-		t.Fatal(err)
-	}
-	got := []string{<-handled, <-handled}
-	if got[0] == got[1] {
-		t.Errorf("handled by %q", got)
-	}
-}
-
-// TestOrderBy: a thousand retries of one key hold back its events and no
-// others, and a key that can't be told is the empty one.
-func TestOrderBy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var handled []string
-		var failing atomic.Bool
-		failing.Store(true)
-		got := make(chan string, 100)
-		push := enoki.NewService("push", enoki.Subscription[Comment]{Event: Posted, Handle: func(ctx context.Context, c Comment) error {
-			if c.Text == "a0" && failing.Load() {
-				return errors.New("not yet")
-			}
-			got <- c.Text
-			return nil
-		}, OnError: enoki.Retry{Attempts: 1000}, OrderBy: func(c Comment) string {
-			if c.Text == "panic" {
-				panic("no key")
-			}
-			return c.Text[:1]
-		}})
-		ready, ended := make(chan struct{}), make(chan error, 1)
-		b := memory.New()
-		go func() {
-			ended <- enoki.Run(ctx, b, &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, push)
-		}()
-		<-ready
-		c := enoki.NewClient(b, nil)
-		for _, text := range []string{"a0", "a1", "b0", "panic", "a2", "b1"} {
-			if err := c.Emit(ctx, "comments", "posted", Comment{Text: text}); err != nil {
-				t.Error(err)
-			}
-		}
-		time.Sleep(24 * time.Hour)
-		for len(got) > 0 {
-			handled = append(handled, <-got)
-		}
-		slices.Sort(handled)
-		if want := []string{"b0", "b1", "panic"}; !slices.Equal(handled, want) {
-			t.Errorf("while one failed, %q were handled, want %q", handled, want)
-		}
-		failing.Store(false)
-		time.Sleep(time.Hour)
-		handled = nil
-		for len(got) > 0 {
-			handled = append(handled, <-got)
-		}
-		if want := []string{"a0", "a1", "a2"}; !slices.Equal(handled, want) {
-			t.Errorf("then %q were handled, want %q", handled, want)
-		}
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }

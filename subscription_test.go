@@ -1,12 +1,12 @@
 package enoki_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,65 +16,6 @@ import (
 	"github.com/enoki-go/enoki/broker/memory"
 	"github.com/enoki-go/enoki/inbox"
 )
-
-// An event whose handler fails goes back without limit, or is forgotten, as the
-// two settings of Nameko have it.
-func TestFailedEventsAsNamekoHasThem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := memory.New()
-		defer b.Close()
-		var log bytes.Buffer
-		const often = 30 // beyond the attempts of Retry
-		tries := map[string]int{}
-		fails := func(name string, err func(try int) error) func(context.Context, string) error {
-			return func(context.Context, string) error {
-				tries[name]++
-				return err(tries[name])
-			}
-		}
-		never := func(context.Context, int) error { t.Error("got an event that it can't read"); return nil }
-		numbers := enoki.NewEvent[int]("comments", "posted")
-		ctx, stop := context.WithCancel(t.Context())
-		ended, ready := make(chan error, 1), make(chan struct{})
-		options := &enoki.Options{Workers: 1, OnReady: func() { close(ready) }, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-		go func() {
-			ended <- enoki.Run(ctx, b, options, enoki.NewService("push",
-				enoki.Subscription[string]{Event: posted, Handle: fails("requeued", func(try int) error {
-					switch {
-					case try == 2:
-						panic("once")
-					case try < often:
-						return errors.New("down")
-					}
-					return nil
-				}), Name: "requeued", OnError: enoki.Requeue{}},
-				enoki.Subscription[int]{Event: numbers, Handle: never, Name: "unread_kept", OnError: enoki.Requeue{}},
-				enoki.Subscription[string]{Event: posted, Handle: fails("dropped", func(int) error { return errors.New("down") }), Name: "dropped", OnError: enoki.Drop{}},
-				enoki.Subscription[string]{Event: posted, Handle: fails("panics", func(int) error { panic("always") }), Name: "panics", OnError: enoki.Drop{}},
-				enoki.Subscription[int]{Event: numbers, Handle: never, Name: "unread_dropped", OnError: enoki.Drop{}}))
-		}()
-		<-ready
-		if err := enoki.NewClient(b, nil).Emit(t.Context(), "comments", "posted", "hi"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute) // of the bubble: over when all that waits has come
-		synctest.Wait()
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if got, want := fmt.Sprint(tries), "map[dropped:1 panics:1 requeued:30]"; got != want {
-			t.Errorf("tries: got %s, want %s", got, want)
-		}
-		dead, err := deadLetters(t, b)
-		if err != nil || len(dead) != 1 || dead[0].Handler != "unread_kept" {
-			t.Errorf("dead letters %+v (%v), want the one of unread_kept", dead, err)
-		}
-		if n := strings.Count(log.String(), `level=ERROR msg="event dropped after its handler failed" service=push event=comments.posted`); n != 2 {
-			t.Errorf("%d log lines of dropped events, want 2:\n%s", n, &log)
-		}
-	})
-}
 
 func TestImpossibleSubscriptions(t *testing.T) {
 	type subscription = enoki.Subscription[string]
@@ -113,6 +54,92 @@ func TestImpossibleSubscriptions(t *testing.T) {
 			t.Errorf("got error %v, want one with %q", all, want)
 		}
 	}
+}
+
+// TestOnceFailed: an event whose handler failed is not remembered as handled,
+// and one whose handler succeeded is so for its own handler only.
+func TestOnceFailed(t *testing.T) {
+	box := inbox.NewMemory(0)
+	handled := make(chan string, 10)
+	handler := func(name string) func(ctx context.Context, c Comment) error {
+		return func(ctx context.Context, c Comment) error {
+			if enoki.Attempt(ctx) == 1 {
+				return errors.New("not yet")
+			}
+			handled <- name
+			return nil
+		}
+	}
+	once := func(name string) enoki.Part {
+		return enoki.Subscription[Comment]{Event: Posted, Handle: handler(name), Name: name, Once: box,
+			OnError: enoki.Retry{First: time.Millisecond, Last: time.Millisecond}}
+	}
+	c, stop := serve(enoki.NewService("push", once("one"), once("two")))
+	defer stop()
+	if err := c.Emit(t.Context(), "comments", "posted", Comment{}); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{<-handled, <-handled}
+	if got[0] == got[1] {
+		t.Errorf("handled by %q", got)
+	}
+}
+
+// TestOrderBy: a thousand retries of one key hold back its events and no
+// others, and a key that can't be told is the empty one.
+func TestOrderBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var handled []string
+		var failing atomic.Bool
+		failing.Store(true)
+		got := make(chan string, 100)
+		push := enoki.NewService("push", enoki.Subscription[Comment]{Event: Posted, Handle: func(ctx context.Context, c Comment) error {
+			if c.Text == "a0" && failing.Load() {
+				return errors.New("not yet")
+			}
+			got <- c.Text
+			return nil
+		}, OnError: enoki.Retry{Attempts: 1000}, OrderBy: func(c Comment) string {
+			if c.Text == "panic" {
+				panic("no key")
+			}
+			return c.Text[:1]
+		}})
+		ready, ended := make(chan struct{}), make(chan error, 1)
+		b := memory.New()
+		go func() {
+			ended <- enoki.Run(ctx, b, &enoki.Options{Logger: quiet, OnReady: func() { close(ready) }}, push)
+		}()
+		<-ready
+		c := enoki.NewClient(b, nil)
+		for _, text := range []string{"a0", "a1", "b0", "panic", "a2", "b1"} {
+			if err := c.Emit(ctx, "comments", "posted", Comment{Text: text}); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		for len(got) > 0 {
+			handled = append(handled, <-got)
+		}
+		slices.Sort(handled)
+		if want := []string{"b0", "b1", "panic"}; !slices.Equal(handled, want) {
+			t.Errorf("while one failed, %q were handled, want %q", handled, want)
+		}
+		failing.Store(false)
+		time.Sleep(time.Hour)
+		handled = nil
+		for len(got) > 0 {
+			handled = append(handled, <-got)
+		}
+		if want := []string{"a0", "a1", "a2"}; !slices.Equal(handled, want) {
+			t.Errorf("then %q were handled, want %q", handled, want)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // deadLetters returns all dead letters on b, oldest first.

@@ -336,7 +336,7 @@ type Message struct {
 
 	// Attempt counts the deliveries of an event to this subscription that
 	// were settled with Retry, and those that were noted before they began and
-	// had no outcome (see TriesAlone), plus one. Set by the driver.
+	// had no outcome (see AttemptsAlone), plus one. Set by the driver.
 	Attempt int
 
 	// Redelivered is true when the broker may have delivered this message

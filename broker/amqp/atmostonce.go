@@ -340,7 +340,7 @@ func (m *member) transientReply(d *delivery, reply *broker.Message) amqp091.Publ
 func (m *member) replyLarge(d *delivery, req, reply *broker.Message) {
 	o := &outgoing{key: d.ReplyTo, repeatable: true, msg: m.transientReply(d, reply)}
 	o.msg.CorrelationId, o.msg.DeliveryMode = d.CorrelationId, amqp091.Transient
-	ctx, cancel := context.WithTimeout(m.hard, publishTry)
+	ctx, cancel := context.WithTimeout(m.hard, publishAttempt)
 	defer cancel()
 	err := m.driver.publisher.publish(ctx, o)
 	switch {
@@ -373,7 +373,7 @@ func (t *transients) send(o *outgoing) {
 		return
 	}
 	t.driver.goRun(func() {
-		ctx, cancel := context.WithTimeout(t.driver.ctx, publishTry)
+		ctx, cancel := context.WithTimeout(t.driver.ctx, publishAttempt)
 		defer cancel()
 		ch, err := t.await(ctx)
 		for err == nil && !ch.lane.publish(o) {

@@ -78,8 +78,8 @@ func (m *member) consume(d *delivery, q queue, handle func(context.Context, *Rec
 	defer cancel()
 	d.begun = time.Now()
 	leave, ok := m.start(d, m.backTo(d, q.name), func() {
-		delete(d.Headers, headerTries)
-		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.TriesBeside + broker.TriesAlone)
+		delete(d.Headers, headerNoted)
+		d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.AttemptsBeside + broker.AttemptsAlone)
 		err := broker.NoOutcome()
 		m.settle(d, q.name, broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: broker.KindOf(err)}, broker.DeadLetter{Handler: q.name})
 	})
@@ -100,7 +100,7 @@ func (m *member) consume(d *delivery, q queue, handle func(context.Context, *Rec
 }
 
 func (m *member) settleReceived(d *delivery, q queue, s broker.Settlement) {
-	if s.Verdict == broker.HandBack && s.Reason != "" && q.limits() && m.hard.Err() == nil && triesOf(&d.Delivery) == 0 {
+	if s.Verdict == broker.HandBack && s.Reason != "" && q.limits() && m.hard.Err() == nil && startsOf(&d.Delivery) == 0 {
 		_ = d.Reject(true) // on a closed channel it has gone back already
 		return
 	}

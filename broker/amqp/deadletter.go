@@ -49,7 +49,7 @@ const headerRevived = ownPrefix + "revived"
 var lettersOnly = []string{
 	headerID, headerService, headerHandler, headerSource, headerEvent, headerKind, headerReason, headerDied,
 	headerAttempts, headerQueue, headerAttempt, headerPacked,
-	headerTries, headerStart, headerHeld, headerRequeued,
+	headerNoted, headerStart, headerHeld, headerRequeued,
 	headerLeft, headerDeadline,
 }
 

@@ -73,7 +73,7 @@ func FuzzDelivery(f *testing.F) {
 				t.Errorf("%v was sent on as what can't be read", m.Context)
 			}
 		}
-		_, _, _, _ = isStale(d), firstOf(d), inflatedCost(&d.Delivery), triesOf(&d.Delivery)
+		_, _, _, _ = isStale(d), firstOf(d), inflatedCost(&d.Delivery), startsOf(&d.Delivery)
 		if _, err := appendTable(nil, copyOf(d).Headers, 0); err != nil {
 			t.Errorf("a copy of %v can't be sent: %v", d.Headers, err)
 		}

@@ -31,7 +31,7 @@ func isCounted(d *delivery) bool {
 
 // goesBack tells whether d goes back to its queue by a nack. If its starts are
 // noted, it does not: a queue can't tell this outcome from none.
-func goesBack(d *delivery) bool { return !isCounted(d) && triesOf(&d.Delivery) == 0 }
+func goesBack(d *delivery) bool { return !isCounted(d) && startsOf(&d.Delivery) == 0 }
 
 // handBack has the queue of d deliver it again, to any instance.
 func (m *member) handBack(d *delivery, queueName string, s broker.Settlement, letter broker.DeadLetter) {
@@ -44,7 +44,7 @@ func (m *member) handBack(d *delivery, queueName string, s broker.Settlement, le
 		back = m.backTo(d, queueName)
 	}
 	o, way := back(0)
-	o.msg.Headers[headerTries] = int32(0)
+	o.msg.Headers[headerNoted] = int32(0)
 	if s.Reason != "" && isCounted(d) {
 		times := requeuedOf(d)
 		if times >= mostRequeues {

@@ -35,7 +35,7 @@ type ledger struct {
 
 // noted is what the ledger says of one suspect.
 type noted struct {
-	Tries int    `json:"tries"` // starts noted so far, as in headerTries
+	Tries int    `json:"tries"` // starts noted so far, as in headerNoted
 	By    string `json:"by"`    // the process that made the last one
 }
 
@@ -57,13 +57,13 @@ func (h *handler) suspect(d *delivery) (leave func(), again time.Duration, ok bo
 		h.member.log.Warn("can't tell how often an event was started; if it ends the process that is not counted", "queue", h.queue.name, "error", err)
 		return func() {}, 0, true
 	}
-	if tries > mostTries {
+	if tries > mostStarts {
 		h.ledger.forget(d)
 		h.poisonous(d)
 		return nil, turns.Done, false
 	}
 	leave = func() {}
-	if tries >= broker.TriesBeside {
+	if tries >= broker.AttemptsBeside {
 		if leave, ok = h.member.driver.suspects.Enter(h.member.hard, 0); !ok {
 			return nil, suspectPause, false
 		}
@@ -71,7 +71,7 @@ func (h *handler) suspect(d *delivery) (leave func(), again time.Duration, ok bo
 	if err := h.ledger.note(d, tries); err != nil {
 		h.member.log.Error("the start of an event can't be noted; if it ends the process that is not counted", "queue", h.queue.name, "error", err)
 	}
-	d.Headers[headerTries] = int32(tries)
+	d.Headers[headerNoted] = int32(tries)
 	return leave, 0, true
 }
 

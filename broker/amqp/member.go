@@ -23,7 +23,7 @@ const (
 	// to an exchange that was deleted: he looks every few seconds.
 	replyPatience = 3 * watchPeriod
 
-	replyPause = 200 * time.Millisecond // between two tries
+	replyPause = 200 * time.Millisecond // between two attempts
 )
 
 // member is a service instance that has joined.

@@ -15,15 +15,15 @@ import (
 // does not count. So a message that comes again without an outcome is replaced
 // by a copy that says how often it was started: the copy is a first delivery
 // again, and is handled as soon as it comes; if it comes a second time, it had
-// no outcome. See broker.TriesAlone for what becomes of it.
+// no outcome. See broker.AttemptsAlone for what becomes of it.
 const (
-	headerTries = ownPrefix + "tries" // starts noted so far; the first one is beside others
+	headerNoted = ownPrefix + "noted" // starts noted so far; the first one is beside others
 	headerStart = ownPrefix + "start" // names the start that the copy was made for
 	headerHeld  = ownPrefix + "held"  // it has to wait until no other suspect runs
 
-	// mostTries is how many starts are noted before a message is started no
+	// mostStarts is how many starts are noted before a message is started no
 	// more. The first delivery of all goes unnoted.
-	mostTries = broker.TriesBeside + broker.TriesAlone - 1
+	mostStarts = broker.AttemptsBeside + broker.AttemptsAlone - 1
 
 	// suspectPatience is how long a suspect keeps a worker while another one
 	// runs, and suspectPause how long it is away then.
@@ -34,7 +34,7 @@ const (
 )
 
 // suspicions are the headers that an outcome ends.
-var suspicions = []string{headerTries, headerStart, headerHeld, headerDeliveryCount}
+var suspicions = []string{headerNoted, headerStart, headerHeld, headerDeliveryCount}
 
 func dropSuspicion(headers amqp091.Table) {
 	for _, header := range suspicions {
@@ -42,28 +42,28 @@ func dropSuspicion(headers amqp091.Table) {
 	}
 }
 
-// triesOf returns how many starts of a message are noted. A quorum queue tells
+// startsOf returns how many starts of a message are noted. A quorum queue tells
 // more than that it was delivered.
-func triesOf(d *amqp091.Delivery) int {
-	tries, _ := valueOf(d.Headers[headerTries]).(int64)
+func startsOf(d *amqp091.Delivery) int {
+	starts, _ := valueOf(d.Headers[headerNoted]).(int64)
 	counted, _ := valueOf(d.Headers[headerDeliveryCount]).(int64)
-	if tries == 0 && counted >= broker.TriesBeside {
-		return broker.TriesBeside - 1
+	if starts == 0 && counted >= broker.AttemptsBeside {
+		return broker.AttemptsBeside - 1
 	}
-	return int(max(tries, 0))
+	return int(max(starts, 0))
 }
 
 // cameAgain tells whether a message is a copy that was made for a start, or of
 // one that was handed back.
 func cameAgain(headers amqp091.Table) bool {
-	_, again := headers[headerTries]
+	_, again := headers[headerNoted]
 	return again
 }
 
 // alone returns how many starts of a message before this one had no outcome
 // and no other suspect beside them.
 func alone(headers amqp091.Table) int {
-	return max(int(countOf(headers[headerTries]))-broker.TriesBeside, 0)
+	return max(int(countOf(headers[headerNoted]))-broker.AttemptsBeside, 0)
 }
 
 // start lets a message begin. It returns false when the message is settled: a
@@ -77,37 +77,37 @@ func (m *member) start(d *delivery, back func(delay time.Duration) (*outgoing, t
 		d.taken.begin()
 		return func() { d.taken.end(); leave() }, true
 	}
-	tries := triesOf(&d.Delivery)
-	next := tries
+	starts := startsOf(&d.Delivery)
+	next := starts
 	if held || d.charged {
 		next++
 	}
 	counted, _ := valueOf(d.Headers[headerDeliveryCount]).(int64)
 	switch {
-	case tries == 0 && counted > 0: // of a quorum queue, which counts itself
+	case starts == 0 && counted > 0: // of a quorum queue, which counts itself
 		return func() {}, true
-	case next > mostTries:
+	case next > mostStarts:
 		fail()
 		return nil, false
-	case next < broker.TriesBeside:
+	case next < broker.AttemptsBeside:
 		return m.startAs(d, func() {}, back, next)
 	}
 	leave, ok = m.driver.suspects.Enter(m.hard, suspectPatience)
 	if ok {
 		return m.startAs(d, leave, back, next)
 	}
-	return m.replacedAs(d, func() {}, suspectPause, back, amqp091.Table{headerTries: int32(next - 1), headerHeld: true})
+	return m.replacedAs(d, func() {}, suspectPause, back, amqp091.Table{headerNoted: int32(next - 1), headerHeld: true})
 }
 
 // startAs has a copy of d take its place that is started when it comes, and not
 // before the broker has forgotten d: if both were there when the process ends,
 // there would be two of it, then four.
-func (m *member) startAs(d *delivery, leave func(), back func(time.Duration) (*outgoing, topology), tries int) (func(), bool) {
+func (m *member) startAs(d *delivery, leave func(), back func(time.Duration) (*outgoing, topology), starts int) (func(), bool) {
 	start := &start{leave: leave, ready: make(chan struct{})}
 	defer close(start.ready)
 	name := uuid.New()
 	m.driver.expectStart(name, start)
-	begin, now := m.replacedAs(d, leave, 0, back, amqp091.Table{headerTries: int32(tries), headerStart: name})
+	begin, now := m.replacedAs(d, leave, 0, back, amqp091.Table{headerNoted: int32(starts), headerStart: name})
 	if !now {
 		d.attachment.sync(d)
 	}

@@ -16,7 +16,7 @@ func TestProcessThatLives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const losses = broker.TriesBeside + broker.TriesAlone + 2
+			const losses = broker.AttemptsBeside + broker.AttemptsAlone + 2
 			d := dial(t, Config{})
 			source := "lives-" + uuid.Short()
 			times := 0 // touched by one handler at a time

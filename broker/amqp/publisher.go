@@ -127,11 +127,11 @@ func newPublisher(l *link, log *slog.Logger) *publisher {
 var errNack = errors.New("the broker could not store it (nack)")
 
 const (
-	// nackTries is how often a message is sent that may be sent again. A queue
+	// nackAttempts is how often a message is sent that may be sent again. A queue
 	// that is gone is not in the way of the second one, and one that has lost its
 	// leader has another by the last.
-	nackTries = 5
-	nackPause = 50 * time.Millisecond // before the second try, and twice as long before each further one
+	nackAttempts = 5
+	nackPause    = 50 * time.Millisecond // before the second try, and twice as long before each further one
 )
 
 // publish sends o and waits for the broker's word on it. The error is
@@ -150,7 +150,7 @@ func (p *publisher) publish(ctx context.Context, o *outgoing) error {
 // maySendAgain tells, after a pause, whether o is to be sent once more, which has
 // ended with err after so many tries.
 func (p *publisher) maySendAgain(ctx context.Context, o *outgoing, err error, tries int) bool {
-	if !errors.Is(err, errNack) || !o.repeatable && !o.resent || tries >= nackTries {
+	if !errors.Is(err, errNack) || !o.repeatable && !o.resent || tries >= nackAttempts {
 		return false
 	}
 	pause := time.NewTimer(p.nackPause << (tries - 1))

@@ -297,7 +297,7 @@ func TestNackedEvent(t *testing.T) {
 	if !errors.Is(err, broker.ErrUnknownOutcome) || errors.Is(err, broker.ErrNotDelivered) {
 		t.Errorf("got %v, want ErrUnknownOutcome: a queue has it", err)
 	}
-	for range nackTries {
+	for range nackAttempts {
 		if got := next(t, "the event", events); got.MessageId != m.ID {
 			t.Errorf("got the event %s, want %s", got.MessageId, m.ID)
 		}

@@ -25,7 +25,7 @@ const (
 	// binding and could not be told: they look every watchPeriod.
 	bindPatience = 2 * watchPeriod
 
-	bindPause = 250 * time.Millisecond // between two tries
+	bindPause = 250 * time.Millisecond // between two attempts
 )
 
 // route is what is known of where messages with one key go. Whoever was there

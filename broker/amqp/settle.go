@@ -10,9 +10,9 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// publishTry is how long one try to publish what settles a message may take
+// publishAttempt is how long one try to publish what settles a message may take
 // before it is looked at whether the message is still ours.
-const publishTry = 10 * time.Second
+const publishAttempt = 10 * time.Second
 
 // refusedDelay is how long a message is kept whose retry or dead letter the
 // broker refuses, before it goes back to its queue.
@@ -54,8 +54,8 @@ func (h *handler) handle(d *delivery) {
 
 // poisonous settles an event that was started often enough without an outcome.
 func (h *handler) poisonous(d *delivery) {
-	delete(d.Headers, headerTries)
-	d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.TriesBeside + broker.TriesAlone)
+	delete(d.Headers, headerNoted)
+	d.Headers[headerAttempt] = int32(attemptOf(d.Headers) - 1 + broker.AttemptsBeside + broker.AttemptsAlone)
 	h.settle(d, h.Failed(message(&d.Delivery), broker.NoOutcome()))
 }
 
@@ -157,7 +157,7 @@ func (m *member) tryPublishTo(d *delivery, t topology, o *outgoing) error {
 // known and d is still ours. The error is errUnsettled when it is not.
 func (m *member) publish(d *delivery, o *outgoing) error {
 	for {
-		ctx, cancel := context.WithTimeout(m.hard, publishTry)
+		ctx, cancel := context.WithTimeout(m.hard, publishAttempt)
 		err := m.driver.publisher.publish(ctx, o.copy())
 		cancel()
 		switch {

@@ -134,7 +134,7 @@ func noOutcome(t *trial, sub broker.Subscription) {
 			t.Fatalf("the event has ended %d processes", deaths)
 		}
 	}
-	const want = broker.TriesBeside + broker.TriesAlone
+	const want = broker.AttemptsBeside + broker.AttemptsAlone
 	if deaths != want || letter.Kind != broker.KindNoOutcome || letter.Attempts != want || string(letter.Message.Body) != deadly {
 		t.Errorf("after %d deaths got the letter %+v, want one of the kind %s of %d attempts after as many", deaths, letter, broker.KindNoOutcome, want)
 	}

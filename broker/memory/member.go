@@ -346,12 +346,12 @@ func (c *consumer) labelled(w *work) context.Context {
 // link. Who is first is a matter of the queue, not of goroutines, so that a
 // simulation is the same each time. It wants hub.mu held.
 func (c *consumer) mayEnter(w *work) bool {
-	return w.unsettled < broker.TriesBeside || c.member.link.suspect == nil
+	return w.unsettled < broker.AttemptsBeside || c.member.link.suspect == nil
 }
 
 // enter notes the start of a suspect. It wants hub.mu held.
 func (c *consumer) enter(w *work) {
-	if w.unsettled < broker.TriesBeside || w.unsettled >= broker.TriesBeside+broker.TriesAlone {
+	if w.unsettled < broker.AttemptsBeside || w.unsettled >= broker.AttemptsBeside+broker.AttemptsAlone {
 		return
 	}
 	w.starts++
@@ -376,10 +376,10 @@ func (c *consumer) through(w *work) {
 func (c *consumer) isOver(w *work) bool {
 	c.queue.hub.mu.Lock()
 	defer c.queue.hub.mu.Unlock()
-	if w.unsettled < broker.TriesBeside+broker.TriesAlone {
+	if w.unsettled < broker.AttemptsBeside+broker.AttemptsAlone {
 		return false
 	}
-	w.attempt, w.unsettled, w.starts = w.attempt-1+broker.TriesBeside+broker.TriesAlone, 0, 0
+	w.attempt, w.unsettled, w.starts = w.attempt-1+broker.AttemptsBeside+broker.AttemptsAlone, 0, 0
 	return true
 }
 

@@ -21,7 +21,7 @@ type work struct {
 	revived     int       // how often it was retried as a dead letter
 	call        *call     // nil for an event
 	unsettled   int       // deliveries in a row that ended without an outcome
-	starts      int       // of those, and this one, as a suspect: see broker.TriesAlone
+	starts      int       // of those, and this one, as a suspect: see broker.AttemptsAlone
 	begun       bool      // its handler runs
 	deliveries  int       // so far
 	label       string    // see Labelled

@@ -24,7 +24,7 @@ type attempts struct {
 
 	// Delivery is the last one whose outcome is known, by JetStream's count, and
 	// Starts those after it that were noted before they began, see
-	// broker.TriesAlone.
+	// broker.AttemptsAlone.
 	Delivery uint64 `json:"delivery,omitempty"`
 	Starts   int    `json:"starts,omitempty"`
 }

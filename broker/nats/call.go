@@ -11,7 +11,7 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// settlePause is the time between two tries of a call while instances may be
+// settlePause is the time between two attempts of a call while instances may be
 // reconnecting.
 const settlePause = 50 * time.Millisecond
 

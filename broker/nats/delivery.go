@@ -107,8 +107,8 @@ func (dv *delivery) start(m *broker.Message, patience time.Duration) (leave func
 	}
 	c := dv.consumer
 	d := c.member.driver
-	if dv.past.Starts >= broker.TriesAlone {
-		m.Attempt += broker.TriesBeside - 1 // this one does not begin
+	if dv.past.Starts >= broker.AttemptsAlone {
+		m.Attempt += broker.AttemptsBeside - 1 // this one does not begin
 		dv.settle(m, c.sub.Failed(m, broker.NoOutcome()))
 		return nil, false, 0
 	}
@@ -131,7 +131,7 @@ func (dv *delivery) start(m *broker.Message, patience time.Duration) (leave func
 // isSuspect tells whether an event has been delivered before, as often as may
 // be, with nothing known of what became of it.
 func (dv *delivery) isSuspect() bool {
-	return dv.tried == 0 && dv.number > dv.past.Delivery+broker.TriesBeside
+	return dv.tried == 0 && dv.number > dv.past.Delivery+broker.AttemptsBeside
 }
 
 // clear ends the suspicion against an event that is handed back: its handler

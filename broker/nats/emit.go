@@ -20,13 +20,13 @@ const (
 	// be, in bytes, so that it can still become a dead letter, which says more.
 	deadReserve = 4096
 
-	// storePause is the time between two tries while a stream has no leader
+	// storePause is the time between two attempts while a stream has no leader
 	// or is being created again.
 	storePause = 100 * time.Millisecond
 
-	// storeTries is how often a stream that does not answer is tried, if the
+	// storeAttempts is how often a stream that does not answer is tried, if the
 	// context does not end first: 5 s.
-	storeTries = 50
+	storeAttempts = 50
 )
 
 // Emit implements broker.Broker. When the link is lost before the broker has
@@ -151,7 +151,7 @@ func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 			return d.explain(ctx, confirmation(answer))
 		}
 		d.link.repair()
-		if err = sleep(ctx, storePause); err == nil && try == storeTries {
+		if err = sleep(ctx, storePause); err == nil && try == storeAttempts {
 			err = errNoStream
 		}
 		if err != nil {

@@ -181,7 +181,7 @@ func TestFullDeadLetters(t *testing.T) {
 	}
 	for times := map[string]int{}; ; { // the third comes again and again
 		id := receive(t, "the event that finds no room", deliveries)
-		if times[id]++; times[id] == broker.TriesBeside+broker.TriesAlone+1 {
+		if times[id]++; times[id] == broker.AttemptsBeside+broker.AttemptsAlone+1 {
 			break
 		}
 	}

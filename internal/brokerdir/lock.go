@@ -17,8 +17,8 @@ const (
 	lockFile = "lock"
 
 	// Running locks a directory for an instant, so that one try may fail.
-	lockTries = 5
-	lockPause = 5 * time.Millisecond
+	lockAttempts = 5
+	lockPause    = 5 * time.Millisecond
 )
 
 // Lock keeps other processes out of a directory: a NATS server does not look
@@ -36,7 +36,7 @@ func Take(dir string) (*Lock, error) {
 	}
 	name := filepath.Join(dir, lockFile)
 	file, err := openLocked(name)
-	for try := 1; try < lockTries && err != nil && isLocked(err); try++ {
+	for try := 1; try < lockAttempts && err != nil && isLocked(err); try++ {
 		time.Sleep(lockPause)
 		file, err = openLocked(name)
 	}

@@ -114,7 +114,7 @@ func holdsTooLong(t *testing.T, url, name string, sub enoki.Subscription[string]
 			t.Fatalf("no dead letter; the event was held %d times", held)
 		}
 	}
-	const want = broker.TriesBeside + broker.TriesAlone
+	const want = broker.AttemptsBeside + broker.AttemptsAlone
 	mu.Lock()
 	if letter.Kind != broker.KindNoOutcome || letter.Attempts != want || string(letter.Message.Body) != `"held"` || held != want {
 		t.Errorf("after it was held %d times: letter %+v of %s, want one of the kind %s after %d", held, letter, letter.Message.Body, broker.KindNoOutcome, want)

@@ -246,7 +246,7 @@ func junkOnRabbitMQ(t *testing.T, node *testserver.Server) {
 			if n++; n%2 == 0 {
 				msg.Headers = amqp091.Table{}
 				for i, h := range []string{"enoki-id", "enoki-attempt", "enoki-attempts", "enoki-first", "enoki-left", "enoki-deadline", "enoki-packed", "enoki-term",
-					"enoki-number", "enoki-tries", "enoki-start", "enoki-revived", "enoki-oneway", "enoki-later", "compression", "nameko.call_id_stack", "backoff", "k"} {
+					"enoki-number", "enoki-noted", "enoki-start", "enoki-revived", "enoki-oneway", "enoki-later", "compression", "nameko.call_id_stack", "backoff", "k"} {
 					msg.Headers[h] = odd[(n/2+i)%len(odd)]
 				}
 				msg.CorrelationId, msg.ReplyTo, msg.Type, msg.ContentType = "junk", "junk", []string{"ping", "cancel", "bind", "state", "probe"}[n/2%5], "application/x"

@@ -165,9 +165,9 @@ func isPoison(t *testing.T, url, handler string) {
 			deaths++
 		}
 	}
-	want := fmt.Sprintf("letter %s %s %d ", handler, broker.KindNoOutcome, broker.TriesBeside+broker.TriesAlone)
-	if !strings.HasPrefix(letter, want) || deaths != broker.TriesBeside+broker.TriesAlone {
-		t.Errorf("after %d deaths: %q, want %d and %q; all that was said: %q", deaths, letter, broker.TriesBeside+broker.TriesAlone, want, all)
+	want := fmt.Sprintf("letter %s %s %d ", handler, broker.KindNoOutcome, broker.AttemptsBeside+broker.AttemptsAlone)
+	if !strings.HasPrefix(letter, want) || deaths != broker.AttemptsBeside+broker.AttemptsAlone {
+		t.Errorf("after %d deaths: %q, want %d and %q; all that was said: %q", deaths, letter, broker.AttemptsBeside+broker.AttemptsAlone, want, all)
 	}
 	for l, err := range deadletter.All(t.Context(), c, deadletter.Filter{Service: "poisoned", Handler: handler}) {
 		if err != nil {
@@ -193,13 +193,13 @@ func TestRequestThatEndsItsProcess(t *testing.T) {
 		ended <- err
 	}()
 	for deaths := 0; ; deaths++ {
-		if deaths > broker.TriesBeside+broker.TriesAlone {
+		if deaths > broker.AttemptsBeside+broker.AttemptsAlone {
 			t.Fatalf("it has ended %d processes", deaths)
 		}
 		var err error
 		got := make(chan struct{})
 		_, died := poisoned(t, url, "pool", func(line string) bool {
-			if line == "ready" && deaths == broker.TriesBeside+broker.TriesAlone {
+			if line == "ready" && deaths == broker.AttemptsBeside+broker.AttemptsAlone {
 				go func() { err = <-ended; close(got) }()
 				<-got
 				return true
@@ -212,8 +212,8 @@ func TestRequestThatEndsItsProcess(t *testing.T) {
 		if enoki.CodeOf(err) != enoki.Internal || !strings.Contains(fmt.Sprint(err), broker.ErrNoOutcome.Error()) {
 			t.Errorf("the call ended with code %q: %v", enoki.CodeOf(err), err)
 		}
-		if deaths != broker.TriesBeside+broker.TriesAlone {
-			t.Errorf("it has ended %d processes, want %d", deaths, broker.TriesBeside+broker.TriesAlone)
+		if deaths != broker.AttemptsBeside+broker.AttemptsAlone {
+			t.Errorf("it has ended %d processes, want %d", deaths, broker.AttemptsBeside+broker.AttemptsAlone)
 		}
 		return
 	}
