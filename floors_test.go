@@ -338,10 +338,11 @@ func brokenLibrary(from, to string, floor int, inTest bool) string {
 }
 
 func floorOf(relative string) (int, bool) {
-	best, found := "", false
+	best, longest, found := "", 0, false
 	for pattern := range floors {
-		if covers(pattern, relative) && (!found || len(pattern) > len(best)) {
-			best, found = pattern, true
+		n := len(strings.TrimSuffix(pattern, "/...")) // internal/tag fits better than internal/..., and is as long
+		if covers(pattern, relative) && (!found || n > longest) {
+			best, longest, found = pattern, n, true
 		}
 	}
 	return floors[best], found
