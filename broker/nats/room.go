@@ -30,6 +30,7 @@ type sharedRoom struct {
 	bytes int64 // that all have
 	count uint64
 	of    map[string]uint64 // how many messages a holder has, as far as was asked
+	added map[string]uint64 // how many it has got since, from here
 }
 
 // share is what one of those has who share a room.
@@ -66,6 +67,7 @@ func (r *sharedRoom) take(ctx context.Context, d *Driver, s share, size int64) e
 		}
 		r.of[s.holder]++
 	}
+	r.added[s.holder]++
 	r.bytes += size
 	r.count++
 	return nil
@@ -86,7 +88,7 @@ func inMiB(bytes int64) string {
 
 // look asks the server how full the stream is. r.mu is held.
 func (r *sharedRoom) look(ctx context.Context, d *Driver) {
-	r.size, r.of, r.seen = 0, make(map[string]uint64), time.Now()
+	r.size, r.of, r.added, r.seen = 0, make(map[string]uint64), make(map[string]uint64), time.Now()
 	if !d.link.nc.IsConnected() {
 		return // storing waits for it
 	}
@@ -109,6 +111,7 @@ func (r *sharedRoom) countOf(ctx context.Context, d *Driver, s share) (n uint64,
 		}
 		n += some
 	}
+	n = max(n, r.added[s.holder]) // of which the server may not have all yet
 	r.of[s.holder] = n
 	return n, nil
 }
