@@ -53,11 +53,12 @@ var floors = map[string]int{
 	"broker/memory":        1,
 	"broker/brokertest":    1,
 
-	"broker":     0,
-	"telemetry":  0,
-	"resilience": 0,
-	"inbox":      0,
-	"websocket":  0,
+	"broker":           0,
+	"broker/amqp/wire": 0,
+	"telemetry":        0,
+	"resilience":       0,
+	"inbox":            0,
+	"websocket":        0,
 
 	"internal/tag": 0,
 
@@ -76,7 +77,7 @@ const (
 // onlyImporters names, for a library of others, the packages of ours that may
 // import it, its subpackages included.
 var onlyImporters = map[string][]string{
-	"github.com/rabbitmq/amqp091-go":     {"broker/amqp", "test/..."}, // in test, a client that keeps none of our rules
+	"github.com/rabbitmq/amqp091-go":     {"test/..."},                // a client that keeps none of our rules
 	"github.com/nats-io/nats.go":         {"broker/nats", "test/..."}, // in test, the same
 	"github.com/nats-io/nats-server/v2":  {"broker/nats/embedded"},
 	"github.com/danielgtaylor/huma/v2":   {"web"},
@@ -91,9 +92,17 @@ var onlyImporters = map[string][]string{
 	"go.etcd.io/bbolt":                   {"outbox/bolt", "examples/...", "test/..."},
 }
 
+// testImporters names, for a library of others, the packages whose tests may
+// import it, too: there client and server test each other.
+var testImporters = map[string][]string{
+	"github.com/rabbitmq/amqp091-go":    {"broker/amqp/...", "broker/amqp"},
+	"github.com/nats-io/nats.go":        {"broker/nats/...", "broker/nats"},
+	"github.com/nats-io/nats-server/v2": {"broker/nats/...", "broker/nats"},
+}
+
 // noThirdParty are the packages that stand on the standard library and on
 // Enoki alone.
-var noThirdParty = []string{"broker", "broker/memory", "fault", "internal/contract", "internal/trail", "internal/callpolicy", "entrypoint", "."}
+var noThirdParty = []string{"broker", "broker/amqp/wire", "broker/memory", "fault", "internal/contract", "internal/trail", "internal/callpolicy", "entrypoint", "."}
 
 // pulls are the modules of others that an import of a package may bring along,
 // by whatever ways. Our goal for the root is one.
@@ -107,7 +116,7 @@ var pulls = map[string][]string{
 	".":             {"github.com/bits-and-blooms/bitset", "github.com/failsafe-go/failsafe-go", "github.com/influxdata/tdigest"},
 	"websocket":     {"github.com/coder/websocket"},
 	"telemetry":     {"github.com/VictoriaMetrics/metrics", "github.com/valyala/fastrand", "github.com/valyala/histogram"},
-	"broker/amqp":   {"github.com/rabbitmq/amqp091-go"},
+	"broker/amqp":   {},
 	"broker/nats": {
 		"github.com/klauspost/compress", "github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid",
 		"golang.org/x/crypto", "golang.org/x/sys",
@@ -248,7 +257,7 @@ func TestFloorRules(t *testing.T) {
 		{from: ".", to: "net/http", allowed: true},
 		{from: "broker/amqp", to: module + "/broker/brokertest", test: true, allowed: true},
 		{from: "broker/amqp", to: "go.uber.org/goleak", test: true, allowed: true},
-		{from: "broker/amqp", to: "github.com/rabbitmq/amqp091-go", allowed: true},
+		{from: "broker/amqp", to: "github.com/rabbitmq/amqp091-go", test: true, allowed: true},
 		{from: "test/e2e", to: module + "/host", allowed: true},
 		{from: "broker/nats", to: "github.com/nats-io/nats-server/v2/server", test: true, allowed: true},
 		{from: "broker/nats/embedded", to: "github.com/nats-io/nats.go", test: true, allowed: true},
@@ -267,7 +276,8 @@ func TestFloorRules(t *testing.T) {
 		{from: ".", to: "github.com/prometheus/client_golang/prometheus"}, // root without libraries
 		{from: "broker/nats/embedded", to: module + "/broker/nats"},       // sideways
 		{from: "broker/nats", to: module + "/broker/nats/embedded"},       // sideways
-		{from: "examples/x", to: "github.com/rabbitmq/amqp091-go"},        // driver's library
+		{from: "examples/x", to: "github.com/rabbitmq/amqp091-go"},        // tests' library
+		{from: "broker/amqp", to: "github.com/rabbitmq/amqp091-go"},       // the same, outside a test
 		{from: "broker/memory", to: "go.uber.org/atomic"},                 // no third party
 		{from: "cmd/enoki", to: module + "/examples/hello"},               // to the outside
 		{from: "telemetry", to: module + "/resilience"},                   // sideways
@@ -324,8 +334,8 @@ func brokenLibrary(from, to string, floor int, inTest bool) string {
 		if to != library && !strings.HasPrefix(to, library+"/") {
 			continue
 		}
-		if inTest && strings.HasPrefix(library, "github.com/nats-io/") && strings.HasPrefix(from, "broker/nats") {
-			continue // client and server test each other
+		if inTest {
+			importers = slices.Concat(importers, testImporters[library])
 		}
 		if !slices.ContainsFunc(importers, func(pattern string) bool { return covers(pattern, from) }) {
 			return "only " + strings.Join(importers, ", ") + " may import " + library

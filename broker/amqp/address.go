@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/tlsfiles"
 )
 
@@ -25,7 +24,7 @@ type address struct {
 	hosts     []string // of one cluster, each with its port
 	who       string   // as whom, for people
 	vhost     string
-	sasl      []amqp091.Authentication
+	logins    []wire.Login  // the preferred first
 	heartbeat time.Duration // 0 when the URL does not say
 	channels  uint16        // the most on one connection; 0 is the broker's default
 	tls       *tls.Config   // nil without TLS
@@ -100,22 +99,21 @@ func (c Config) readURL(raw string) (*url.URL, address, error) {
 	if u.Scheme != "amqp" && u.Scheme != "amqps" {
 		return nil, address{}, fmt.Errorf("broker URL %s: scheme is %q, want amqp, amqps or pyamqp", u.Redacted(), u.Scheme)
 	}
-	uri, err := amqp091.ParseURI(raw)
-	if err != nil {
-		return nil, address{}, fmt.Errorf("broker URL %s: %w", u.Redacted(), err)
+	port := "5672"
+	if u.Scheme == "amqps" {
+		port = "5671"
 	}
 	a := address{
-		masked: u.Redacted(), vhost: uri.Vhost, channels: uri.ChannelMax,
-		hosts: []string{net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))},
+		masked: u.Redacted(), vhost: cmp.Or(strings.TrimPrefix(u.Path, "/"), "/"),
+		hosts: []string{net.JoinHostPort(cmp.Or(u.Hostname(), "localhost"), cmp.Or(u.Port(), port))},
 	}
-	if s, err := strconv.Atoi(u.Query().Get("heartbeat")); err == nil { // ParseURI has refused what is no number
-		a.heartbeat = time.Duration(s) * time.Second
-	}
-	if u.Scheme == "amqps" {
-		err = a.secure(c, uri)
+	params := u.Query()
+	err = a.bound(params)
+	if err == nil && u.Scheme == "amqps" {
+		err = a.secure(c, params)
 	}
 	if err == nil {
-		err = a.logIn(uri, c.LoginMethod)
+		err = a.logIn(u.User, cmp.Or(strings.Join(params["auth_mechanism"], " "), c.LoginMethod, "PLAIN"))
 	}
 	if err != nil {
 		return nil, address{}, fmt.Errorf("broker URL %s: %w", a.masked, err)
@@ -123,27 +121,47 @@ func (c Config) readURL(raw string) (*url.URL, address, error) {
 	return u, a, nil
 }
 
-// logIn sets how to log in: as the URL says, the preferred first, or else by
-// method.
-func (a *address) logIn(uri amqp091.URI, method string) error {
-	methods := uri.AuthMechanism
-	if len(methods) == 0 {
-		methods = []string{cmp.Or(method, "PLAIN")}
+// bound reads the parameters that are numbers of 16 bits.
+func (a *address) bound(params url.Values) error {
+	var heartbeat, channels uint16
+	for name, to := range map[string]*uint16{"heartbeat": &heartbeat, "channel_max": &channels} {
+		if text := params.Get(name); params.Has(name) {
+			n, err := strconv.ParseUint(text, 10, 16)
+			if err != nil {
+				return fmt.Errorf("%s is %q, want a number up to 65535", name, text)
+			}
+			*to = uint16(n)
+		}
 	}
-	a.who = fmt.Sprintf("user %q", uri.Username)
-	for _, m := range methods {
+	a.heartbeat, a.channels = time.Duration(heartbeat)*time.Second, channels
+	return nil
+}
+
+// logIn sets how to log in: by methods, the preferred first, with spaces
+// between. RabbitMQ has a user guest with that password where nothing else is
+// set up.
+func (a *address) logIn(who *url.Userinfo, methods string) error {
+	user, password := "guest", "guest"
+	if who != nil {
+		user = who.Username()
+		if given, ok := who.Password(); ok {
+			password = given
+		}
+	}
+	a.who = fmt.Sprintf("user %q", user)
+	for _, m := range strings.Fields(methods) {
 		switch strings.ToUpper(m) {
 		case "PLAIN":
-			a.sasl = append(a.sasl, uri.PlainAuth())
+			a.logins = append(a.logins, wire.Plain(user, password))
 		case "AMQPLAIN":
-			a.sasl = append(a.sasl, uri.AMQPlainAuth())
+			a.logins = append(a.logins, wire.AMQPlain(user, password))
 		case "EXTERNAL":
-			a.sasl = append(a.sasl, &amqp091.ExternalAuth{})
+			a.logins = append(a.logins, wire.External())
 		default:
 			return fmt.Errorf("login method is %q, want PLAIN, AMQPLAIN or EXTERNAL", m)
 		}
 	}
-	if strings.EqualFold(methods[0], "EXTERNAL") {
+	if a.logins[0].Mechanism() == "EXTERNAL" {
 		if a.tls == nil || len(a.tls.Certificates) == 0 && a.tls.GetClientCertificate == nil {
 			return errors.New("login method EXTERNAL shows a certificate: use the scheme amqps and give a certificate with its key")
 		}
@@ -153,10 +171,10 @@ func (a *address) logIn(uri amqp091.URI, method string) error {
 }
 
 // secure sets the TLS settings: those given, or else those of the URL.
-func (a *address) secure(c Config, uri amqp091.URI) error {
+func (a *address) secure(c Config, params url.Values) error {
 	a.tls, a.roots = c.TLS, c.RootCAs
 	if c.TLS == nil && c.RootCAs == nil {
-		files := &tlsfiles.Files{CA: uri.CACertFile, Cert: uri.CertFile, Key: uri.KeyFile, Log: c.Logger}
+		files := &tlsfiles.Files{CA: params.Get("cacertfile"), Cert: params.Get("certfile"), Key: params.Get("keyfile"), Log: c.Logger}
 		if _, err := files.Roots(); err != nil {
 			return fmt.Errorf("cacertfile: %w", err)
 		}
@@ -164,7 +182,7 @@ func (a *address) secure(c Config, uri amqp091.URI) error {
 			return fmt.Errorf("certfile and keyfile: %w", err)
 		}
 		a.tls, a.roots = files.Client(), files.Roots
-		a.tls.ServerName = uri.ServerName
+		a.tls.ServerName = params.Get("server_name_indication")
 	}
 	if a.tls == nil {
 		a.tls = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -50,7 +49,7 @@ const (
 
 func onceQueue(service string) queue {
 	return queue{name: "enoki.at-most-once-" + service, autoDelete: true,
-		args: amqp091.Table{amqp091.QueueTTLArg: int32(onceExpiry.Milliseconds())}}
+		args: wire.Table{"x-expires": int32(onceExpiry.Milliseconds())}}
 }
 
 // transients is where a driver sends and receives what is not kept.
@@ -63,10 +62,8 @@ type transients struct {
 // transient is the life of one channel. Direct replies come on the channel
 // of their requests.
 type transient struct {
+	*wire.Channel
 	session *session
-	ch      *amqp091.Channel
-	lane    *lane
-	ended   chan struct{} // closed when the channel is gone
 	proven  chan struct{} // closed when a direct reply has come
 
 	mu      sync.Mutex
@@ -94,7 +91,7 @@ func (t *transients) await(ctx context.Context) (*transient, error) {
 	s, err := t.driver.publishing.await(ctx)
 	if err == nil {
 		var ch *transient
-		if ch, err = openTransient(s); err == nil {
+		if ch, err = openTransient(ctx, s); err == nil {
 			t.channel.Store(ch)
 			t.driver.goRun(ch.prove)
 			return ch, nil
@@ -113,7 +110,7 @@ func (t *transients) now() *transient {
 		return nil
 	}
 	select {
-	case <-ch.ended:
+	case <-ch.Done():
 		return nil
 	default:
 		return ch
@@ -123,27 +120,29 @@ func (t *transients) now() *transient {
 // close returns when the broker has all that was sent.
 func (t *transients) close() {
 	if ch := t.now(); ch != nil {
-		_ = ch.ch.Close() // it may be gone
+		ch.session.leave(ch.Channel)
 	}
 }
 
-func openTransient(s *session) (*transient, error) {
-	ch, l, err := s.openLane()
+func openTransient(ctx context.Context, s *session) (*transient, error) {
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &transient{session: s, ch: ch, lane: l, ended: make(chan struct{}), proven: make(chan struct{}), waiters: map[string]chan *delivery{}}
-	l.deliver, l.bounce = t.answered, t.bounced
-	if _, err := ch.Consume(directReplies, "enoki-"+uuid.New(), true, false, false, false, nil); err != nil {
-		return nil, errors.Join(err, ch.Close())
+	t := &transient{Channel: ch, session: s, proven: make(chan struct{}), waiters: map[string]chan *delivery{}}
+	ch.OnReturn(func(d *wire.Delivery) { t.bounced(&delivery{Delivery: *d}) })
+	from := wire.Consumption{Queue: directReplies, Tag: "enoki-" + uuid.New(), NoAck: true}
+	if err := ch.Consume(ctx, from, func(d *wire.Delivery) { t.answered(&delivery{Delivery: *d}) }); err != nil {
+		s.leave(ch)
+		return nil, err
 	}
-	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	go func() {
-		defer close(t.ended)
-		for range closes { // closed with the channel
-		}
-	}()
 	return t, nil
+}
+
+// send returns false when it would have to wait, and when the channel has ended.
+func (t *transient) send(o *outgoing) bool {
+	p := o.publishing()
+	return t.Publish(&p, nil)
 }
 
 // prove replies to itself until that arrives: RabbitMQ drops direct replies
@@ -158,12 +157,12 @@ func (t *transient) prove() {
 	pause := time.NewTicker(proofPause)
 	defer pause.Stop()
 	for address := ""; ; {
-		probe := &outgoing{key: address, msg: amqp091.Publishing{CorrelationId: id}}
+		probe := &outgoing{key: address, msg: wire.Message{CorrelationID: id}}
 		if address == "" {
 			// Nobody has this queue; what comes back tells where replies go.
 			probe.key, probe.mandatory, probe.msg.ReplyTo = "enoki.nobody-"+id, true, directReplies
 		}
-		t.lane.publish(probe)
+		t.send(probe)
 		select {
 		case d := <-arrived:
 			if d.Type != typeNotStarted {
@@ -173,7 +172,7 @@ func (t *transient) prove() {
 			address = d.ReplyTo
 			continue
 		case <-pause.C:
-		case <-t.ended:
+		case <-t.Done():
 			return
 		}
 	}
@@ -191,7 +190,7 @@ func (t *transient) proof(ctx context.Context) bool {
 	select {
 	case <-t.proven:
 		return true
-	case <-t.ended:
+	case <-t.Done():
 	case <-patience.C:
 	case <-ctx.Done():
 	}
@@ -218,7 +217,7 @@ func (t *transient) forget(id string) {
 
 func (t *transient) answered(d *delivery) {
 	t.mu.Lock()
-	w := t.waiters[d.CorrelationId]
+	w := t.waiters[d.CorrelationID]
 	t.mu.Unlock()
 	if w == nil {
 		return // late
@@ -248,21 +247,21 @@ func (d *Driver) callAtMostOnce(ctx context.Context, service, method string, o *
 	if !t.proof(ctx) {
 		return nil, errNotStarted
 	}
-	id := o.msg.CorrelationId
+	id := o.msg.CorrelationID
 	w, err := t.expect(id)
 	if err != nil {
 		return nil, err
 	}
 	defer t.forget(id)
 	o.key, o.mandatory = onceQueue(service).name, true
-	o.msg.Type, o.msg.ReplyTo, o.msg.DeliveryMode = method, directReplies, amqp091.Transient
+	o.msg.Type, o.msg.ReplyTo, o.msg.DeliveryMode = method, directReplies, wire.Transient
 	if err := o.check(t.session.limits()); err != nil {
 		return nil, err
 	}
 	if len(o.msg.Body) > onceBody {
 		return nil, errNotStarted
 	}
-	if !t.session.takes() || !t.lane.publish(o) {
+	if !t.session.takes() || !t.send(o) {
 		return nil, errNotStarted // who has to wait does so in the usual way
 	}
 	select {
@@ -274,7 +273,7 @@ func (d *Driver) callAtMostOnce(ctx context.Context, service, method string, o *
 			return nil, fmt.Errorf("%w: the instance had to leave before its handler was done", broker.ErrUnknownOutcome)
 		}
 		return message(&reply.Delivery), nil
-	case <-t.ended:
+	case <-t.Done():
 		return nil, cmp.Or(d.closedError(), error(broker.ErrUnknownOutcome))
 	case <-ctx.Done():
 		d.goCancel(service, id)
@@ -321,7 +320,7 @@ func (m *member) serveAtMostOnce(d *delivery) {
 func (m *member) replyAtMostOnce(d *delivery, req, reply *broker.Message) {
 	switch {
 	case m.hard.Err() != nil:
-		m.answerAtMostOnce(d, amqp091.Publishing{Type: typeInterrupted})
+		m.answerAtMostOnce(d, wire.Message{Type: typeInterrupted})
 	case reply == nil:
 		m.notStarted(d)
 	case len(reply.Body) > onceBody && req != nil:
@@ -331,15 +330,15 @@ func (m *member) replyAtMostOnce(d *delivery, req, reply *broker.Message) {
 	}
 }
 
-func (m *member) transientReply(d *delivery, reply *broker.Message) amqp091.Publishing {
+func (m *member) transientReply(d *delivery, reply *broker.Message) wire.Message {
 	contentType := cmp.Or(reply.ContentType, d.ContentType)
-	return amqp091.Publishing{ContentType: contentType, ContentEncoding: encodingOf(contentType), Body: reply.Body}
+	return wire.Message{ContentType: contentType, ContentEncoding: encodingOf(contentType), Body: reply.Body}
 }
 
 // replyLarge sends what the broker may refuse by way of the confirms.
 func (m *member) replyLarge(d *delivery, req, reply *broker.Message) {
 	o := &outgoing{key: d.ReplyTo, repeatable: true, msg: m.transientReply(d, reply)}
-	o.msg.CorrelationId, o.msg.DeliveryMode = d.CorrelationId, amqp091.Transient
+	o.msg.CorrelationID, o.msg.DeliveryMode = d.CorrelationID, wire.Transient
 	ctx, cancel := context.WithTimeout(m.hard, publishAttempt)
 	defer cancel()
 	err := m.driver.publisher.publish(ctx, o)
@@ -353,11 +352,11 @@ func (m *member) replyLarge(d *delivery, req, reply *broker.Message) {
 
 // notStarted has the caller of d make the call in the usual way.
 func (m *member) notStarted(d *delivery) {
-	m.answerAtMostOnce(d, amqp091.Publishing{Type: typeNotStarted})
+	m.answerAtMostOnce(d, wire.Message{Type: typeNotStarted})
 }
 
-func (m *member) answerAtMostOnce(d *delivery, msg amqp091.Publishing) {
-	msg.CorrelationId, msg.DeliveryMode = d.CorrelationId, amqp091.Transient
+func (m *member) answerAtMostOnce(d *delivery, msg wire.Message) {
+	msg.CorrelationID, msg.DeliveryMode = d.CorrelationID, wire.Transient
 	o := &outgoing{key: d.ReplyTo, msg: msg}
 	if err := o.check(m.driver.publisher.limits()); err != nil {
 		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.Type, "error", err)
@@ -369,15 +368,15 @@ func (m *member) answerAtMostOnce(d *delivery, msg amqp091.Publishing) {
 // send hands over what may be lost. It does not wait: what can't be written at
 // once is tried again beside.
 func (t *transients) send(o *outgoing) {
-	if ch := t.now(); ch != nil && ch.lane.publish(o) {
+	if ch := t.now(); ch != nil && ch.send(o) {
 		return
 	}
 	t.driver.goRun(func() {
 		ctx, cancel := context.WithTimeout(t.driver.ctx, publishAttempt)
 		defer cancel()
 		ch, err := t.await(ctx)
-		for err == nil && !ch.lane.publish(o) {
-			if !ch.lane.await() {
+		for err == nil && !ch.send(o) {
+			if !ch.Await() {
 				err = errLost
 			}
 		}

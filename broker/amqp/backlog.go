@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Backlog implements [broker.Broker]. It counts the messages that are ready in
@@ -29,7 +28,7 @@ func (d *Driver) Backlog(ctx context.Context) (broker.Backlog, error) {
 	defer c.close()
 	for _, m := range d.joined() {
 		for _, sub := range m.service.Subscriptions {
-			n, err := c.count(d.subscriptionQueue(m.service.Instance, sub).name)
+			n, err := c.count(ctx, d.subscriptionQueue(m.service.Instance, sub).name)
 			if err != nil {
 				return out, fmt.Errorf("count what waits for %s: %w", sub.Handler, err)
 			}
@@ -56,31 +55,31 @@ func (d *Driver) joined() []*member {
 // counter asks the broker for the lengths of queues, each once.
 type counter struct {
 	session *session
-	ch      *amqp091.Channel // nil while none is open
+	ch      *wire.Channel // nil while none is open
 	counted map[string]bool
 }
 
 // count returns how many messages are ready in a queue: 0 if it was counted
 // before, for members of one process may share it, or if it is gone, which its
 // consumer says louder.
-func (c *counter) count(queue string) (uint64, error) {
+func (c *counter) count(ctx context.Context, queue string) (uint64, error) {
 	if c.counted[queue] {
 		return 0, nil
 	}
 	c.counted[queue] = true
 	if c.ch == nil {
-		ch, err := c.session.open()
+		ch, err := c.session.Channel(ctx)
 		if err != nil {
 			return 0, err
 		}
 		c.ch = ch
 	}
-	state, err := c.ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	state, err := c.ch.FindQueue(ctx, wire.Queue{Name: queue, Durable: true})
 	if err == nil {
 		return uint64(state.Messages), nil
 	}
 	c.close() // the broker has closed it
-	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
+	if gone, ok := errors.AsType[*wire.Error](err); ok && gone.Code == wire.NotFound {
 		return 0, nil
 	}
 	return 0, err
@@ -88,7 +87,7 @@ func (c *counter) count(queue string) (uint64, error) {
 
 func (c *counter) close() {
 	if c.ch != nil {
-		_ = c.ch.Close() // nothing is unsettled on it
+		c.session.leave(c.ch)
 		c.ch = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // replyPrefetch bounds the replies that the broker sends ahead.
@@ -26,7 +27,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err != nil {
 		return nil, err
 	}
-	msg.CorrelationId = orNew(req.ID)
+	msg.CorrelationID = orNew(req.ID)
 	if req.AtMostOnce && !req.OneWay && req.Instance == "" {
 		reply, err := d.callAtMostOnce(ctx, service, method, &outgoing{msg: msg, headers: headers})
 		if !errors.Is(err, errNotStarted) {
@@ -44,11 +45,11 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	if err := d.replies.await(ctx); err != nil {
 		return nil, err
 	}
-	w, err := d.replies.expect(msg.CorrelationId, 1)
+	w, err := d.replies.expect(msg.CorrelationID, 1)
 	if err != nil {
 		return nil, err
 	}
-	defer d.replies.forget(msg.CorrelationId)
+	defer d.replies.forget(msg.CorrelationID)
 	if headers, err = appendPatience(headers, ctx); err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 		return nil, unknown(service, req)
 	}
 	if state := o.state.Load(); err != nil && ctx.Err() != nil && (state == sent || state == confirmed) {
-		d.goCancel(service, msg.CorrelationId)
+		d.goCancel(service, msg.CorrelationID)
 	}
 	return reply, err
 }
@@ -221,8 +222,8 @@ func appendPatience(headers []byte, ctx context.Context) ([]byte, error) {
 	if left <= 0 {
 		return nil, fmt.Errorf("%w: no time is left: %w", broker.ErrNotDelivered, context.DeadlineExceeded)
 	}
-	headers = appendInt(appendShort(headers, headerLeft), left)
-	return appendInt(appendShort(headers, headerDeadline), deadline.UnixMilli()), nil
+	headers = wire.AppendInt(wire.AppendShort(headers, headerLeft), left)
+	return wire.AppendInt(wire.AppendShort(headers, headerDeadline), deadline.UnixMilli()), nil
 }
 
 // isStale tells whether nobody waits for the reply to a request any more: it has

@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/rabbitmq/amqp091-go"
-
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/budget"
 )
 
@@ -38,7 +37,7 @@ func deflate(body []byte) []byte {
 // inflated returns the content type and the body of d as they were before its
 // sender compressed them. A body that can't be read is left as it is, under
 // the type of its compression, which no service accepts.
-func inflated(d *amqp091.Delivery) (contentType string, body []byte) {
+func inflated(d *wire.Delivery) (contentType string, body []byte) {
 	compression, _ := d.Headers[headerCompression].(string)
 	body, err := inflate(compression, d.Body)
 	if err != nil {
@@ -50,7 +49,7 @@ func inflated(d *amqp091.Delivery) (contentType string, body []byte) {
 // inflatedCost is how much memory it takes to handle a compressed d, about;
 // 0 when it is not compressed, or refused. It inflates the body once without
 // keeping it, since a small one may become any size.
-func inflatedCost(d *amqp091.Delivery) int64 {
+func inflatedCost(d *wire.Delivery) int64 {
 	compression, _ := d.Headers[headerCompression].(string)
 	if compression == "" {
 		return 0

@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/turns"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
@@ -71,15 +70,13 @@ type consumer struct {
 // attachment is the life of one consumer on one channel.
 type attachment struct {
 	session   *session
-	ch        *amqp091.Channel
+	ch        *wire.Channel
 	tag       string
 	prefetch  int
-	consuming <-chan amqp091.Delivery // closed when the broker ends the consumer; the lane has the deliveries
 	since     time.Time
 	unsettled *tally
 	turns     *turns.Turns  // of messages that have an order; nil without
 	ended     chan struct{} // closed when no more can be settled on ch
-	err       error         // why, if not by us; read it after ended
 	over      time.Time     // when that was; read it after ended
 
 	// ctx is that of the handlers. It ends with those of the member, and when the
@@ -90,7 +87,7 @@ type attachment struct {
 
 // delivery is a message to be settled.
 type delivery struct {
-	amqp091.Delivery
+	wire.Delivery
 	attachment *attachment
 	arrived    time.Time // when it was taken
 	begun      time.Time // when its handler was started
@@ -143,7 +140,7 @@ func (c *consumer) run(hard context.Context) {
 		a, err := c.attach(s)
 		if err != nil {
 			c.set(err)
-			if isForGood(err) || !s.conn.IsClosed() {
+			if isForGood(err) || s.Err() == nil {
 				c.log.Warn("can't consume, trying again", "error", err)
 			}
 			if !wait.wait(c.taking, 0, nil) {
@@ -161,7 +158,7 @@ func (c *consumer) run(hard context.Context) {
 			return
 		}
 		a.endTurns(hard)
-		if !s.conn.IsClosed() {
+		if s.Err() == nil {
 			c.log.Warn("consumer lost, attaching again", "error", lost)
 		}
 		wait.worked(a.since)
@@ -176,53 +173,52 @@ func (c *consumer) attach(s *session) (*attachment, error) {
 			return nil, err
 		}
 	}
-	q, err := c.queue.asItIs(s, c.log)
+	q, err := c.queue.asItIs(c.taking, s, c.log)
 	if err != nil {
 		return nil, err
 	}
-	ch, l, err := s.openLane()
+	ch, err := s.Channel(c.taking)
 	if err != nil {
-		return nil, fmt.Errorf("%s: open a channel: %w", c.queue, err)
-	}
-	if err := q.declare(ch); err != nil {
-		_ = ch.Close() // the broker has closed it
-		return nil, err
-	}
-	if err := c.bound(ch); err != nil {
-		return nil, errors.Join(err, ch.Close())
+		return nil, fmt.Errorf("%s: %w", c.queue, err)
 	}
 	a := &attachment{session: s, ch: ch, prefetch: c.prefetch, tag: "enoki-" + uuid.New(), since: time.Now(), unsettled: newTally(), ended: make(chan struct{})}
-	a.ctx, a.cancel = context.WithCancel(c.life)
 	if c.order != nil {
 		a.turns = turns.New(c.atOnce)
 	}
-	l.deliver = func(d *delivery) { c.take(a, d) }
-	a.consuming, err = ch.Consume(c.queue.name, a.tag, c.refuse != nil, false, false, false, nil)
+	a.ctx, a.cancel = context.WithCancel(c.life)
+	err = q.declare(c.taking, ch)
+	if err == nil {
+		err = c.bound(ch)
+	}
+	if err == nil {
+		from := wire.Consumption{Queue: c.queue.name, Tag: a.tag, NoAck: c.refuse != nil}
+		err = explainDeclare(c.queue, ch.Consume(c.taking, from, func(d *wire.Delivery) { c.take(a, &delivery{Delivery: *d}) }))
+	}
 	if err != nil {
 		a.cancel()
-		_ = ch.Close()
-		return nil, explainDeclare(c.queue, err)
+		s.leave(ch)
+		return nil, err
 	}
-	closes := ch.NotifyClose(make(chan *amqp091.Error, 1))
-	go func() {
-		defer close(a.ended)
-		if err, ok := <-closes; ok { // closed with the channel
-			a.err = err
-		}
-		a.over = time.Now()
-		if a.heldTooLong() > 0 {
-			a.cancel()
-		}
-	}()
+	go a.watch()
 	return a, nil
 }
 
+// watch notes the end of the channel.
+func (a *attachment) watch() {
+	<-a.ch.Done()
+	defer close(a.ended)
+	a.over = time.Now()
+	if a.heldTooLong() > 0 {
+		a.cancel()
+	}
+}
+
 // bound has the broker send ahead no more than can be handled at once.
-func (c *consumer) bound(ch *amqp091.Channel) error {
+func (c *consumer) bound(ch *wire.Channel) error {
 	if c.refuse != nil {
 		return nil // it sends all
 	}
-	if err := ch.Qos(c.prefetch, 0, false); err != nil {
+	if err := ch.Qos(c.taking, c.prefetch); err != nil {
 		return fmt.Errorf("%s: set the prefetch to %d: %w", c.queue, c.prefetch, err)
 	}
 	return nil
@@ -232,12 +228,12 @@ func (c *consumer) bound(ch *amqp091.Channel) error {
 // has then and did not start goes back to the queue.
 func (c *consumer) consume(a *attachment) {
 	select {
-	case <-a.consuming:
+	case <-a.ch.Cancelled():
 	case <-c.taking.Done():
 		if a.turns != nil {
 			return // another instance gets the next ones when handlers have ended here
 		}
-		a.session.politely(func() { _ = a.ch.Cancel(a.tag, false) }) // fails on a closed channel only
+		a.session.politely(func(ctx context.Context) { _ = a.ch.Cancel(ctx, a.tag) }) // fails on a closed channel only
 		if c.workers != nil {
 			for _, d := range c.workers.drain() {
 				c.giveBack(d)
@@ -307,7 +303,7 @@ func (c *consumer) giveBack(d *delivery) {
 	case c.refuse != nil:
 		c.refuse(d)
 	default:
-		_ = d.Nack(false, true) // on a closed channel it has gone back already
+		_ = d.Nack(true) // on a closed channel it has gone back already
 	}
 	d.settled()
 }
@@ -361,9 +357,8 @@ var errCancelled = errors.New("the broker has cancelled it, as when the queue is
 
 // lost returns why the broker has ended the consumer.
 func (a *attachment) lost() error {
-	if a.ch.IsClosed() {
-		<-a.ended
-		return cmp.Or(a.err, error(broker.ErrClosed))
+	if a.ch.Err() != nil {
+		return reasonOf(a.ch)
 	}
 	return errCancelled
 }
@@ -377,10 +372,7 @@ func (a *attachment) finish(hard context.Context) {
 	case <-a.unsettled.wait():
 	case <-hard.Done():
 	}
-	a.session.politely(func() {
-		_ = a.ch.Close() // it may be closed already
-		<-a.ended
-	})
+	a.session.leave(a.ch)
 }
 
 // endTurns returns when no handler runs any more that had its message from a

@@ -8,15 +8,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // control is the exchange over which Enoki's instances find each other and
 // callers cancel. Nameko knows nothing of it.
-var control = exchange{name: "enoki.control", kind: amqp091.ExchangeTopic}
+var control = exchange{name: "enoki.control", kind: "topic"}
 
 // What is said on it, as the type of the message.
 const (
@@ -46,7 +45,7 @@ func (m *member) controlQueue() queue {
 
 // controlled does what a control message asks.
 func (m *member) controlled(d *delivery) {
-	defer func() { _ = d.Ack(false) }() // one that is lost is no matter
+	defer func() { _ = d.Ack() }() // one that is lost is no matter
 	switch d.Type {
 	case controlPing:
 		if !m.leaving.Load() {
@@ -55,7 +54,7 @@ func (m *member) controlled(d *delivery) {
 	case controlBindType:
 		m.bindAgain(d)
 	case controlCancel:
-		m.cancel(d.CorrelationId)
+		m.cancel(d.CorrelationID)
 	}
 }
 
@@ -69,7 +68,7 @@ func (m *member) answer(d *delivery, with any) {
 	defer cancel()
 	err = m.driver.publisher.publish(ctx, &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
-		msg: amqp091.Publishing{ContentType: jsonType, CorrelationId: d.CorrelationId, Body: body},
+		msg: wire.Message{ContentType: jsonType, CorrelationID: d.CorrelationID, Body: body},
 	})
 	if err != nil {
 		m.log.Debug("can't answer who asked for instances", "error", err)
@@ -82,14 +81,14 @@ func (d *Driver) goCancel(service, id string) {
 	d.goRun(func() {
 		ctx, cancel := context.WithTimeout(d.ctx, controlTimeout)
 		defer cancel()
-		if err := d.say(ctx, cancelKey(service), amqp091.Publishing{Type: controlCancel, CorrelationId: id}); err != nil {
+		if err := d.say(ctx, cancelKey(service), wire.Message{Type: controlCancel, CorrelationID: id}); err != nil {
 			d.log.Debug("can't cancel a call", "service", service, "error", err)
 		}
 	})
 }
 
 // say publishes a control message, which is not worth to be stored.
-func (d *Driver) say(ctx context.Context, key string, msg amqp091.Publishing) error {
+func (d *Driver) say(ctx context.Context, key string, msg wire.Message) error {
 	var err error
 	for range 2 {
 		if err = d.declare(ctx, control); err != nil {
@@ -118,7 +117,7 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 		return nil, err
 	}
 	defer d.replies.forget(id)
-	ping := amqp091.Publishing{Type: controlPing, CorrelationId: id, ReplyTo: d.replies.key}
+	ping := wire.Message{Type: controlPing, CorrelationID: id, ReplyTo: d.replies.key}
 	if err := d.say(ctx, pingKey, ping); err != nil {
 		return nil, err
 	}

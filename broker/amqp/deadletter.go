@@ -14,9 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -123,8 +122,8 @@ func isAboutLetter(header string) bool {
 
 // packed returns a dead letter whose message has too large headers to have more
 // beside them: they go before the body.
-func packed(msg amqp091.Publishing) amqp091.Publishing {
-	own, others := amqp091.Table{}, amqp091.Table{}
+func packed(msg wire.Message) wire.Message {
+	own, others := wire.Table{}, wire.Table{}
 	for k, v := range msg.Headers {
 		if isAboutLetter(k) {
 			own[k] = v
@@ -132,7 +131,7 @@ func packed(msg amqp091.Publishing) amqp091.Publishing {
 			others[k] = v
 		}
 	}
-	headers, err := appendTable(nil, others, 0)
+	headers, err := wire.AppendTable(nil, others)
 	if err != nil {
 		return msg // for check to say so
 	}
@@ -142,14 +141,13 @@ func packed(msg amqp091.Publishing) amqp091.Publishing {
 }
 
 // unpack has d as it was before packed.
-func unpack(d *amqp091.Delivery) {
+func unpack(d *wire.Delivery) {
 	n, ok := valueOf(d.Headers[headerPacked]).(int64)
 	if !ok || n < 0 || n > int64(len(d.Body)) {
 		return
 	}
-	fields := decoder{b: d.Body[:n], names: &names{}}
-	headers := fields.table(0)
-	if fields.broken {
+	headers, err := wire.DecodeTable(d.Body[:n])
+	if err != nil {
 		return
 	}
 	for k, v := range d.Headers {
@@ -163,8 +161,8 @@ func unpack(d *amqp091.Delivery) {
 
 // stripped returns what can be kept of a dead letter that the broker does not
 // take as it is.
-func stripped(msg amqp091.Publishing) amqp091.Publishing {
-	own := amqp091.Table{}
+func stripped(msg wire.Message) wire.Message {
+	own := wire.Table{}
 	for k, v := range msg.Headers {
 		if strings.HasPrefix(k, ownPrefix) {
 			own[k] = v
@@ -198,21 +196,21 @@ func (d *Driver) readDead(ctx context.Context, f broker.DeadLetterFilter, yield 
 	if err := d.declare(ctx, d.lasting(dead)); err != nil {
 		return err
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	// Whatever the channel has got and not acked goes back, in its order.
-	defer ch.Close() // when the loop panics
+	defer s.leave(ch) // when the loop panics
 	r := &deadReader{driver: d, ch: ch, filter: f}
 	err = r.read(ctx, yield)
 	r.renewing.Wait()
-	_ = ch.Nack(0, true, true) // before the answer to Close: the end of a channel gives a quorum queue back only what it notices later
-	if closeErr := ch.Close(); err == nil {
+	_ = ch.NackAll()                             // before the answer to Close: the end of a channel gives a quorum queue back only what it notices later
+	if closeErr := ch.Close(d.ctx); err == nil { // the broker has read all acks then
 		err = closeErr
 	}
 	d.awaitKept(s, r.kept)
-	if gone, ok := errors.AsType[*amqp091.Error](err); ok && gone.Code == amqp091.NotFound {
+	if gone, ok := errors.AsType[*wire.Error](err); ok && gone.Code == wire.NotFound {
 		d.undeclare(d.lasting(dead))
 		return nil // somebody has deleted them all
 	}
@@ -229,13 +227,15 @@ func (d *Driver) awaitKept(s *session, kept int) {
 	if kept == 0 {
 		return
 	}
-	ch, err := s.open()
+	ctx, cancel := context.WithTimeout(d.ctx, keptPatience)
+	defer cancel()
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return // the link is lost, and it goes back with that
 	}
-	defer ch.Close() // a refusal has closed it already
-	for end := time.Now().Add(keptPatience); time.Now().Before(end); time.Sleep(keptPause) {
-		if state, err := ch.QueueDeclarePassive(dead.name, true, false, false, false, nil); err != nil || state.Messages >= kept {
+	defer s.leave(ch) // a refusal has closed it already
+	for ; ctx.Err() == nil; time.Sleep(keptPause) {
+		if state, err := ch.FindQueue(ctx, dead.wire()); err != nil || state.Messages >= kept {
 			return
 		}
 	}
@@ -260,19 +260,22 @@ func (d *Driver) lockDead(ctx context.Context) (s *session, unlock func(), err e
 		if s, err = d.consuming.await(ctx); err != nil {
 			return nil, nil, err
 		}
-		ch, err := s.open()
+		ch, err := s.Channel(ctx)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read dead letters: %w", err)
 		}
-		_, err = ch.QueueDeclare(deadLock, false, false, true, false, nil)
+		err = ch.DeclareQueue(ctx, wire.Queue{Name: deadLock, Exclusive: true})
 		if err == nil {
 			return s, func() {
-				_, _ = ch.QueueDelete(deadLock, false, false, false) // if not, it goes with the connection
-				_ = ch.Close()
+				s.politely(func(ctx context.Context) {
+					_ = ch.DeleteQueue(ctx, deadLock, false) // if not, it goes with the connection
+					_ = ch.Close(ctx)
+				})
 				<-d.reading
 			}, nil
 		}
-		if taken, ok := errors.AsType[*amqp091.Error](err); !ok || taken.Code != amqp091.ResourceLocked {
+		s.leave(ch)
+		if taken, ok := errors.AsType[*wire.Error](err); !ok || taken.Code != wire.ResourceLocked {
 			return nil, nil, fmt.Errorf("declare queue %q: %w", deadLock, err)
 		}
 		select {
@@ -287,7 +290,7 @@ func (d *Driver) lockDead(ctx context.Context) (s *session, unlock func(), err e
 // channel, unacked, until the channel is closed.
 type deadReader struct {
 	driver *Driver
-	ch     *amqp091.Channel
+	ch     *wire.Channel
 	filter broker.DeadLetterFilter
 
 	renewing sync.WaitGroup // letters that are published anew
@@ -304,17 +307,17 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		got, ok, err := r.ch.Get(dead.name, false)
-		if err != nil || !ok {
+		got, left, err := r.ch.Get(ctx, dead.name)
+		if err != nil || got == nil {
 			return err
 		}
 		if n == 0 {
-			there += int(got.MessageCount)
+			there += left
 		}
-		asItIs := got
-		held, settled := r.hold(&got)
+		asItIs := *got
+		held, settled := r.hold(got)
 		if seen[held.ID] { // its confirm was lost, and so it was sent twice
-			if err := got.Ack(false); err != nil {
+			if err := got.Ack(); err != nil {
 				return err
 			}
 			continue
@@ -341,7 +344,7 @@ func (r *deadReader) read(ctx context.Context, yield func(*broker.HeldLetter) bo
 
 // letter reads a dead letter, which is d as it was before packed then. One that
 // can't be read says so.
-func (r *deadReader) letter(d *amqp091.Delivery) (l broker.DeadLetter) {
+func (r *deadReader) letter(d *wire.Delivery) (l broker.DeadLetter) {
 	var failed error
 	func() {
 		defer guard(r.driver.log, "a dead letter", &failed)
@@ -350,12 +353,12 @@ func (r *deadReader) letter(d *amqp091.Delivery) (l broker.DeadLetter) {
 	}()
 	if failed != nil {
 		l = broker.DeadLetter{ID: foreignID(d), Kind: broker.KindUnreadable, Reason: failed.Error(),
-			Message: &broker.Message{ID: d.MessageId, ContentType: d.ContentType, Body: d.Body, Attempt: 1}}
+			Message: &broker.Message{ID: d.MessageID, ContentType: d.ContentType, Body: d.Body, Attempt: 1}}
 	}
 	return l
 }
 
-func (r *deadReader) hold(d *amqp091.Delivery) (held *broker.HeldLetter, settled *bool) {
+func (r *deadReader) hold(d *wire.Delivery) (held *broker.HeldLetter, settled *bool) {
 	held = &broker.HeldLetter{DeadLetter: r.letter(d)}
 	settled = new(bool) // by one of the two
 	once := func(do func() error) error {
@@ -378,16 +381,16 @@ func (r *deadReader) hold(d *amqp091.Delivery) (held *broker.HeldLetter, settled
 // inHand fails when the letters in hand have gone back, or are to stay.
 func (r *deadReader) inHand(ctx context.Context) error {
 	err := r.driver.open(ctx)
-	if err == nil && r.ch.IsClosed() {
+	if err == nil && r.ch.Err() != nil {
 		err = fmt.Errorf("%w: the link was lost, or the loop is over; it is still there", broker.ErrNotDelivered)
 	}
 	return err
 }
 
-func (r *deadReader) discard(ctx context.Context, d *amqp091.Delivery, id string) error {
+func (r *deadReader) discard(ctx context.Context, d *wire.Delivery, id string) error {
 	err := r.inHand(ctx)
 	if err == nil {
-		err = d.Ack(false)
+		err = d.Ack()
 	}
 	if err != nil {
 		return fmt.Errorf("discard dead letter %s: %w", id, err)
@@ -396,7 +399,7 @@ func (r *deadReader) discard(ctx context.Context, d *amqp091.Delivery, id string
 }
 
 // retry publishes a dead letter to where it came from and then acks it.
-func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.DeadLetter) error {
+func (r *deadReader) retry(ctx context.Context, d *wire.Delivery, l *broker.DeadLetter) error {
 	what := fmt.Sprintf("retry dead letter %s of %s.%s", l.ID, l.Service, l.Handler)
 	if err := r.inHand(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -415,7 +418,7 @@ func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.D
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if err := d.Ack(false); err != nil {
+	if err := d.Ack(); err != nil {
 		return fmt.Errorf("%s: it went back, but is still there: %w: %w", what, broker.ErrUnknownOutcome, err)
 	}
 	return nil
@@ -424,7 +427,7 @@ func (r *deadReader) retry(ctx context.Context, d *amqp091.Delivery, l *broker.D
 // revive makes the message that goes back: an event straight to its queue, a
 // call by its exchange, for who serves it reads the method from the routing
 // key.
-func revive(d *amqp091.Delivery, l *broker.DeadLetter) (*outgoing, error) {
+func revive(d *wire.Delivery, l *broker.DeadLetter) (*outgoing, error) {
 	o := &outgoing{key: textOf(d, headerQueue), mandatory: true, repeatable: true, received: true, msg: copyOf(&delivery{Delivery: *d})}
 	if o.key == "" && isUnroutable(d) {
 		o.exchange, o.key = textOf(d, headerLater), d.RoutingKey
@@ -448,12 +451,12 @@ func revive(d *amqp091.Delivery, l *broker.DeadLetter) (*outgoing, error) {
 	return o, nil
 }
 
-func textOf(d *amqp091.Delivery, header string) string {
+func textOf(d *wire.Delivery, header string) string {
 	s, _ := d.Headers[header].(string) // somebody else may publish there
 	return s
 }
 
-func deadLetter(d *amqp091.Delivery) broker.DeadLetter {
+func deadLetter(d *wire.Delivery) broker.DeadLetter {
 	m := message(d)
 	m.Redelivered = false // a dead letter is one by being looked at
 	l := broker.DeadLetter{
@@ -477,18 +480,18 @@ func deadLetter(d *amqp091.Delivery) broker.DeadLetter {
 }
 
 // foreignID returns the id of a dead letter that says none, of a foreign sender.
-func foreignID(d *amqp091.Delivery) string {
-	sum := sha256.Sum256(slices.Concat([]byte(d.MessageId), []byte(d.CorrelationId), d.Body))
+func foreignID(d *wire.Delivery) string {
+	sum := sha256.Sum256(slices.Concat([]byte(d.MessageID), []byte(d.CorrelationID), d.Body))
 	return hex.EncodeToString(sum[:6])
 }
 
 // isUnroutable tells whether a letter is what no exchange led on from a queue of
 // events that wait.
-func isUnroutable(d *amqp091.Delivery) bool {
+func isUnroutable(d *wire.Delivery) bool {
 	return d.Headers[headerID] == nil && (strings.HasPrefix(d.Exchange, laterExchange) || strings.HasPrefix(d.Exchange, oldLaterExchange))
 }
 
 // revivedOf returns how often a message was retried as a dead letter.
-func revivedOf(headers amqp091.Table) int {
+func revivedOf(headers wire.Table) int {
 	return int(countOf(headers[headerRevived]))
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
-	"github.com/rabbitmq/amqp091-go"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Declaration is an Exchange or a Queue.
@@ -62,7 +63,7 @@ func (e Exchange) topology() (topology, error) { return e.exchange() }
 func (e Exchange) exchange() (exchange, error) {
 	out := exchange{name: e.Name, kind: e.Type, transient: e.Transient, autoDelete: e.AutoDelete, undeclared: e.Undeclared}
 	if out.kind == "" {
-		out.kind = amqp091.ExchangeDirect
+		out.kind = "direct"
 	}
 	var err error
 	if out.args, err = arguments(e.Arguments); err != nil {
@@ -103,15 +104,14 @@ func (q Queue) queue() (queue, error) {
 }
 
 // arguments returns nil for none, as a declaration without any must be.
-func arguments(given map[string]any) (amqp091.Table, error) {
+func arguments(given map[string]any) (wire.Table, error) {
 	if len(given) == 0 {
 		return nil, nil
 	}
-	table, err := fieldOf(given, 0)
-	if err != nil {
+	if _, err := wire.AppendTable(nil, given); err != nil {
 		return nil, err
 	}
-	return table.(amqp091.Table), nil
+	return maps.Clone(given), nil
 }
 
 // Declare makes sure that all of them exist, and asks the broker once for each

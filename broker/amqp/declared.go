@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/rabbitmq/amqp091-go"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // declaringAtOnce is how many queues a member declares at once when it starts:
@@ -30,24 +30,15 @@ type declared struct {
 // those that go again. The error is a refusal for good; whatever else hinders
 // it is left to the consumers, which try again.
 func (m *member) declareFirst(ctx context.Context) (*declared, error) {
-	none := &declared{member: m}
-	s, waited := m.link.await(ctx)
-	if waited != nil {
-		return none, nil
-	}
-	d, ended := &declared{member: m, session: s}, make(chan error, 1)
-	if !m.driver.goRun(func() { ended <- d.declare(ctx) }) {
-		return none, nil
-	}
-	select {
-	case err := <-ended:
-		if isForGood(err) {
-			return d, err
-		}
+	d := &declared{member: m}
+	var waited error
+	if d.session, waited = m.link.await(ctx); waited != nil {
 		return d, nil
-	case <-ctx.Done(): // the broker does not answer
-		return none, nil
 	}
+	if err := d.declare(ctx); isForGood(err) {
+		return d, err
+	}
+	return d, nil
 }
 
 func isForGood(err error) bool {
@@ -71,7 +62,7 @@ func (d *declared) declare(ctx context.Context) error {
 }
 
 // each returns the first error in the order of the queues.
-func (d *declared) each(ctx context.Context, all []queue, do func(*declarer, queue) error) error {
+func (d *declared) each(ctx context.Context, all []queue, do func(context.Context, *declarer, queue) error) error {
 	errs, next := make([]error, len(all)), make(chan int)
 	var wg sync.WaitGroup
 	for range min(declaringAtOnce, len(all)) {
@@ -80,7 +71,7 @@ func (d *declared) each(ctx context.Context, all []queue, do func(*declarer, que
 			defer dr.close()
 			for i := range next {
 				if errs[i] = ctx.Err(); errs[i] == nil {
-					errs[i] = do(dr, all[i])
+					errs[i] = do(ctx, dr, all[i])
 				}
 			}
 		})
@@ -95,18 +86,18 @@ func (d *declared) each(ctx context.Context, all []queue, do func(*declarer, que
 
 // declareUnbound declares the exchanges of q, and q itself unless it goes with
 // its connection.
-func (d *declared) declareUnbound(dr *declarer, q queue) error {
+func (d *declared) declareUnbound(ctx context.Context, dr *declarer, q queue) error {
 	for _, b := range q.bindings {
-		if err := dr.declare(b.exchange); err != nil {
+		if err := dr.declare(ctx, b.exchange); err != nil {
 			return err
 		}
 	}
 	if q.exclusive {
 		return nil
 	}
-	isNew := q.autoDelete || dr.lacks(q) // one that goes with its last consumer is nobody's while it is idle
+	isNew := q.autoDelete || dr.lacks(ctx, q) // one that goes with its last consumer is nobody's while it is idle
 	q.bindings = nil
-	if err := d.declareBound(dr, q); err != nil || !isNew {
+	if err := d.declareBound(ctx, dr, q); err != nil || !isNew {
 		return err
 	}
 	d.mu.Lock()
@@ -115,12 +106,12 @@ func (d *declared) declareUnbound(dr *declarer, q queue) error {
 	return nil
 }
 
-func (d *declared) declareBound(dr *declarer, q queue) error {
-	is, err := q.asItIs(d.session, slog.New(slog.DiscardHandler)) // the consumer warns
+func (d *declared) declareBound(ctx context.Context, dr *declarer, q queue) error {
+	is, err := q.asItIs(ctx, d.session, slog.New(slog.DiscardHandler)) // the consumer warns
 	if err != nil {
 		return err
 	}
-	return dr.declare(is)
+	return dr.declare(ctx, is)
 }
 
 // remove deletes the queues that were made, unless somebody uses them or there
@@ -141,7 +132,7 @@ func (d *declared) remove() {
 	defer context.AfterFunc(m.driver.ctx, s.close)()
 	dr := &declarer{session: s}
 	for _, q := range d.made {
-		if err := dr.deleteIdle(q); err != nil {
+		if err := dr.deleteIdle(m.driver.ctx, q); err != nil {
 			m.log.Warn("a queue that this start has made stays", "queue", q.name, "error", err)
 		}
 	}
@@ -151,12 +142,12 @@ func (d *declared) remove() {
 // something on it.
 type declarer struct {
 	session *session
-	ch      *amqp091.Channel // nil while none is open
+	ch      *wire.Channel // nil while none is open
 }
 
-func (dr *declarer) do(f func(*amqp091.Channel) error) error {
+func (dr *declarer) do(ctx context.Context, f func(*wire.Channel) error) error {
 	if dr.ch == nil {
-		ch, err := dr.session.open()
+		ch, err := dr.session.Channel(ctx)
 		if err != nil {
 			return err
 		}
@@ -171,26 +162,28 @@ func (dr *declarer) do(f func(*amqp091.Channel) error) error {
 
 func (dr *declarer) close() {
 	if dr.ch != nil {
-		_ = dr.ch.Close() // it may be closed already
+		dr.session.leave(dr.ch)
 		dr.ch = nil
 	}
 }
 
-func (dr *declarer) declare(t topology) error { return dr.do(t.declare) }
+func (dr *declarer) declare(ctx context.Context, t topology) error {
+	return dr.do(ctx, func(ch *wire.Channel) error { return t.declare(ctx, ch) })
+}
 
 // lacks tells whether the broker has no queue of that name.
-func (dr *declarer) lacks(q queue) bool {
+func (dr *declarer) lacks(ctx context.Context, q queue) bool {
 	if checkName("queue", q.name) != nil {
 		return false
 	}
-	_, err := dr.inspect(q)
-	refused, ok := errors.AsType[*amqp091.Error](err)
-	return ok && refused.Code == amqp091.NotFound
+	_, err := dr.inspect(ctx, q)
+	refused, ok := errors.AsType[*wire.Error](err)
+	return ok && refused.Code == wire.NotFound
 }
 
-func (dr *declarer) inspect(q queue) (is amqp091.Queue, err error) {
-	err = dr.do(func(ch *amqp091.Channel) error {
-		is, err = ch.QueueDeclarePassive(q.name, !q.transient, q.autoDelete, q.exclusive, false, nil)
+func (dr *declarer) inspect(ctx context.Context, q queue) (is wire.QueueState, err error) {
+	err = dr.do(ctx, func(ch *wire.Channel) error {
+		is, err = ch.FindQueue(ctx, q.wire())
 		return err
 	})
 	return is, err
@@ -198,9 +191,9 @@ func (dr *declarer) inspect(q queue) (is amqp091.Queue, err error) {
 
 // deleteIdle deletes a queue that has no consumer and no message. A quorum queue
 // is looked at before, for it knows no conditions.
-func (dr *declarer) deleteIdle(q queue) error {
+func (dr *declarer) deleteIdle(ctx context.Context, q queue) error {
 	if q.quorum {
-		is, err := dr.inspect(q)
+		is, err := dr.inspect(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -208,8 +201,7 @@ func (dr *declarer) deleteIdle(q queue) error {
 			return errors.New("it is in use")
 		}
 	}
-	return dr.do(func(ch *amqp091.Channel) error {
-		_, err := ch.QueueDelete(q.name, !q.quorum, !q.quorum, false)
-		return err
+	return dr.do(ctx, func(ch *wire.Channel) error {
+		return ch.DeleteQueue(ctx, q.name, !q.quorum)
 	})
 }

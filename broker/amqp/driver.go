@@ -2,9 +2,8 @@
 // 0-9-1 with the exchanges, queues, properties and headers of Nameko 2 and 3,
 // so that services of both kinds work in one cluster.
 //
-// Bodies and call semantics are left to package enoki; the connections'
-// protocol is left to the RabbitMQ client library, whose own recovery stays
-// off: it gives up after some tries, this driver never does.
+// Bodies and call semantics are left to package enoki, and the protocol of a
+// connection to package wire.
 package amqp
 
 import (
@@ -293,16 +292,16 @@ func (d *Driver) declare(ctx context.Context, t topology) error {
 	}
 	is := t
 	if q, ok := t.(queue); ok {
-		if is, err = q.asItIs(s, d.log); err != nil {
+		if is, err = q.asItIs(d.ctx, s, d.log); err != nil {
 			return err
 		}
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(d.ctx)
 	if err != nil {
 		return fmt.Errorf("declare %s: %w", t, err)
 	}
-	defer ch.Close() // a failed declaration has closed it already
-	if err := is.declare(ch); err != nil {
+	defer s.leave(ch)                             // a failed declaration has closed it already
+	if err := is.declare(d.ctx, ch); err != nil { // what is begun is finished: a ladder takes longer than some contexts
 		return err
 	}
 	s.setDeclared(keyOf(t), true)

@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/contextdata"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
 // eventsOf returns the exchange of the events of a service.
 func (d *Driver) eventsOf(source string) exchange {
-	return exchange{name: source + ".events", kind: amqp091.ExchangeTopic,
+	return exchange{name: source + ".events", kind: "topic",
 		autoDelete: d.config.AutoDeleteEvents, undeclared: d.config.EventsUndeclared}
 }
 
@@ -31,7 +30,7 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	if err != nil {
 		return err
 	}
-	msg.MessageId = orNew(m.ID)
+	msg.MessageID = orNew(m.ID)
 	ex := d.eventsOf(source)
 	if n := steps(m.Due); n > 0 {
 		return d.emitLater(ctx, ex, event, n, msg, headers)
@@ -46,18 +45,18 @@ func (d *Driver) CheckEvent(source, event string, m *broker.Message) error {
 		return err
 	}
 	o := &outgoing{exchange: d.eventsOf(source).name, key: event, msg: publishing(m), headers: headers}
-	o.msg.MessageId = m.ID
+	o.msg.MessageID = m.ID
 	return o.check(d.publisher.limits())
 }
 
 // publishing turns m into what all kinds of messages have in common on the
 // wire. Priority 0 and an empty headers table, which Nameko sends, are the
-// defaults of receivers; the client library leaves them out.
-func publishing(m *broker.Message) amqp091.Publishing {
-	return amqp091.Publishing{
+// defaults of receivers; they are left out.
+func publishing(m *broker.Message) wire.Message {
+	return wire.Message{
 		ContentType:     m.ContentType,
 		ContentEncoding: encodingOf(m.ContentType),
-		DeliveryMode:    amqp091.Persistent,
+		DeliveryMode:    wire.Persistent,
 		Body:            m.Body,
 	}
 }
@@ -71,7 +70,7 @@ func headersOf(m *broker.Message) ([]byte, error) {
 		}
 	}
 	if err == nil && m.OneWay {
-		headers, err = appendField(appendShort(headers, headerOneWay), true, 0)
+		headers, err = wire.AppendField(wire.AppendShort(headers, headerOneWay), true, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", broker.ErrInvalid, err)
@@ -101,10 +100,10 @@ func orNew(id string) string {
 
 // message turns a delivery into a message. id is that of the sender; a Python
 // sender gives events none.
-func message(d *amqp091.Delivery) *broker.Message {
-	id := d.CorrelationId
+func message(d *wire.Delivery) *broker.Message {
+	id := d.CorrelationID
 	if id == "" {
-		id = d.MessageId
+		id = d.MessageID
 	}
 	contentType, body := inflated(d)
 	return &broker.Message{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/testserver"
 )
 
@@ -50,8 +51,7 @@ func (o oddities) table(depth int) map[string]any {
 	return m
 }
 
-// FuzzContextData: what is written as headers can be read, by us and by the
-// client library's rules, and nothing panics.
+// FuzzContextData: what is written as headers can be read, and nothing panics.
 func FuzzContextData(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed, seed)
@@ -65,14 +65,9 @@ func FuzzContextData(f *testing.F) {
 			}
 			return
 		}
-		d := decoder{b: written, names: &names{}}
-		table := d.table(0)
-		if d.broken || len(d.b) > 0 {
+		table, err := wire.DecodeTable(written)
+		if err != nil {
 			t.Fatalf("%#v: what was written can't be read", data)
-		}
-		w := fieldWalk{b: written}
-		if err := w.table(0); err != nil {
-			t.Fatalf("%#v: the client library could not read it", data)
 		}
 		again, err := headersOf(&broker.Message{Context: contextOf(table)})
 		if err != nil || len(again) != len(written) {

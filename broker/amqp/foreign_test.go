@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-
-	"github.com/rabbitmq/amqp091-go"
+	"time"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -22,45 +22,43 @@ var junk = []string{
 // FuzzDelivery: a message with any headers can be read as a request, a reply, an
 // event, a dead letter, the state of a lock and a control message, and sent on.
 func FuzzDelivery(f *testing.F) {
-	sampled, err := appendTable(nil, sample().msg.Headers, 0)
+	sampled, err := wire.AppendTable(nil, wire.Table{"n": int64(7), "large": int64(1) << 40, "f": 1.5, "list": []any{int32(1), nil, "x"}, "table": wire.Table{"k": "v"},
+		"at": time.Unix(1764055835, 0), "bytes": []byte{1, 2}, "decimal": wire.Decimal{Scale: 2, Value: 314}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(sampled, "text/plain", []byte("body"))
 	for _, text := range junk {
 		f.Add([]byte{}, text, []byte(text))
-		for _, v := range []any{text, []byte(text), int64(-1), int64(1<<63 - 1), int64(-1 << 63), nil, true, []any{text}, amqp091.Decimal{Scale: 255, Value: -1},
-			amqp091.Table{"$time": text}, amqp091.Table{"$map": amqp091.Table{"k": text}}} {
-			all := amqp091.Table{}
+		for _, v := range []any{text, []byte(text), int64(-1), int64(1<<63 - 1), int64(-1 << 63), nil, true, []any{text}, wire.Decimal{Scale: 255, Value: -1},
+			wire.Table{"$time": text}, wire.Table{"$map": wire.Table{"k": text}}} {
+			all := wire.Table{}
 			for _, h := range append([]string{headerFirst, headerRevived, headerTerm, headerNumber, headerCompression, headerMethodID, headerBackoff,
 				headerOneWay, headerExchange, headerRoutingKey, headerLater, headerLevel + "0", headerDeliveryCount, "nameko.k", "k"}, lettersOnly...) {
 				all[h] = v
 			}
-			headers, err := appendTable(nil, all, 0)
+			headers, err := wire.AppendTable(nil, all)
 			if err != nil {
 				f.Fatal(err)
 			}
 			f.Add(headers, "application/json", []byte(text))
 		}
-		packed, err := appendTable(nil, amqp091.Table{headerPacked: int64(len(text)), headerID: "id", headerQueue: text}, 0)
+		packed, err := wire.AppendTable(nil, wire.Table{headerPacked: int64(len(text)), headerID: "id", headerQueue: text})
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(packed, "application/json", []byte(text+"body"))
-		compressed, err := appendTable(nil, amqp091.Table{headerCompression: zlibType}, 0)
+		compressed, err := wire.AppendTable(nil, wire.Table{headerCompression: zlibType})
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(compressed, "application/json", []byte(text))
 	}
 	f.Fuzz(func(t *testing.T, headers []byte, text string, body []byte) {
-		fields := decoder{b: headers, names: &names{}}
-		table := fields.table(0)
-		if fields.broken {
-			table = nil
-		}
-		got := func() *amqp091.Delivery {
-			return &amqp091.Delivery{Headers: table, ContentType: text, CorrelationId: text, MessageId: text, Type: text, Exchange: text, RoutingKey: text, Body: body}
+		table, _ := wire.DecodeTable(headers) // nil if it can't be read
+		got := func() *wire.Delivery {
+			return &wire.Delivery{Message: wire.Message{Headers: table, ContentType: text, CorrelationID: text, MessageID: text, Type: text, Body: body},
+				Exchange: text, RoutingKey: text}
 		}
 		d := &delivery{Delivery: *got()}
 		m := message(&d.Delivery)
@@ -68,13 +66,12 @@ func FuzzDelivery(f *testing.F) {
 			t.Errorf("attempt %d at %q with %d bytes", m.Attempt, m.ID, len(m.Body))
 		}
 		if written, err := headersOf(&broker.Message{Context: m.Context}); err == nil {
-			fields := decoder{b: written, names: &names{}}
-			if fields.table(0); fields.broken {
+			if _, err := wire.DecodeTable(written); err != nil {
 				t.Errorf("%v was sent on as what can't be read", m.Context)
 			}
 		}
 		_, _, _, _ = isStale(d), firstOf(d), inflatedCost(&d.Delivery), startsOf(&d.Delivery)
-		if _, err := appendTable(nil, copyOf(d).Headers, 0); err != nil {
+		if _, err := wire.AppendTable(nil, copyOf(d).Headers); err != nil {
 			t.Errorf("a copy of %v can't be sent: %v", d.Headers, err)
 		}
 
@@ -89,43 +86,6 @@ func FuzzDelivery(f *testing.F) {
 
 		if s := stateOf(got()); s.term < 0 || s.number < 0 || s.term+1 < 0 || s.number+1 < 0 {
 			t.Errorf("a lock has term %d and number %d", s.term, s.number)
-		}
-	})
-}
-
-// FuzzFrames: whatever frames come on a lane, it takes them or leaves them to
-// the library, and allocates no more than came.
-func FuzzFrames(f *testing.F) {
-	head := string([]byte{0, classBasic, 0, methodDeliver})
-	f.Add([]byte(head+"\x01t\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01e\x01k"), []byte("\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00"), []byte("body"))
-	f.Add([]byte(head), []byte("\x00\x3c\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), []byte("body"))
-	f.Add([]byte{0, classBasic, 0, methodReturn}, []byte{}, []byte{})
-	f.Add([]byte{0, classBasic, 0, methodAck, 255, 255, 255, 255, 255, 255, 255, 255, 1}, []byte{0}, []byte{1})
-	for _, text := range junk {
-		f.Add([]byte(text), []byte(text), []byte(text))
-		f.Add([]byte(head+text), []byte("\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x20\x00"+text), []byte(text))
-	}
-	f.Fuzz(func(t *testing.T, method, header, body []byte) {
-		s := newStream(conn{}, silent)
-		s.opened = 1
-		l := s.open()
-		came := 0
-		check := func(d *delivery) {
-			came++
-			if cap(d.Body) > maxAllocated+4*len(body)+64 {
-				t.Errorf("%d bytes are kept for a body of %d", cap(d.Body), len(body))
-			}
-		}
-		l.deliver, l.bounce, l.confirm = check, check, func(uint64, bool, bool) {}
-		for _, part := range []struct {
-			kind    byte
-			payload []byte
-		}{{frameBody, body}, {frameHeader, header}, {frameMethod, method}, {frameHeader, header}, {frameBody, body}, {frameBody, body}} {
-			frame, from := beginFrame(nil, part.kind, 1)
-			l.take(endFrame(append(frame, part.payload...), from))
-		}
-		if came > 1 {
-			t.Errorf("%d messages came of one", came)
 		}
 	})
 }

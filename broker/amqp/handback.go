@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // A quorum queue counts how often a message came back to it, and drops it beyond
@@ -36,7 +35,7 @@ func goesBack(d *delivery) bool { return !isCounted(d) && startsOf(&d.Delivery) 
 // handBack has the queue of d deliver it again, to any instance.
 func (m *member) handBack(d *delivery, queueName string, s broker.Settlement, letter broker.DeadLetter) {
 	if goesBack(d) {
-		_ = d.Nack(false, true) // on a closed channel it has gone back already
+		_ = d.Nack(true) // on a closed channel it has gone back already
 		return
 	}
 	back := m.requestBack(d)
@@ -57,7 +56,7 @@ func (m *member) handBack(d *delivery, queueName string, s broker.Settlement, le
 	}
 	err := m.publishTo(d, way, o)
 	if errors.Is(err, broker.ErrInvalid) { // it is too large to be published
-		_ = d.Nack(false, true)
+		_ = d.Nack(true)
 		return
 	}
 	m.replaced(d, err)
@@ -73,7 +72,7 @@ func requeuedOf(d *delivery) int {
 // goBack hands back a message that was not started. It does not block.
 func (m *member) goBack(d *delivery, queueName string) {
 	if goesBack(d) {
-		_ = d.Nack(false, true) // on a closed channel it has gone back already
+		_ = d.Nack(true) // on a closed channel it has gone back already
 		d.settled()
 		return
 	}
@@ -85,20 +84,20 @@ func (m *member) goBack(d *delivery, queueName string) {
 
 // renew publishes a dead letter anew, if looking at it has counted, and forgets
 // the one that was looked at. If that fails it goes back, as it was.
-func (r *deadReader) renew(d *amqp091.Delivery) {
+func (r *deadReader) renew(d *wire.Delivery) {
 	if n, _ := valueOf(d.Headers[headerDeliveryCount]).(int64); n == 0 {
 		return
 	}
 	msg := copyOf(&delivery{Delivery: *d})
 	msg.Headers = maps.Clone(d.Headers)
 	delete(msg.Headers, headerDeliveryCount)
-	msg.MessageId = d.MessageId
+	msg.MessageID = d.MessageID
 	o := &outgoing{key: dead.name, mandatory: true, repeatable: true, received: true, msg: msg}
 	r.renewing.Add(1)
 	o.ended = func(err error) {
 		defer r.renewing.Done()
 		if err == nil {
-			_ = d.Ack(false) // on a closed channel it has gone back, and is there twice
+			_ = d.Ack() // on a closed channel it has gone back, and is there twice
 		}
 	}
 	if err := r.driver.publisher.submit(r.driver.ctx, o); err != nil {

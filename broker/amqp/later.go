@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // An event that is due later, or is retried, goes down a ladder. The delay is a binary number
@@ -32,7 +31,7 @@ const (
 
 // What nobody's exchange leads on would be held by the queue that it fell out
 // of, and a few such hold up all others. It becomes a dead letter.
-var unroutable = exchange{name: "enoki.unroutable", kind: amqp091.ExchangeFanout}
+var unroutable = exchange{name: "enoki.unroutable", kind: "fanout"}
 
 // step is what the lowest level waits.
 const step = 100 * time.Millisecond
@@ -65,41 +64,41 @@ func (l ladder) String() string {
 
 // level returns the exchange of a level, and that at the foot for -1.
 func level(n int) exchange {
-	e := exchange{name: laterExchange, kind: amqp091.ExchangeHeaders, args: amqp091.Table{"alternate-exchange": unroutable.name}}
+	e := exchange{name: laterExchange, kind: "headers", args: wire.Table{"alternate-exchange": unroutable.name}}
 	if n >= 0 {
 		e.name = fmt.Sprint(laterExchange, ".", n)
 	}
 	return e
 }
 
-func digit(n int, set bool) amqp091.Table {
-	return amqp091.Table{"x-match": "all", fmt.Sprint(headerLevel, n): set}
+func digit(n int, set bool) wire.Table {
+	return wire.Table{"x-match": "all", fmt.Sprint(headerLevel, n): set}
 }
 
 // declare makes each level after the one below it. Its queues are quorum queues
 // that let go of an event only once the next queue has it: between classic ones
 // events are lost when the broker is killed.
-func (l ladder) declare(ch *amqp091.Channel) error {
-	if err := l.declareFoot(ch); err != nil {
+func (l ladder) declare(ctx context.Context, ch *wire.Channel) error {
+	if err := l.declareFoot(ctx, ch); err != nil {
 		return err
 	}
 	for n := range l.top + 1 {
 		at, below := level(n), level(n-1)
 		wait := queue{
 			name: at.name,
-			args: amqp091.Table{
-				amqp091.QueueTypeArg:       amqp091.QueueTypeQuorum,
-				amqp091.QueueOverflowArg:   amqp091.QueueOverflowRejectPublish, // at-least-once asks for it
-				amqp091.QueueMessageTTLArg: (step << n).Milliseconds(),
-				"x-dead-letter-exchange":   below.name,
-				"x-dead-letter-strategy":   "at-least-once",
+			args: wire.Table{
+				"x-queue-type":           "quorum",
+				"x-overflow":             "reject-publish", // at-least-once asks for it
+				"x-message-ttl":          (step << n).Milliseconds(),
+				"x-dead-letter-exchange": below.name,
+				"x-dead-letter-strategy": "at-least-once",
 			},
 			bindings: []binding{{exchange: at, args: digit(n, true)}},
 		}
-		if err := wait.declare(ch); err != nil {
+		if err := wait.declare(ctx, ch); err != nil {
 			return err
 		}
-		if err := ch.ExchangeBind(below.name, "", at.name, false, digit(n, false)); err != nil {
+		if err := ch.BindExchange(ctx, wire.Binding{From: at.name, To: below.name, Arguments: digit(n, false)}); err != nil {
 			return explainDeclare(at, err)
 		}
 	}
@@ -108,27 +107,27 @@ func (l ladder) declare(ch *amqp091.Channel) error {
 
 // declareFoot has what the exchange of l waits for go there, and to nowhere,
 // too: an event that no queue takes would stay in the last one.
-func (l ladder) declareFoot(ch *amqp091.Channel) error {
+func (l ladder) declareFoot(ctx context.Context, ch *wire.Channel) error {
 	letters := dead
 	letters.bindings = []binding{{exchange: unroutable}}
-	args := amqp091.Table{"x-match": "all", headerLater: l.events.name}
+	args := wire.Table{"x-match": "all", headerLater: l.events.name}
 	led := nowhere()
 	led.bindings = []binding{{exchange: level(-1), args: args}}
 	for _, t := range []topology{letters, led, l.events} {
-		if err := t.declare(ch); err != nil {
+		if err := t.declare(ctx, ch); err != nil {
 			return err
 		}
 	}
-	return explainDeclare(l.events, ch.ExchangeBind(l.events.name, "", laterExchange, false, args))
+	return explainDeclare(l.events, ch.BindExchange(ctx, wire.Binding{From: laterExchange, To: l.events.name, Arguments: args}))
 }
 
 // nowhere is the queue that drops what it gets.
 func nowhere() queue {
-	return queue{name: laterExchange + ".nowhere", args: amqp091.Table{amqp091.QueueMessageTTLArg: int32(0)}}
+	return queue{name: laterExchange + ".nowhere", args: wire.Table{"x-message-ttl": int32(0)}}
 }
 
 // headers sets the digits of n and where the ladder ends.
-func (l ladder) headers(h amqp091.Table, n uint64) {
+func (l ladder) headers(h wire.Table, n uint64) {
 	h[headerLater] = l.events.name
 	for d := range l.top + 1 {
 		h[fmt.Sprint(headerLevel, d)] = n>>d&1 == 1
@@ -136,11 +135,11 @@ func (l ladder) headers(h amqp091.Table, n uint64) {
 }
 
 // emitLater sends an event down the ladder of n steps.
-func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg amqp091.Publishing, headers []byte) error {
+func (d *Driver) emitLater(ctx context.Context, events exchange, event string, n uint64, msg wire.Message, headers []byte) error {
 	l := ladder{top: topOf(n), events: events}
-	way := amqp091.Table{}
+	way := wire.Table{}
 	l.headers(way, n)
-	headers, err := appendTable(headers, way, 0)
+	headers, err := wire.AppendTable(headers, way)
 	if err != nil {
 		return err
 	}
@@ -195,11 +194,11 @@ type oldLadder struct{}
 
 func (oldLadder) String() string { return fmt.Sprintf("the way out of exchange %q", oldLaterExchange) }
 
-func (oldLadder) declare(ch *amqp091.Channel) error {
+func (oldLadder) declare(ctx context.Context, ch *wire.Channel) error {
 	for n := 0; ; n++ {
-		at := exchange{name: fmt.Sprint(oldLaterExchange, ".", n), kind: amqp091.ExchangeHeaders}
-		err := ch.ExchangeDeclarePassive(at.name, at.kind, true, false, false, false, nil)
-		if no, ok := errors.AsType[*amqp091.Error](err); ok && no.Code == amqp091.NotFound {
+		at := exchange{name: fmt.Sprint(oldLaterExchange, ".", n), kind: "headers"}
+		err := ch.FindExchange(ctx, at.wire())
+		if no, ok := errors.AsType[*wire.Error](err); ok && no.Code == wire.NotFound {
 			return nil
 		}
 		if err != nil {
@@ -209,10 +208,10 @@ func (oldLadder) declare(ch *amqp091.Channel) error {
 		rest.name = at.name + ".rest"
 		led := nowhere()
 		led.bindings = []binding{{exchange: rest, args: digit(n, true)}, {exchange: rest, args: digit(n, false)}}
-		if err := led.declare(ch); err != nil {
+		if err := led.declare(ctx, ch); err != nil {
 			return err
 		}
-		if err := ch.ExchangeBind(rest.name, "", at.name, false, amqp091.Table{"x-match": "all"}); err != nil {
+		if err := ch.BindExchange(ctx, wire.Binding{From: at.name, To: rest.name, Arguments: wire.Table{"x-match": "all"}}); err != nil {
 			return err
 		}
 	}
@@ -220,7 +219,7 @@ func (oldLadder) declare(ch *amqp091.Channel) error {
 
 // waited tells whether RabbitMQ has added headers to a message because it
 // waited in a queue of ours.
-func waited(headers amqp091.Table) bool {
+func waited(headers wire.Table) bool {
 	_, retried := headers[headerAttempt]
 	_, later := headers[headerLater]
 	_, backedOff := headers[headerBackoff]

@@ -9,6 +9,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // declareOldLadder makes the ladder of an older Enoki, up to the given level.
@@ -19,7 +20,7 @@ func declareOldLadder(s *sniffer, events exchange, top int) {
 		}
 		return fmt.Sprint(oldLaterExchange, ".", n)
 	}
-	s.must(events.declare(s.ch))
+	s.declare(events)
 	for n := -1; n <= top; n++ {
 		s.must(s.ch.ExchangeDeclare(headersExchange(n), "headers", true, false, false, false, nil))
 	}
@@ -54,9 +55,9 @@ func TestOldLadderDrains(t *testing.T) {
 			return broker.Settlement{}
 		}}}})
 	defer m.Leave(t.Context())
-	way := amqp091.Table{}
+	way := wire.Table{}
 	ladder{top: 3, events: events}.headers(way, 15)
-	s.publish(fmt.Sprint(oldLaterExchange, ".3"), "e", amqp091.Publishing{Headers: way, DeliveryMode: amqp091.Persistent, Body: []byte("old")})
+	s.publish(fmt.Sprint(oldLaterExchange, ".3"), "e", amqp091.Publishing{Headers: amqp091.Table(way), DeliveryMode: amqp091.Persistent, Body: []byte("old")})
 	if err := d.Emit(within(t, patience), source, "e", &broker.Message{Body: []byte("new"), Due: time.Now().Add(time.Second)}); err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/turns"
 )
 
@@ -42,7 +41,7 @@ type noted struct {
 // newLedger returns the ledger of the suspects of q.
 func (m *member) newLedger(q queue) *ledger {
 	of := m.driver.lasting(queue{name: q.name + ledgerSuffix})
-	of.args = amqp091.Table{amqp091.QueueMaxLenArg: int32(1), amqp091.QueueTTLArg: int32(ledgerExpiry.Milliseconds())}
+	of.args = wire.Table{"x-max-length": int32(1), "x-expires": int32(ledgerExpiry.Milliseconds())}
 	return &ledger{member: m, queue: of, overdue: map[string]bool{}}
 }
 
@@ -50,7 +49,7 @@ func (m *member) newLedger(q queue) *ledger {
 // one without. It returns false and how long it is until it has its turn again.
 func (h *handler) suspect(d *delivery) (leave func(), again time.Duration, ok bool) {
 	if d.Headers == nil {
-		d.Headers = amqp091.Table{}
+		d.Headers = wire.Table{}
 	}
 	tries, err := h.ledger.next(d)
 	if err != nil {
@@ -130,29 +129,30 @@ func (l *ledger) look(d *delivery) error {
 		return nil
 	}
 	s := d.attachment.session
-	q, err := l.queue.asItIs(s, l.member.log)
+	ctx := d.attachment.ctx
+	q, err := l.queue.asItIs(ctx, s, l.member.log)
 	if err != nil {
 		return err
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: open a channel: %w", l.queue, err)
+		return fmt.Errorf("%s: %w", l.queue, err)
 	}
-	defer ch.Close() // what is not acked goes back
-	if err := q.declare(ch); err != nil {
+	defer s.leave(ch) // what is not acked goes back
+	if err := q.declare(ctx, ch); err != nil {
 		return err
 	}
-	msg, there, err := ch.Get(q.name, false)
+	msg, _, err := ch.Get(ctx, q.name)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", q, err)
 	}
 	l.noted = map[string]noted{}
-	if there {
+	if msg != nil {
 		l.understand(msg.Body)
 		if err := l.write(d); err != nil { // anew, for a quorum queue counts how often one goes back
 			return err
 		}
-		_ = msg.Ack(false) // if it fails there are two, and the queue drops the older one
+		_ = msg.Ack() // if it fails there are two, and the queue drops the older one
 	}
 	l.read = d.attachment
 	return nil
@@ -177,6 +177,6 @@ func (l *ledger) write(d *delivery) error {
 	if err != nil {
 		return err
 	}
-	msg := amqp091.Publishing{ContentType: "application/json", DeliveryMode: amqp091.Persistent, Body: body}
+	msg := wire.Message{ContentType: "application/json", DeliveryMode: wire.Persistent, Body: body}
 	return l.member.tryPublishTo(d, l.queue, &outgoing{key: l.queue.name, mandatory: true, repeatable: true, msg: msg})
 }

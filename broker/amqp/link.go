@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,9 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/reminder"
 )
 
@@ -61,17 +61,12 @@ type link struct {
 
 // session is the life of one connection.
 type session struct {
-	conn   *amqp091.Connection
-	stream *stream
-	since  time.Time
-	ended  chan struct{} // closed when the connection is gone
-	err    error         // why; read it after ended
+	*wire.Conn
+	since time.Time
 
 	silent atomic.Bool // the broker did not answer a goodbye in time
 
 	largest atomic.Int64 // body that the broker has said it takes; 0 while it has not
-
-	opening sync.Mutex // held while a channel is opened, so that openLane knows its number
 
 	mu    sync.Mutex
 	known map[string]bool // what was declared
@@ -136,15 +131,15 @@ func (l *link) run(ctx context.Context) {
 	s := l.now()
 	for s != nil {
 		select {
-		case <-s.ended:
+		case <-s.Done():
 		case <-ctx.Done():
 			return
 		}
 		wait.worked(s.since)
-		if l.set(nil, s.err) != nil {
+		if l.set(nil, s.Err()) != nil {
 			return
 		}
-		l.log.Warn("link lost, connecting again", "error", s.err)
+		l.log.Warn("link lost, connecting again", "error", s.Err())
 		s = l.reconnect(ctx, &wait)
 		if s != nil {
 			l.reminder = reminder.Reminder{}
@@ -233,7 +228,7 @@ func (l *link) await(ctx context.Context) (*session, error) {
 		if closed {
 			return nil, broker.ErrClosed
 		}
-		if s != nil && !s.conn.IsClosed() {
+		if s != nil && s.Err() == nil {
 			return s, nil
 		}
 		select {
@@ -247,7 +242,7 @@ func (l *link) await(ctx context.Context) (*session, error) {
 func (l *link) ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.session == nil || l.session.conn.IsClosed() {
+	if l.session == nil || l.session.Err() != nil {
 		return fmt.Errorf("no link to %s (to %s): %w", l.address.masked, l.role, cmp.Or(l.last, errLost))
 	}
 	return nil
@@ -312,27 +307,22 @@ func (l *link) dialHost(ctx context.Context, host string) (*session, error) {
 	if err != nil {
 		return nil, l.explain(host, err)
 	}
-	// The library's handshake knows no context.
-	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
-	stream := newStream(socket, l.log)
-	conn, err := amqp091.Open(stream, amqp091.Config{
-		SASL:       l.address.sasl,
-		Vhost:      l.address.vhost,
+	s := newSession()
+	s.Conn, err = wire.Open(ctx, socket, wire.Config{
+		Logins:     l.address.logins,
+		VHost:      l.address.vhost,
 		Heartbeat:  cmp.Or(l.address.heartbeat, l.config.Heartbeat),
-		FrameSize:  maxFrame,
+		FrameMax:   maxFrame,
 		ChannelMax: l.address.channels,
-		Locale:     "en_US",
-		Properties: amqp091.Table{"product": "enoki", "platform": "Go",
+		Properties: wire.Table{"product": "enoki", "platform": "Go",
 			"connection_name": l.config.Owner + " (" + l.role + ")"},
+		Log:     l.log,
+		Blocked: s.setAlarm,
 	})
-	if !stop() { // the socket was closed under the handshake, whatever that says
-		err = fmt.Errorf("handshake with %s: %w", host, ctx.Err())
-	}
 	if err != nil {
-		_ = stream.Close()
 		return nil, l.explain(host, err)
 	}
-	return newSession(conn, stream), nil
+	return s, nil
 }
 
 // explain names user and vhost where the broker refused one of them, and
@@ -344,58 +334,40 @@ func (l *link) explain(host string, err error) error {
 	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
 		return refusal{fmt.Errorf("%w: is the port one for TLS?", err)}
 	}
-	if strings.Contains(err.Error(), "frame size exceeds") { // no AMQP frame: a TLS alert is read as a length
+	if network, ok := errors.AsType[*net.OpError](err); ok && network.Op == "remote error" { // by TLS 1.3 the server judges our certificate after its handshake
+		return refusal{fmt.Errorf("TLS with %s: %w: check the certificate that we show", host, err)}
+	}
+	if errors.Is(err, wire.ErrSASL) {
+		return refusal{fmt.Errorf("RabbitMQ at %s does not offer the login method (%w): check its auth_mechanisms, "+
+			"and for EXTERNAL that it has the plugin rabbitmq_auth_mechanism_ssl", l.address.masked, err)}
+	}
+	if errors.Is(err, wire.ErrMalformed) { // such as a TLS alert
 		return fmt.Errorf("%s does not speak AMQP (%w): if the port is one for TLS, use amqps://", host, err)
 	}
-	refused, ok := errors.AsType[*amqp091.Error](err)
-	if !ok {
-		return err
-	}
-	switch {
-	case refused == amqp091.ErrSASL:
-		return refusal{fmt.Errorf("RabbitMQ at %s does not offer the login method: check its auth_mechanisms, "+
-			"and for EXTERNAL that it has the plugin rabbitmq_auth_mechanism_ssl", l.address.masked)}
-	case strings.HasPrefix(refused.Reason, "remote error: tls:"): // by TLS 1.3 the server judges our certificate after its handshake
-		return refusal{fmt.Errorf("TLS with %s: %s: check the certificate that we show", host, refused.Reason)}
-	case refused.Code == amqp091.AccessRefused, refused.Code == amqp091.NotAllowed:
+	refused, ok := errors.AsType[*wire.Error](err)
+	if ok && (refused.Code == wire.AccessRefused || refused.Code == wire.NotAllowed) {
 		return refusal{fmt.Errorf("RabbitMQ at %s refused %s on vhost %q (%s): check the name and password or certificate, "+
 			"that the vhost exists and that the user has permissions on it", l.address.masked, l.address.who, l.address.vhost, refused.Reason)}
 	}
 	return err
 }
 
-func newSession(conn *amqp091.Connection, stream *stream) *session {
+func newSession() *session {
 	free := make(chan struct{})
 	close(free)
-	if frame := conn.Config.FrameSize; frame > 0 && frame < maxFrame {
-		stream.frame = frame
-	}
-	s := &session{conn: conn, stream: stream, since: time.Now(), ended: make(chan struct{}), known: map[string]bool{}, free: free}
-	closes := conn.NotifyClose(make(chan *amqp091.Error, 1))
-	blocks := conn.NotifyBlocked(make(chan amqp091.Blocking, 16))
-	go func() {
-		defer close(s.ended)
-		for b := range blocks { // closed with the connection
-			s.setAlarm(b)
-		}
-		s.err = broker.ErrClosed
-		if err, ok := <-closes; ok {
-			s.err = err
-		}
-	}()
-	return s
+	return &session{since: time.Now(), known: map[string]bool{}, free: free}
 }
 
 // limits returns what the broker takes.
 func (s *session) limits() limits {
-	return limits{frame: s.stream.frame, body: int(s.largest.Load())}
+	return limits{frame: s.FrameMax(), body: int(s.largest.Load())}
 }
 
 // tooLarge reads how large a message may be from the broker's refusal of one.
 var tooLarge = regexp.MustCompile(`message size \d+ is larger than .*max size (\d+)`)
 
 // learn notes how large a message may be, if the broker has said so.
-func (s *session) learn(refused *amqp091.Error) {
+func (s *session) learn(refused *wire.Error) {
 	if found := tooLarge.FindStringSubmatch(refused.Reason); found != nil {
 		if n, err := strconv.ParseInt(found[1], 10, 64); err == nil {
 			s.largest.Store(n)
@@ -403,32 +375,16 @@ func (s *session) learn(refused *amqp091.Error) {
 	}
 }
 
-// open opens a channel for the library alone.
-func (s *session) open() (*amqp091.Channel, error) {
-	s.opening.Lock()
-	defer s.opening.Unlock()
-	return s.conn.Channel()
-}
-
-// openLane opens a channel whose messages go by a lane.
-func (s *session) openLane() (*amqp091.Channel, *lane, error) {
-	s.opening.Lock()
-	defer s.opening.Unlock()
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return nil, nil, err
-	}
-	return ch, s.stream.open(), nil
-}
-
-func (s *session) setAlarm(b amqp091.Blocking) {
+// setAlarm notes why the broker takes no messages; the reason is empty when it
+// does again.
+func (s *session) setAlarm(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.alarm = b.Reason
+	s.alarm = reason
 	switch {
-	case b.Active && s.isFree():
+	case reason != "" && s.isFree():
 		s.free = make(chan struct{})
-	case !b.Active && !s.isFree():
+	case reason == "" && !s.isFree():
 		close(s.free)
 	}
 }
@@ -476,28 +432,39 @@ func (s *session) forgetDeclared() {
 	clear(s.known)
 }
 
-// close says goodbye to the broker; the deadline also frees a writer that the
-// broker has stopped.
+// close says goodbye to the broker, and waits for its answer for a while.
 func (s *session) close() {
-	_ = s.conn.CloseDeadline(time.Now().Add(closeTimeout))
-	<-s.ended
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	s.Close(ctx)
 }
 
 // politely says a goodbye that waits for the broker's answer, but not for that
 // of a broker which is frozen or away: its connection ends later, and the
 // goodbye with it.
-func (s *session) politely(say func()) {
-	said := make(chan struct{})
-	go func() {
-		defer close(said)
-		say()
-	}()
+func (s *session) politely(say func(context.Context)) {
+	patience := closeTimeout
 	if s.silent.Load() {
-		return
+		patience = 0
 	}
-	select {
-	case <-said:
-	case <-time.After(closeTimeout):
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	say(ctx)
+	if ctx.Err() != nil {
 		s.silent.Store(true)
 	}
+}
+
+// leave closes a channel on which nothing is under way, and does not wait long
+// for the broker's answer. One that has ended is none the worse for it.
+func (s *session) leave(ch *wire.Channel) {
+	s.politely(func(ctx context.Context) { _ = ch.Close(ctx) })
+}
+
+// reasonOf returns why a channel has ended.
+func reasonOf(ch *wire.Channel) error {
+	if err := ch.Err(); !errors.Is(err, wire.ErrClosed) {
+		return err
+	}
+	return broker.ErrClosed
 }

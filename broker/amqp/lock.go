@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -39,7 +39,7 @@ const (
 )
 
 func lockQueue(name string) queue {
-	return queue{name: "enoki.lock." + name, args: amqp091.Table{"x-single-active-consumer": true}}
+	return queue{name: "enoki.lock." + name, args: wire.Table{"x-single-active-consumer": true}}
 }
 
 // locking is the link that locks are held by, with a short heartbeat. It is made
@@ -103,18 +103,19 @@ func (d *Driver) Lock(ctx context.Context, name string) (broker.Lock, error) {
 
 // hold implements broker.Lock on one channel.
 type hold struct {
-	driver     *Driver
-	queue      queue
-	ch         *amqp091.Channel
-	deliveries <-chan amqp091.Delivery
-	lost       chan struct{} // closed by lose
-	lose       func()
+	driver  *Driver
+	session *session
+	queue   queue
+	ch      *wire.Channel
+	box     *mailbox
+	lost    chan struct{} // closed by lose
+	lose    func()
 
 	saving sync.Mutex // held while something is on its way back
 
 	mu     sync.Mutex // guards what follows
 	newest stateMessage
-	back   map[string]chan<- amqp091.Delivery // by id: who waits for a message to come back
+	back   map[string]chan<- *wire.Delivery // by id: who waits for a message to come back
 }
 
 // stateMessage is a state and the message that keeps it.
@@ -131,13 +132,13 @@ func (m stateMessage) before(other stateMessage) bool {
 // contend waits on a channel of its own until it is the active consumer. It
 // gives up when the channel ends.
 func (d *Driver) contend(ctx context.Context, s *session, q queue) (*hold, error) {
-	ch, err := s.conn.Channel()
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h := &hold{driver: d, queue: q, ch: ch, lost: make(chan struct{}), back: map[string]chan<- amqp091.Delivery{}}
+	h := &hold{driver: d, session: s, queue: q, ch: ch, box: newMailbox(math.MaxInt), lost: make(chan struct{}), back: map[string]chan<- *wire.Delivery{}}
 	h.lose = sync.OnceFunc(func() { close(h.lost) })
-	probe, err := h.attach(s)
+	probe, err := h.attach(ctx, s)
 	if err == nil {
 		err = h.activate(ctx, probe)
 	}
@@ -145,7 +146,7 @@ func (d *Driver) contend(ctx context.Context, s *session, q queue) (*hold, error
 		err = broker.ErrClosed
 	}
 	if err != nil {
-		_ = ch.Close() // it may be closed already
+		s.leave(ch)
 		return nil, err
 	}
 	return h, nil
@@ -153,17 +154,17 @@ func (d *Driver) contend(ctx context.Context, s *session, q queue) (*hold, error
 
 // attach consumes from the queue and leaves a probe in it: if it is empty, who
 // becomes active would not learn of it.
-func (h *hold) attach(s *session) (probe *amqp091.DeferredConfirmation, err error) {
-	if h.queue, err = h.queue.asItIs(s, h.driver.log); err != nil {
+func (h *hold) attach(ctx context.Context, s *session) (probe stored, err error) {
+	if h.queue, err = h.queue.asItIs(ctx, s, h.driver.log); err != nil {
 		return nil, err
 	}
-	if err := h.queue.declare(h.ch); err != nil {
+	if err := h.queue.declare(ctx, h.ch); err != nil {
 		return nil, err
 	}
-	if err := h.ch.Confirm(false); err != nil {
+	if err := h.ch.Confirm(ctx); err != nil {
 		return nil, err
 	}
-	if h.deliveries, err = h.ch.Consume(h.queue.name, "enoki-"+uuid.New(), false, false, false, false, nil); err != nil {
+	if err := h.ch.Consume(ctx, wire.Consumption{Queue: h.queue.name, Tag: "enoki-" + uuid.New()}, h.box.put); err != nil {
 		return nil, explainDeclare(h.queue, err)
 	}
 	return h.publish(lockProbe, uuid.New(), stateMessage{})
@@ -172,34 +173,48 @@ func (h *hold) attach(s *session) (probe *amqp091.DeferredConfirmation, err erro
 // activate waits for the first delivery, reads all that the queue has, which
 // ends with a probe of its own, and begins a new term. It gives up when the
 // broker refuses a probe.
-func (h *hold) activate(ctx context.Context, left *amqp091.DeferredConfirmation) error {
+func (h *hold) activate(ctx context.Context, left stored) error {
 	var read []uint64
 	probe := ""
-	for stored := left.Done(); ; {
+	for {
+		m := h.box.take()
+		if m == nil {
+			if err := h.awaitMore(ctx, &left); err != nil {
+				return err
+			}
+			continue
+		}
+		if found := stateOf(m); m.Type == lockState && !found.before(h.newest) {
+			h.newest = found
+		}
+		read = append(read, m.Tag)
+		if probe == "" {
+			probe = uuid.New()
+			var err error
+			if left, err = h.publish(lockProbe, probe, stateMessage{}); err != nil {
+				return err
+			}
+		}
+		if m.MessageID == probe {
+			return h.begin(ctx, read)
+		}
+	}
+}
+
+// awaitMore returns when there may be another delivery. The probe that was left
+// last must not be refused meanwhile.
+func (h *hold) awaitMore(ctx context.Context, left *stored) error {
+	for {
 		select {
-		case <-stored:
-			if stored = nil; !left.Acked() {
+		case ack := <-*left:
+			if !ack {
 				return errNack
 			}
-		case m, ok := <-h.deliveries:
-			if !ok {
-				return errLost
-			}
-			if found := stateOf(&m); m.Type == lockState && !found.before(h.newest) {
-				h.newest = found
-			}
-			read = append(read, m.DeliveryTag)
-			if probe == "" {
-				probe = uuid.New()
-				var err error
-				if left, err = h.publish(lockProbe, probe, stateMessage{}); err != nil {
-					return err
-				}
-				stored = left.Done()
-			}
-			if m.MessageId == probe {
-				return h.begin(ctx, read)
-			}
+			*left = nil
+		case <-h.box.ready:
+			return nil
+		case <-h.ch.Cancelled():
+			return errLost
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -221,66 +236,87 @@ func (h *hold) begin(ctx context.Context, read []uint64) error {
 		return err
 	}
 	for _, tag := range read {
-		_ = h.ch.Ack(tag, false) // fails with the channel only
+		_ = h.ch.Ack(tag) // fails with the channel only
 	}
 	return nil
 }
 
-func stateOf(m *amqp091.Delivery) stateMessage {
-	s := stateMessage{tag: m.DeliveryTag, term: countOf(m.Headers[headerTerm]), number: countOf(m.Headers[headerNumber])}
+func stateOf(m *wire.Delivery) stateMessage {
+	s := stateMessage{tag: m.Tag, term: countOf(m.Headers[headerTerm]), number: countOf(m.Headers[headerNumber])}
 	if len(m.Body) > 0 {
 		s.state = m.Body
 	}
 	return s
 }
 
-func (h *hold) publish(kind, id string, s stateMessage) (*amqp091.DeferredConfirmation, error) {
-	return h.ch.PublishWithDeferredConfirm(amqp091.DefaultExchange, h.queue.name, false, false, amqp091.Publishing{
-		Headers: amqp091.Table{headerTerm: s.term, headerNumber: s.number}, Type: kind,
-		MessageId: id, DeliveryMode: amqp091.Persistent, Body: s.state,
-	})
+// stored hears whether the broker has stored a message. It implements
+// [wire.Receipt].
+type stored chan bool
+
+func (s stored) Returned(*wire.Delivery) bool { return false }
+func (s stored) Confirmed(ack bool)           { s <- ack }
+
+func (h *hold) publish(kind, id string, s stateMessage) (stored, error) {
+	o := &outgoing{key: h.queue.name, msg: wire.Message{
+		Headers: wire.Table{headerTerm: s.term, headerNumber: s.number}, Type: kind,
+		MessageID: id, DeliveryMode: wire.Persistent, Body: s.state,
+	}}
+	if err := o.check(h.session.limits()); err != nil {
+		return nil, err
+	}
+	p, ack := o.publishing(), make(stored, 1)
+	for !h.ch.Publish(&p, ack) {
+		if !h.ch.Await() {
+			return nil, reasonOf(h.ch)
+		}
+	}
+	return ack, nil
 }
 
 // listen gives what comes back to those who wait for it, and drops the rest:
 // probes of those who wait for the lock, and what was late.
 func (h *hold) listen() {
 	defer h.lose()
-	for m := range h.deliveries {
+	for m := h.next(); m != nil; m = h.next() {
 		h.mu.Lock()
-		waiter := h.back[m.MessageId]
-		delete(h.back, m.MessageId)
+		waiter := h.back[m.MessageID]
+		delete(h.back, m.MessageID)
 		h.mu.Unlock()
 		if waiter != nil {
 			waiter <- m
 		} else {
-			_ = m.Ack(false) // fails with the channel only
+			_ = m.Ack() // fails with the channel only
 		}
 	}
+}
+
+// next returns nil when the channel has ended.
+func (h *hold) next() *wire.Delivery {
+	return h.box.next(context.Background(), h.ch.Cancelled())
 }
 
 // write publishes next and waits until it is stored and has come back. It wants
 // saving held.
 func (h *hold) write(ctx context.Context, next stateMessage) error {
-	id, back := uuid.New(), make(chan amqp091.Delivery, 1)
+	id, back := uuid.New(), make(chan *wire.Delivery, 1)
 	h.mu.Lock()
 	h.back[id] = back
 	h.mu.Unlock()
-	stored, err := h.publish(lockState, id, next)
+	done, err := h.publish(lockState, id, next)
 	if err != nil {
 		h.end()
 		return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
 	}
-	for done := stored.Done(); ; {
+	for {
 		select {
-		case <-done:
-			if !stored.Acked() {
+		case ack := <-done:
+			if !ack {
 				h.end()
-				// The library says the same of a nack and of a channel that ended.
-				return fmt.Errorf("%w: the broker has not confirmed it: %w", broker.ErrUnknownOutcome, broker.ErrLockLost)
+				return fmt.Errorf("%w: the broker could not store it (nack): %w", broker.ErrUnknownOutcome, broker.ErrLockLost)
 			}
 			done = nil
 		case m := <-back:
-			next.tag, back = m.DeliveryTag, nil
+			next.tag, back = m.Tag, nil
 		case <-h.lost:
 			return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, broker.ErrLockLost)
 		case <-ctx.Done():
@@ -292,7 +328,7 @@ func (h *hold) write(ctx context.Context, next stateMessage) error {
 		}
 	}
 	if old := h.set(next); old.tag != 0 {
-		_ = h.ch.Ack(old.tag, false) // fails with the channel only
+		_ = h.ch.Ack(old.tag) // fails with the channel only
 	}
 	return nil
 }
@@ -381,7 +417,7 @@ func (h *hold) end() <-chan struct{} {
 	done := make(chan struct{})
 	if !h.driver.goRun(func() {
 		defer close(done)
-		_ = h.ch.Close() // it may be closed already
+		_ = h.ch.Close(context.Background()) // it ends with its connection at the latest
 	}) {
 		close(done) // with the link
 	}

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // take takes a lock for the length of the test.
@@ -63,9 +62,9 @@ func TestLockIgnoresEarlierTerms(t *testing.T) {
 	if err := held.Save(t.Context(), []byte("of the second")); err != nil {
 		t.Fatal(err)
 	}
-	err := d.publisher.publish(t.Context(), &outgoing{key: "enoki.lock.terms", mandatory: true, msg: amqp091.Publishing{
-		Type: lockState, MessageId: "late", DeliveryMode: amqp091.Persistent, Body: []byte("of the first"),
-		Headers: amqp091.Table{headerTerm: int64(1), headerNumber: int64(99)},
+	err := d.publisher.publish(t.Context(), &outgoing{key: "enoki.lock.terms", mandatory: true, msg: wire.Message{
+		Type: lockState, MessageID: "late", DeliveryMode: wire.Persistent, Body: []byte("of the first"),
+		Headers: wire.Table{headerTerm: int64(1), headerNumber: int64(99)},
 	}})
 	if err != nil {
 		t.Fatal(err)

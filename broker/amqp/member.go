@@ -13,9 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 const (
@@ -201,7 +200,7 @@ func (d *Driver) subscriptionQueue(i broker.Instance, sub broker.Subscription) q
 		bindings:   []binding{{exchange: d.eventsOf(sub.Source), key: sub.Event}},
 	}
 	if sub.OrderBy != nil && !q.exclusive {
-		q.args = amqp091.Table{"x-single-active-consumer": true}
+		q.args = wire.Table{"x-single-active-consumer": true}
 	}
 	if sub.Mode != broker.Singleton {
 		q.name += "--" + i.Name + "." + sub.Handler
@@ -278,7 +277,7 @@ func (m *member) serveDirect(d *delivery) { m.serveAs(d, m.service.ID) }
 
 func (m *member) serveAs(d *delivery, instance string) {
 	if isStale(d) {
-		_ = d.Ack(false)
+		_ = d.Ack()
 		return
 	}
 	method := methodOf(d)
@@ -295,7 +294,7 @@ func (m *member) serveAs(d *delivery, instance string) {
 	ctx, end := m.begin(d)
 	defer end()
 	if m.isGivenUp(ctx) {
-		_ = d.Ack(false) // on a closed channel it comes again, to somebody who may know it
+		_ = d.Ack() // on a closed channel it comes again, to somebody who may know it
 		return
 	}
 	d.begun = time.Now()
@@ -329,7 +328,7 @@ func methodOf(d *delivery) string {
 func (m *member) failedCall(d *delivery, method string, req *broker.Message, err error) *broker.Message {
 	m.logFailed(d, err)
 	if req == nil {
-		req = &broker.Message{ID: d.CorrelationId, ContentType: d.ContentType, Body: d.Body, OneWay: d.ReplyTo == ""}
+		req = &broker.Message{ID: d.CorrelationID, ContentType: d.ContentType, Body: d.Body, OneWay: d.ReplyTo == ""}
 	}
 	return m.service.Failed(method, req, err)
 }
@@ -345,7 +344,7 @@ func (m *member) answerCall(d *delivery, method string, req, reply *broker.Messa
 	case unread && reply.Reject != "":
 		m.bury(d, "", broker.DeadLetter{Handler: method, Kind: reply.RejectKind, Reason: reply.Reject})
 	case unread:
-		_ = d.Ack(false)
+		_ = d.Ack()
 	default:
 		m.reply(d, m.replyTo(d, reply), func(err error) { m.replyTooLarge(d, method, req, err) })
 	}
@@ -355,7 +354,7 @@ func (m *member) answerCall(d *delivery, method string, req, reply *broker.Messa
 // cancels, or has done so, and what to call when the handler is done.
 func (m *member) begin(d *delivery) (ctx context.Context, end func()) {
 	ctx, cancel := context.WithCancel(d.attachment.ctx)
-	id := d.CorrelationId
+	id := d.CorrelationID
 	if id == "" {
 		return ctx, cancel
 	}
@@ -396,11 +395,11 @@ func (m *member) replyTo(d *delivery, reply *broker.Message) *outgoing {
 	contentType := cmp.Or(reply.ContentType, d.ContentType)
 	return &outgoing{
 		exchange: m.driver.config.RPCExchange, key: d.ReplyTo, repeatable: true,
-		msg: amqp091.Publishing{
+		msg: wire.Message{
 			ContentType:     contentType,
 			ContentEncoding: encodingOf(contentType),
-			DeliveryMode:    amqp091.Persistent,
-			CorrelationId:   d.CorrelationId,
+			DeliveryMode:    wire.Persistent,
+			CorrelationID:   d.CorrelationID,
 			Body:            reply.Body,
 		},
 	}
@@ -478,5 +477,5 @@ func (m *member) settleReplied(d *delivery, err error) {
 	default:
 		m.log.Error("a reply can't be sent, its caller waits in vain", "method", d.RoutingKey, "error", err)
 	}
-	_ = d.Ack(false) // on a closed channel the request comes again
+	_ = d.Ack() // on a closed channel the request comes again
 }

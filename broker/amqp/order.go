@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/turns"
 )
 
@@ -86,7 +85,7 @@ func (h *handler) settleTurn(d *delivery, s broker.Settlement) time.Duration {
 	switch s.Verdict {
 	case broker.Retry:
 		if d.Headers == nil {
-			d.Headers = amqp091.Table{}
+			d.Headers = wire.Table{}
 		}
 		attempt := attemptOf(d.Headers)
 		dropSuspicion(d.Headers)

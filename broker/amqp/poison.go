@@ -5,9 +5,8 @@ import (
 	"maps"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -36,7 +35,7 @@ const (
 // suspicions are the headers that an outcome ends.
 var suspicions = []string{headerNoted, headerStart, headerHeld, headerDeliveryCount}
 
-func dropSuspicion(headers amqp091.Table) {
+func dropSuspicion(headers wire.Table) {
 	for _, header := range suspicions {
 		delete(headers, header)
 	}
@@ -44,7 +43,7 @@ func dropSuspicion(headers amqp091.Table) {
 
 // startsOf returns how many starts of a message are noted. A quorum queue tells
 // more than that it was delivered.
-func startsOf(d *amqp091.Delivery) int {
+func startsOf(d *wire.Delivery) int {
 	starts, _ := valueOf(d.Headers[headerNoted]).(int64)
 	counted, _ := valueOf(d.Headers[headerDeliveryCount]).(int64)
 	if starts == 0 && counted >= broker.AttemptsBeside {
@@ -55,14 +54,14 @@ func startsOf(d *amqp091.Delivery) int {
 
 // cameAgain tells whether a message is a copy that was made for a start, or of
 // one that was handed back.
-func cameAgain(headers amqp091.Table) bool {
+func cameAgain(headers wire.Table) bool {
 	_, again := headers[headerNoted]
 	return again
 }
 
 // alone returns how many starts of a message before this one had no outcome
 // and no other suspect beside them.
-func alone(headers amqp091.Table) int {
+func alone(headers wire.Table) int {
 	return max(int(countOf(headers[headerNoted]))-broker.AttemptsBeside, 0)
 }
 
@@ -96,7 +95,7 @@ func (m *member) start(d *delivery, back func(delay time.Duration) (*outgoing, t
 	if ok {
 		return m.startAs(d, leave, back, next)
 	}
-	return m.replacedAs(d, func() {}, suspectPause, back, amqp091.Table{headerNoted: int32(next - 1), headerHeld: true})
+	return m.replacedAs(d, func() {}, suspectPause, back, wire.Table{headerNoted: int32(next - 1), headerHeld: true})
 }
 
 // startAs has a copy of d take its place that is started when it comes, and not
@@ -107,16 +106,16 @@ func (m *member) startAs(d *delivery, leave func(), back func(time.Duration) (*o
 	defer close(start.ready)
 	name := uuid.New()
 	m.driver.expectStart(name, start)
-	begin, now := m.replacedAs(d, leave, 0, back, amqp091.Table{headerNoted: int32(starts), headerStart: name})
+	begin, now := m.replacedAs(d, leave, 0, back, wire.Table{headerNoted: int32(starts), headerStart: name})
 	if !now {
-		d.attachment.sync(d)
+		d.attachment.sync()
 	}
 	return begin, now
 }
 
 // replacedAs has a copy of d with further headers take its place. One that is
 // too large to be sent again begins as it is.
-func (m *member) replacedAs(d *delivery, leave func(), delay time.Duration, back func(time.Duration) (*outgoing, topology), headers amqp091.Table) (func(), bool) {
+func (m *member) replacedAs(d *delivery, leave func(), delay time.Duration, back func(time.Duration) (*outgoing, topology), headers wire.Table) (func(), bool) {
 	o, way := back(delay)
 	maps.Copy(o.msg.Headers, headers)
 	if err := o.check(m.driver.publisher.limits()); err != nil {
@@ -129,13 +128,10 @@ func (m *member) replacedAs(d *delivery, leave func(), delay time.Duration, back
 	return nil, false
 }
 
-// sync returns when the broker has read the ack of d, or the channel has ended:
+// sync returns when the broker has read the acks so far, or the channel has ended:
 // it reads what comes on a channel in order.
-func (a *attachment) sync(d *delivery) {
-	if l, ok := d.Acknowledger.(*lane); ok {
-		l.flush()
-	}
-	_ = a.ch.Qos(a.prefetch, 0, false) // what it is already; it counts for consumers to come
+func (a *attachment) sync() {
+	_ = a.ch.Qos(context.Background(), a.prefetch) // what it is already; it counts for consumers to come
 }
 
 // start is what a copy is made for.
@@ -165,7 +161,7 @@ func (d *Driver) startOf(name string) *start {
 
 // started waits until a message may begin, and returns what to call when it is
 // through.
-func (d *Driver) started(headers amqp091.Table) (leave func()) {
+func (d *Driver) started(headers wire.Table) (leave func()) {
 	if name, ok := headers[headerStart].(string); ok {
 		if s := d.startOf(name); s != nil {
 			<-s.ready
@@ -212,7 +208,7 @@ func (m *member) requestBack(d *delivery) func(delay time.Duration) (*outgoing, 
 		}
 		msg := copyOf(d)
 		dropSuspicion(msg.Headers)
-		msg.MessageId, msg.ReplyTo, msg.Expiration = d.MessageId, d.ReplyTo, d.Expiration
+		msg.MessageID, msg.ReplyTo, msg.Expiration = d.MessageID, d.ReplyTo, d.Expiration
 		return &outgoing{exchange: d.Exchange, key: d.RoutingKey, mandatory: true, repeatable: true, received: true, msg: msg}, straight{}
 	}
 }

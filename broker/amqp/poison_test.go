@@ -23,9 +23,7 @@ func TestProcessThatLives(t *testing.T) {
 			done := make(chan int, 10)
 			handle := func(_ context.Context, m *broker.Message) broker.Settlement {
 				if times++; times <= losses {
-					s := d.consuming.now()
-					_ = s.stream.Close()
-					<-s.ended
+					d.consuming.now().close()
 				} else {
 					done <- m.Attempt
 				}

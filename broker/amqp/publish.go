@@ -8,9 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Publishing is a message on its way to an exchange. Its properties are those
@@ -116,9 +115,9 @@ func (d *Driver) Publish(ctx context.Context, p *Publishing) error {
 }
 
 // properties returns the message as it goes on the wire.
-func (p *Publishing) properties() amqp091.Publishing {
+func (p *Publishing) properties() wire.Message {
 	msg := publishing(p.Message)
-	msg.Headers = make(amqp091.Table, len(p.Headers)+len(p.Message.Context)+1)
+	msg.Headers = make(wire.Table, len(p.Headers)+len(p.Message.Context)+1)
 	maps.Copy(msg.Headers, p.Headers)
 	for k, v := range p.Message.Context {
 		if v != nil {
@@ -130,15 +129,15 @@ func (p *Publishing) properties() amqp091.Publishing {
 		msg.Headers[headerCompression] = zlibType
 	}
 	if p.Transient {
-		msg.DeliveryMode = amqp091.Transient
+		msg.DeliveryMode = wire.Transient
 	}
 	if p.Expiration > 0 {
 		msg.Expiration = strconv.FormatInt(max(1, p.Expiration.Milliseconds()), 10)
 	}
 	msg.Priority = p.Priority
 	msg.ContentEncoding = cmp.Or(p.ContentEncoding, msg.ContentEncoding)
-	msg.MessageId = orNew(p.Message.ID)
-	msg.CorrelationId, msg.ReplyTo = p.CorrelationID, p.ReplyTo
-	msg.Type, msg.AppId, msg.Timestamp = p.Type, p.AppID, p.Timestamp
+	msg.MessageID = orNew(p.Message.ID)
+	msg.CorrelationID, msg.ReplyTo = p.CorrelationID, p.ReplyTo
+	msg.Type, msg.AppID, msg.Timestamp = p.Type, p.AppID, p.Timestamp
 	return msg
 }

@@ -11,9 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 	// and does so by closing the channel.
 	maxMessage = 16 << 20 // bytes
 
-	maxShortString = 255 // bytes of a routing key or a property, by AMQP 0-9-1
+	maxShortString = wire.MaxShort // bytes of a routing key or a property
 )
 
 // limits are what a broker takes, in bytes.
@@ -40,7 +39,7 @@ type outgoing struct {
 	repeatable    bool // may reach the broker twice
 	resent        bool // is sent again if the broker refuses it; what is repeatable is so, too
 	several       bool // may go to more than one queue
-	msg           amqp091.Publishing
+	msg           wire.Message
 	headers       []byte // msg.Headers as they are written; made by check unless given
 
 	// ended, if not nil, is called once with the outcome; nil means confirmed.
@@ -54,7 +53,12 @@ type outgoing struct {
 
 	state    atomic.Int32
 	done     chan error
-	returned bool // guarded by the mu of its channel
+	on       *confirming // that it was sent on last
+	returned bool        // there; of the goroutine that reads
+}
+
+func (o *outgoing) publishing() wire.Publishing {
+	return wire.Publishing{Exchange: o.exchange, RoutingKey: o.key, Mandatory: o.mandatory, Message: &o.msg, Headers: o.headers}
 }
 
 // copy returns the same message to be sent once more.
@@ -71,8 +75,19 @@ const (
 	confirmed              // by the broker
 )
 
-// confirmed ends o with what the broker says.
-func (o *outgoing) confirmed(ack bool) {
+// Returned implements [wire.Receipt].
+func (o *outgoing) Returned(d *wire.Delivery) bool {
+	is := o.mandatory && !o.returned && o.key == d.RoutingKey && o.exchange == d.Exchange &&
+		o.msg.CorrelationID == d.CorrelationID && o.msg.MessageID == d.MessageID
+	o.returned = o.returned || is
+	return is
+}
+
+// Confirmed implements [wire.Receipt]: it ends o with what the broker says.
+func (o *outgoing) Confirmed(ack bool) {
+	if !ack {
+		o.on.refused.Do(o.on.wear)
+	}
 	switch {
 	case o.returned:
 		o.end(errNoRoute)
@@ -289,24 +304,18 @@ func (p *publisher) limits() limits {
 	return defaultLimits
 }
 
-// check refuses what would make the client library or the broker close the
-// connection, and so harm other messages.
+// check refuses what would make the broker close the connection, and so harm
+// other messages.
 func (o *outgoing) check(l limits) error {
-	for _, property := range [...]struct{ name, text string }{
-		{"exchange", o.exchange}, {"routing key", o.key}, {"correlation id", o.msg.CorrelationId},
-		{"reply_to", o.msg.ReplyTo}, {"message id", o.msg.MessageId}, {"content type", o.msg.ContentType},
-		{"content encoding", o.msg.ContentEncoding}, {"type", o.msg.Type}, {"app id", o.msg.AppId}, {"expiration", o.msg.Expiration},
-	} {
-		if len(property.text) > maxShortString {
-			return fmt.Errorf("%w: the %s has %d bytes, more than %d: %.40q",
-				broker.ErrInvalid, property.name, len(property.text), maxShortString, property.text)
-		}
-	}
 	var err error
 	if o.headers == nil && len(o.msg.Headers) > 0 {
-		if o.headers, err = appendTable(nil, o.msg.Headers, 0); err != nil {
+		if o.headers, err = wire.AppendTable(nil, o.msg.Headers); err != nil {
 			return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 		}
+	}
+	p := o.publishing()
+	if err := p.Check(l.frame); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	return o.fits(l)
 }
@@ -323,8 +332,9 @@ func (o *outgoing) fits(l limits) error {
 	if n := len(o.msg.Body); n > most {
 		return fmt.Errorf("%w: the body has %d bytes, more than %d", broker.ErrInvalid, n, most)
 	}
-	if n, most := len(o.headers), l.frame-propertiesSize(&o.msg); n > most {
-		return fmt.Errorf("%w: the headers have %d bytes, more than %d", broker.ErrInvalid, n, most)
+	p := o.publishing()
+	if err := p.CheckHeaders(l.frame); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	return nil
 }
@@ -341,7 +351,7 @@ func (p *publisher) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		ch, err := openConfirming(s)
+		ch, err := openConfirming(ctx, s)
 		if err != nil {
 			p.log.Warn("can't open a channel to publish, trying again", "error", err)
 			if !wait.wait(ctx, 0, nil) {
@@ -372,7 +382,7 @@ func (p *publisher) use(ctx context.Context, ch *confirming) *confirming {
 		if ctx.Err() != nil || !ch.isWorn() {
 			return ch
 		}
-		next, err := openConfirming(ch.session)
+		next, err := openConfirming(ctx, ch.session)
 		if err != nil {
 			return ch
 		}
@@ -455,7 +465,7 @@ func (p *publisher) next(ctx context.Context, ch *confirming) *outgoing {
 		return p.next(ctx, ch)
 	case <-ch.worn:
 		return nil
-	case <-ch.ended:
+	case <-ch.Done():
 		return nil
 	case <-ctx.Done():
 		return nil

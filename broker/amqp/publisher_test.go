@@ -14,6 +14,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -25,7 +26,7 @@ func TestRefusedPublishHarmsNoOther(t *testing.T) {
 	arrived := s.bind(good, "")
 	publish := func(exchange, id string) error {
 		return d.publisher.publish(within(t, patience), &outgoing{exchange: exchange, repeatable: true,
-			msg: amqp091.Publishing{MessageId: id, DeliveryMode: amqp091.Persistent}})
+			msg: wire.Message{MessageID: id, DeliveryMode: wire.Persistent}})
 	}
 	const rounds, each = 10, 20
 	var wg sync.WaitGroup
@@ -39,8 +40,8 @@ func TestRefusedPublishHarmsNoOther(t *testing.T) {
 		}
 		wg.Go(func() {
 			err := publish(good.name+"-missing", "x")
-			refused, ok := errors.AsType[*amqp091.Error](err)
-			if !errors.Is(err, broker.ErrNotDelivered) || !ok || refused.Code != amqp091.NotFound {
+			refused, ok := errors.AsType[*wire.Error](err)
+			if !errors.Is(err, broker.ErrNotDelivered) || !ok || refused.Code != wire.NotFound {
 				t.Errorf("publish to an exchange that is not there: got %v, want ErrNotDelivered and 404", err)
 			}
 		})
@@ -78,7 +79,7 @@ func TestWhatTheWireCantHoldIsRefusedHere(t *testing.T) {
 			return err
 		},
 		"list": func(ctx context.Context) error {
-			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": make([]any, maxElements+1)}})
+			return d.Emit(ctx, "s", "e", &broker.Message{Context: map[string]any{"k": make([]any, wire.MaxElements+1)}})
 		},
 		"message id": func(ctx context.Context) error { return d.Emit(ctx, "s", "e", &broker.Message{ID: long}) },
 		"context key": func(ctx context.Context) error {
@@ -277,7 +278,7 @@ func TestRefusedByRightsAndBySize(t *testing.T) {
 // full declares a queue that refuses what comes, and binds it.
 func full(t *testing.T, s *sniffer, e exchange, key string) (queue string) {
 	t.Helper()
-	s.must(e.declare(s.ch))
+	s.declare(e)
 	queue = name("full")
 	_, err := s.ch.QueueDeclare(queue, true, false, false, false, amqp091.Table{"x-max-length": 0, "x-overflow": "reject-publish"})
 	s.must(err)

@@ -1,13 +1,14 @@
 package amqp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"strings"
 
-	"github.com/rabbitmq/amqp091-go"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Quorum is the [Config.QueueType] of queues that are stored by most nodes of a
@@ -41,24 +42,24 @@ func (d *Driver) warnOfCluster(a address) {
 // asItIs returns q with its type: quorum if it asks for that and there is none
 // yet, or else the type that the queue has. RabbitMQ can't change it, and the
 // services that share the queue agree on it.
-func (q queue) asItIs(s *session, log *slog.Logger) (queue, error) {
+func (q queue) asItIs(ctx context.Context, s *session, log *slog.Logger) (queue, error) {
 	if !q.quorum {
 		return q, nil
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return q, err
 	}
-	defer ch.Close() // a refusal has closed it already
+	defer s.leave(ch) // a refusal has closed it already
 	plain := q.args
 	q.args = typed(plain, Quorum)
-	_, err = ch.QueueDeclare(q.name, !q.transient, q.autoDelete, q.exclusive, false, q.args)
-	refused, ok := errors.AsType[*amqp091.Error](err)
-	if err == nil || !ok || refused.Code != amqp091.PreconditionFailed {
+	err = ch.DeclareQueue(ctx, q.wire())
+	refused, ok := errors.AsType[*wire.Error](err)
+	if err == nil || !ok || refused.Code != wire.PreconditionFailed {
 		return q, explainDeclare(q, err)
 	}
 	found := otherFlags.FindStringSubmatch(refused.Reason)
-	if found == nil || found[1] != amqp091.QueueTypeArg {
+	if found == nil || found[1] != "x-queue-type" {
 		return q, explainDeclare(q, err)
 	}
 	q.args = plain
@@ -72,11 +73,11 @@ func (q queue) asItIs(s *session, log *slog.Logger) (queue, error) {
 	return q, nil
 }
 
-func typed(args amqp091.Table, name string) amqp091.Table {
+func typed(args wire.Table, name string) wire.Table {
 	table := maps.Clone(args)
 	if table == nil {
-		table = amqp091.Table{}
+		table = wire.Table{}
 	}
-	table[amqp091.QueueTypeArg] = name
+	table["x-queue-type"] = name
 	return table
 }

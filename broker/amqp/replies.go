@@ -7,9 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -71,14 +70,14 @@ func (r *replies) queue() queue {
 	c := r.driver.config
 	return r.driver.lasting(queue{
 		name:     "rpc.reply-" + c.Owner + "-" + r.key,
-		args:     amqp091.Table{amqp091.QueueTTLArg: int32(c.replyExpiry.Milliseconds())},
+		args:     wire.Table{"x-expires": int32(c.replyExpiry.Milliseconds())},
 		bindings: []binding{{exchange: r.driver.rpcExchange(), key: r.key}},
 	})
 }
 
 // rpcExchange returns the exchange of requests and replies.
 func (d *Driver) rpcExchange() exchange {
-	return exchange{name: d.config.RPCExchange, kind: amqp091.ExchangeTopic}
+	return exchange{name: d.config.RPCExchange, kind: "topic"}
 }
 
 // check looks whether the queue has outlived the time without a consumer. If
@@ -90,14 +89,14 @@ func (r *replies) check(s *session) error {
 		w.interrupted.Store(true)
 	}
 	r.mu.Unlock()
-	ch, err := s.open()
+	ch, err := s.Channel(r.driver.ctx)
 	if err != nil {
 		return err
 	}
-	defer ch.Close() // a queue that is not found has closed it already
+	defer s.leave(ch) // a queue that is not found has closed it already
 	q := r.queue()
-	_, err = ch.QueueDeclarePassive(q.name, true, false, false, false, nil)
-	if missing, ok := errors.AsType[*amqp091.Error](err); !ok || missing.Code != amqp091.NotFound {
+	_, err = ch.FindQueue(r.driver.ctx, q.wire())
+	if missing, ok := errors.AsType[*wire.Error](err); !ok || missing.Code != wire.NotFound {
 		return err
 	}
 	r.driver.log.Warn("the reply queue expired while the link was down, pending calls have failed", "queue", q.name)
@@ -134,9 +133,9 @@ func (r *replies) forget(id string) {
 // take acks a reply and hands it over. One that nobody waits for is late, or
 // the second of a request that was handled twice.
 func (r *replies) take(d *delivery) {
-	_ = d.Ack(false) // on a closed channel the reply comes again, and is ignored
+	_ = d.Ack() // on a closed channel the reply comes again, and is ignored
 	r.mu.Lock()
-	w := r.waiters[d.CorrelationId]
+	w := r.waiters[d.CorrelationID]
 	r.mu.Unlock()
 	if w == nil {
 		return
@@ -165,10 +164,12 @@ func (r *replies) current() *consumer {
 // remove deletes the queue: nobody waits for replies any more.
 func (r *replies) remove() {
 	s := r.driver.consuming.now()
-	if r.current() == nil || s == nil || s.conn.IsClosed() {
+	if r.current() == nil || s == nil {
 		return
 	}
-	if ch, err := s.open(); err == nil {
-		_, _ = ch.QueueDelete(r.queue().name, false, false, false) // else it expires
-	}
+	s.politely(func(ctx context.Context) {
+		if ch, err := s.Channel(ctx); err == nil {
+			_ = ch.DeleteQueue(ctx, r.queue().name, false) // else it expires
+		}
+	})
 }

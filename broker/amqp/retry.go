@@ -1,14 +1,14 @@
 package amqp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Headers of an event that is retried. It comes back by an exchange of
@@ -27,8 +27,8 @@ const longestRetry = 24 * time.Hour
 // its name before the first retry goes there. One that was deleted and made
 // again since is still found: the alternate leads to the default exchange.
 func retryExchange() exchange {
-	return exchange{name: "enoki.retry", kind: amqp091.ExchangeDirect,
-		args: amqp091.Table{"alternate-exchange": unboundExchange}}
+	return exchange{name: "enoki.retry", kind: "direct",
+		args: wire.Table{"alternate-exchange": unboundExchange}}
 }
 
 const unboundExchange = "enoki.retry.unbound"
@@ -49,22 +49,22 @@ type retryWay struct {
 
 func (w retryWay) String() string { return fmt.Sprintf("the way back to queue %q", w.queue) }
 
-func (w retryWay) declare(ch *amqp091.Channel) error {
+func (w retryWay) declare(ctx context.Context, ch *wire.Channel) error {
 	unbound := queue{
 		name: unboundExchange,
-		args: amqp091.Table{
-			amqp091.QueueMessageTTLArg: int32(0),
-			"x-dead-letter-exchange":   amqp091.DefaultExchange,
+		args: wire.Table{
+			"x-message-ttl":          int32(0),
+			"x-dead-letter-exchange": "",
 		},
-		bindings: []binding{{exchange: exchange{name: unboundExchange, kind: amqp091.ExchangeFanout}}},
+		bindings: []binding{{exchange: exchange{name: unboundExchange, kind: "fanout"}}},
 	}
-	if err := unbound.declare(ch); err != nil {
+	if err := unbound.declare(ctx, ch); err != nil {
 		return err
 	}
-	if err := w.ladder.declare(ch); err != nil {
+	if err := w.ladder.declare(ctx, ch); err != nil {
 		return err
 	}
-	return explainDeclare(w, ch.QueueBind(w.queue, w.queue, retryExchange().name, false, nil))
+	return explainDeclare(w, ch.BindQueue(ctx, wire.Binding{From: retryExchange().name, To: w.queue, Key: w.queue}))
 }
 
 // retry sends the event of d on a way round that ends at its queue after
@@ -90,7 +90,7 @@ func (m *member) retry(d *delivery, queueName string, delay time.Duration, lette
 }
 
 // keepRoute notes in headers where d was published.
-func keepRoute(headers amqp091.Table, d *delivery) {
+func keepRoute(headers wire.Table, d *delivery) {
 	if _, again := d.Headers[headerExchange]; !again {
 		headers[headerExchange] = d.Exchange
 		headers[headerRoutingKey] = d.RoutingKey
@@ -101,15 +101,15 @@ func keepRoute(headers amqp091.Table, d *delivery) {
 // exists.
 type straight struct{}
 
-func (straight) declare(*amqp091.Channel) error { return nil }
-func (straight) String() string                 { return "" }
+func (straight) declare(context.Context, *wire.Channel) error { return nil }
+func (straight) String() string                               { return "" }
 
 // copyOf returns the message of d to be published anew: all that its sender
 // said, without what RabbitMQ added on the way through a retry, and with an
 // ID if the sender gave none, so that the next attempt has the same. Its
 // expiration must not come along, it would end the wait early.
-func copyOf(d *delivery) amqp091.Publishing {
-	headers := make(amqp091.Table, len(d.Headers)+8)
+func copyOf(d *delivery) wire.Message {
+	headers := make(wire.Table, len(d.Headers)+8)
 	delayed := waited(d.Headers)
 	for k, v := range d.Headers {
 		if !delayed || !isWaitHeader(k) {
@@ -120,23 +120,23 @@ func copyOf(d *delivery) amqp091.Publishing {
 	for _, k := range routeHeaders {
 		delete(headers, k) // it goes to one queue alone
 	}
-	return amqp091.Publishing{
+	return wire.Message{
 		Headers:         headers,
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
-		DeliveryMode:    amqp091.Persistent,
+		DeliveryMode:    wire.Persistent,
 		Priority:        d.Priority,
-		CorrelationId:   d.CorrelationId,
-		MessageId:       orNew(d.MessageId),
+		CorrelationID:   d.CorrelationID,
+		MessageID:       orNew(d.MessageID),
 		Timestamp:       d.Timestamp,
 		Type:            d.Type,
-		AppId:           d.AppId,
+		AppID:           d.AppID,
 		Body:            d.Body,
 	}
 }
 
 // attemptOf returns the number of this attempt, from 1.
-func attemptOf(headers amqp091.Table) int {
+func attemptOf(headers wire.Table) int {
 	n := max(countOf(headers[headerAttempt]), 1)
 	return int(min(n+int64(alone(headers)), math.MaxInt32-1))
 }

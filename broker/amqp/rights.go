@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Rights are what RabbitMQ lets a user configure, write and read: three
@@ -104,6 +103,6 @@ func anyOf(names []string) string {
 
 // isRefused tells whether the broker denied a right.
 func isRefused(err error) bool {
-	refused, ok := errors.AsType[*amqp091.Error](err)
-	return ok && refused.Code == amqp091.AccessRefused
+	refused, ok := errors.AsType[*wire.Error](err)
+	return ok && refused.Code == wire.AccessRefused
 }

@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // maxRoutes bounds what a program with ever new names of events remembers.
@@ -135,8 +134,8 @@ func (d *Driver) ask(ctx context.Context, r *route, since time.Time, about contr
 
 // isGone tells whether err is that of an exchange that is not there.
 func isGone(err error) bool {
-	refused, ok := errors.AsType[*amqp091.Error](err)
-	return ok && refused.Code == amqp091.NotFound
+	refused, ok := errors.AsType[*wire.Error](err)
+	return ok && refused.Code == wire.NotFound
 }
 
 // emit publishes an event. nil means that a queue has it, or that nobody is

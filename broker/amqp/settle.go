@@ -96,7 +96,7 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 	case broker.HandBack:
 		m.handBack(d, queueName, s, letter)
 	default:
-		_ = d.Ack(false) // on a closed channel it comes again
+		_ = d.Ack() // on a closed channel it comes again
 	}
 }
 
@@ -105,7 +105,7 @@ func (m *member) settle(d *delivery, queueName string, s broker.Settlement, lett
 func (m *member) replaced(d *delivery, err error) bool {
 	switch {
 	case err == nil:
-		_ = d.Ack(false) // on a closed channel the event comes again, at worst twice
+		_ = d.Ack() // on a closed channel the event comes again, at worst twice
 	case errors.Is(err, errUnsettled), m.hard.Err() != nil, d.attachment.isOver():
 	default:
 		m.log.Error("a message can't be set aside, it goes back to its queue", "queue", d.RoutingKey, "error", err)
@@ -113,7 +113,7 @@ func (m *member) replaced(d *delivery, err error) bool {
 		case <-time.After(refusedDelay):
 		case <-m.hard.Done():
 		}
-		_ = d.Nack(false, true)
+		_ = d.Nack(true)
 	}
 	return err == nil
 }

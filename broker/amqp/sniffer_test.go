@@ -42,10 +42,26 @@ func (s *sniffer) must(err error) {
 	}
 }
 
+// declare declares as the driver does.
+func (s *sniffer) declare(t topology) {
+	s.t.Helper()
+	c := Config{URL: rabbit(s.t).URL()}.withDefaults()
+	a, err := c.address()
+	s.must(err)
+	l, _ := newLinks(a, c)
+	ctx := within(s.t, patience)
+	session, err := l.dial(ctx)
+	s.must(err)
+	defer session.close()
+	ch, err := session.Channel(ctx)
+	s.must(err)
+	s.must(t.declare(ctx, ch))
+}
+
 // bind returns what is published to the exchange with a matching key.
 func (s *sniffer) bind(e exchange, key string) <-chan amqp091.Delivery {
 	s.t.Helper()
-	s.must(e.declare(s.ch))
+	s.declare(e)
 	q, err := s.ch.QueueDeclare("", false, true, true, false, nil)
 	s.must(err)
 	s.must(s.ch.QueueBind(q.Name, key, e.name, false, nil))

@@ -8,6 +8,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // TestStaleRequests: a request that nobody waits for any more is not started,
@@ -33,7 +34,7 @@ func TestStaleRequests(t *testing.T) {
 	if got := next(t, "a request", begun); got != "skewed" {
 		t.Errorf("%s was started, want the one whose sender's clock may be wrong", got)
 	}
-	old := &delivery{Delivery: amqp091.Delivery{Headers: amqp091.Table{headerLeft: int64(50)}}, arrived: time.Now().Add(-time.Second)}
+	old := &delivery{Delivery: wire.Delivery{Message: wire.Message{Headers: wire.Table{headerLeft: int64(50)}}}, arrived: time.Now().Add(-time.Second)}
 	if !isStale(old) {
 		t.Error("a request that was here for a second and is wanted for 50 ms counts as wanted")
 	}

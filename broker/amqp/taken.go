@@ -83,7 +83,7 @@ func (t *taken) heldTooLong() bool {
 		limit := a.heldTooLong()
 		return limit > 0 && a.over.Sub(time.Unix(0, begun)) > limit/2 // it may have waited for a worker before
 	default: // RabbitMQ 4.3 ends the consumer alone
-		return !a.session.conn.IsClosed()
+		return a.session.Err() == nil
 	}
 }
 
@@ -93,10 +93,11 @@ var tooLong = regexp.MustCompile(`acknowledgement on channel \d+ timed out\. Tim
 // heldTooLong returns how long a message could be held without an ack, if that
 // is why the channel has ended, and otherwise 0. Read it after ended.
 func (a *attachment) heldTooLong() time.Duration {
-	if a.err == nil {
+	err := a.ch.Err()
+	if err == nil {
 		return 0
 	}
-	found := tooLong.FindStringSubmatch(a.err.Error())
+	found := tooLong.FindStringSubmatch(err.Error())
 	if found == nil {
 		return 0
 	}

@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
@@ -37,8 +36,8 @@ type Tap struct {
 	config   Config
 	service  string
 	link     *link
-	deliver  <-chan amqp091.Delivery // of the channel at hand
-	channel  *amqp091.Channel
+	copies   *mailbox // of the channel at hand
+	channel  *wire.Channel
 	attached time.Time
 
 	cancel context.CancelFunc
@@ -74,7 +73,7 @@ func DialTap(ctx context.Context, c Config, service string) (*Tap, error) {
 	t.wg.Go(func() { t.link.run(life) })
 	s, err := t.link.await(ctx)
 	if err == nil {
-		err = t.check(s)
+		err = t.check(ctx, s)
 	}
 	if err != nil {
 		t.Close()
@@ -99,7 +98,7 @@ func (t *Tap) Attach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.attach(s)
+	return t.attach(ctx, s)
 }
 
 // Run hands every copy to take, which must not block, until ctx ends or the tap
@@ -125,27 +124,33 @@ func (t *Tap) read(ctx context.Context, take func(Copy)) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case d, open := <-t.deliver:
-			if !open {
-				return nil
-			}
-			take(t.copyOf(&d))
+		case <-t.copies.ready:
+			t.handOver(take)
+		case <-t.channel.Cancelled():
+			t.handOver(take)
+			return nil
 		case <-look.C:
-			if err := t.stillServed(); err != nil {
+			if err := t.stillServed(ctx); err != nil {
 				return err
 			}
 		}
 	}
 }
 
+func (t *Tap) handOver(take func(Copy)) {
+	for d := t.copies.take(); d != nil; d = t.copies.take() {
+		take(t.copyOf(d))
+	}
+}
+
 // stillServed returns an error when the service's queue is gone: from then on
 // this tap would keep callers from hearing that the service is unknown.
-func (t *Tap) stillServed() error {
+func (t *Tap) stillServed(ctx context.Context) error {
 	s := t.link.now()
-	if s == nil || t.channel.IsClosed() {
+	if s == nil || t.channel.Err() != nil {
 		return nil // the reader notices
 	}
-	err := t.checkService(s)
+	err := t.checkService(ctx, s)
 	if _, gone := errors.AsType[refusedSetting](err); gone {
 		return err
 	}
@@ -162,7 +167,7 @@ func (t *Tap) attachAgain(ctx context.Context) (attached bool, err error) {
 		if err != nil {
 			return false, nil // ctx has ended, or the tap is closed
 		}
-		if err = t.attach(s); err == nil {
+		if err = t.attach(ctx, s); err == nil {
 			return true, nil
 		}
 		if _, refused := errors.AsType[refusedSetting](err); refused {
@@ -175,17 +180,17 @@ func (t *Tap) attachAgain(ctx context.Context) (attached bool, err error) {
 
 // attach binds for requests last, so that no request is seen whose reply is
 // not.
-func (t *Tap) attach(s *session) error {
-	if err := t.check(s); err != nil {
+func (t *Tap) attach(ctx context.Context, s *session) error {
+	if err := t.check(ctx, s); err != nil {
 		return err
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(ctx)
 	if err != nil {
-		return fmt.Errorf("open a channel: %w", err)
+		return err
 	}
 	q := queue{name: "enoki.tap-" + t.service + "-" + uuid.New()}
-	if err := t.consume(ch, q); err != nil {
-		_ = ch.Close() // the broker may have closed it
+	if err := t.consume(ctx, ch, q); err != nil {
+		s.leave(ch) // the broker may have closed it
 		return explainDeclare(q, err)
 	}
 	t.channel, t.attached = ch, time.Now()
@@ -193,31 +198,31 @@ func (t *Tap) attach(s *session) error {
 }
 
 // consume takes without acks: nothing is held back, nothing comes twice.
-func (t *Tap) consume(ch *amqp091.Channel, q queue) error {
+func (t *Tap) consume(ctx context.Context, ch *wire.Channel, q queue) error {
 	if err := checkName("queue", q.name); err != nil {
 		return err
 	}
-	limits := amqp091.Table{
-		amqp091.QueueMaxLenArg: int32(tapMessages), amqp091.QueueMaxLenBytesArg: int32(tapBytes),
-		amqp091.QueueOverflowArg: amqp091.QueueOverflowDropHead, amqp091.QueueTypeArg: amqp091.QueueTypeClassic,
+	limits := wire.Table{
+		"x-max-length": int32(tapMessages), "x-max-length-bytes": int32(tapBytes),
+		"x-overflow": "drop-head", "x-queue-type": "classic",
 	}
-	if _, err := ch.QueueDeclare(q.name, false, true, true, false, limits); err != nil {
+	if err := ch.DeclareQueue(ctx, wire.Queue{Name: q.name, Exclusive: true, AutoDelete: true, Arguments: limits}); err != nil {
 		return err
 	}
-	var err error
-	if t.deliver, err = ch.Consume(q.name, "", true, true, false, false, nil); err != nil {
+	t.copies = newMailbox(tapMessages)
+	if err := ch.Consume(ctx, wire.Consumption{Queue: q.name, NoAck: true, Exclusive: true}, t.copies.put); err != nil {
 		return err
 	}
 	for _, key := range []string{"*", t.service + ".*"} {
-		if err := ch.QueueBind(q.name, key, t.config.RPCExchange, false, nil); err != nil {
+		if err := ch.BindQueue(ctx, wire.Binding{From: t.config.RPCExchange, To: q.name, Key: key}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Tap) copyOf(d *amqp091.Delivery) Copy {
-	c := Copy{CorrelationID: d.CorrelationId, ReplyTo: d.RoutingKey, Message: message(d)}
+func (t *Tap) copyOf(d *wire.Delivery) Copy {
+	c := Copy{CorrelationID: d.CorrelationID, ReplyTo: d.RoutingKey, Message: message(d)}
 	if method, isRequest := strings.CutPrefix(d.RoutingKey, t.service+"."); isRequest {
 		c.Method, c.ReplyTo = method, d.ReplyTo
 		if ms, ok := valueOf(d.Headers[headerLeft]).(int64); ok {
@@ -230,10 +235,10 @@ func (t *Tap) copyOf(d *amqp091.Delivery) Copy {
 }
 
 // check returns an error unless the exchange and the service's queue exist.
-func (t *Tap) check(s *session) error {
-	e := exchange{name: t.config.RPCExchange, kind: amqp091.ExchangeTopic}
-	there, err := exists(s, func(ch *amqp091.Channel) error {
-		return ch.ExchangeDeclarePassive(e.name, e.kind, true, false, false, false, nil)
+func (t *Tap) check(ctx context.Context, s *session) error {
+	e := exchange{name: t.config.RPCExchange, kind: "topic"}
+	there, err := exists(ctx, s, func(ch *wire.Channel) error {
+		return ch.FindExchange(ctx, e.wire())
 	})
 	if err != nil {
 		return explainDeclare(e, err)
@@ -242,13 +247,13 @@ func (t *Tap) check(s *session) error {
 		return refusedSetting{fmt.Errorf("there is no %s on vhost %q at %s: check the vhost, and what the services there have as rpc_exchange",
 			e, t.link.address.vhost, t.link.address.masked)}
 	}
-	return t.checkService(s)
+	return t.checkService(ctx, s)
 }
 
-func (t *Tap) checkService(s *session) error {
+func (t *Tap) checkService(ctx context.Context, s *session) error {
 	q := queue{name: "rpc-" + t.service}
-	there, err := exists(s, func(ch *amqp091.Channel) error {
-		_, err := ch.QueueDeclarePassive(q.name, true, false, false, false, nil)
+	there, err := exists(ctx, s, func(ch *wire.Channel) error {
+		_, err := ch.FindQueue(ctx, q.wire())
 		return err
 	})
 	if err != nil {
@@ -263,18 +268,18 @@ func (t *Tap) checkService(s *session) error {
 
 // exists asks by a passive declaration, which changes nothing. A queue that is
 // another connection's alone exists.
-func exists(s *session, passive func(*amqp091.Channel) error) (bool, error) {
-	ch, err := s.open()
+func exists(ctx context.Context, s *session, passive func(*wire.Channel) error) (bool, error) {
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer ch.Close() // a no has closed it already
+	defer s.leave(ch) // a no has closed it already
 	err = passive(ch)
-	if no, ok := errors.AsType[*amqp091.Error](err); ok {
+	if no, ok := errors.AsType[*wire.Error](err); ok {
 		switch no.Code {
-		case amqp091.NotFound:
+		case wire.NotFound:
 			return false, nil
-		case amqp091.ResourceLocked:
+		case wire.ResourceLocked:
 			return true, nil
 		}
 	}
@@ -289,16 +294,16 @@ func (t *Tap) SameBroker(ctx context.Context, c Config) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	ch, err := here.open()
+	ch, err := here.Channel(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer ch.Close()
+	defer here.leave(ch)
 	mark := queue{name: "enoki.tap-mark-" + uuid.New()}
-	if _, err := ch.QueueDeclare(mark.name, false, true, true, false, nil); err != nil {
+	if err := ch.DeclareQueue(ctx, wire.Queue{Name: mark.name, Exclusive: true, AutoDelete: true}); err != nil {
 		return false, explainDeclare(mark, err)
 	}
-	defer func() { _, _ = ch.QueueDelete(mark.name, false, false, false) }() // else it ends with the connection
+	defer here.politely(func(ctx context.Context) { _ = ch.DeleteQueue(ctx, mark.name, false) }) // else it ends with the connection
 	c = c.withDefaults()
 	address, err := c.address()
 	if err != nil {
@@ -309,8 +314,8 @@ func (t *Tap) SameBroker(ctx context.Context, c Config) (bool, error) {
 		return false, err
 	}
 	defer other.close()
-	return exists(other.now(), func(ch *amqp091.Channel) error {
-		_, err := ch.QueueDeclarePassive(mark.name, false, true, true, false, nil)
+	return exists(ctx, other.now(), func(ch *wire.Channel) error {
+		_, err := ch.FindQueue(ctx, mark.wire())
 		return err
 	})
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
-
 	"github.com/enoki-go/enoki/broker"
 )
 
@@ -165,8 +163,8 @@ func TestTapRefuses(t *testing.T) {
 // service that is unknown from then on.
 func TestTapEndsWithService(t *testing.T) {
 	s := newSniffer(t)
-	e := exchange{name: name("rpc"), kind: amqp091.ExchangeTopic}
-	s.must(e.declare(s.ch))
+	e := exchange{name: name("rpc"), kind: "topic"}
+	s.declare(e)
 	service := name("tapped")
 	_, err := s.ch.QueueDeclare("rpc-"+service, true, false, false, false, nil)
 	s.must(err)

@@ -1,17 +1,18 @@
 package amqp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/rabbitmq/amqp091-go"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // topology is something that can be declared on a channel.
 type topology interface {
-	declare(ch *amqp091.Channel) error
+	declare(ctx context.Context, ch *wire.Channel) error
 	fmt.Stringer
 }
 
@@ -23,19 +24,23 @@ type exchange struct {
 	transient  bool   // goes when the broker starts again
 	autoDelete bool   // goes when the last queue is unbound
 	undeclared bool   // is there already: somebody else declares it
-	args       amqp091.Table
+	args       wire.Table
 }
 
 func (e exchange) String() string { return fmt.Sprintf("exchange %q", e.name) }
 
-func (e exchange) declare(ch *amqp091.Channel) error {
+func (e exchange) declare(ctx context.Context, ch *wire.Channel) error {
 	if err := checkName("exchange", e.name); err != nil {
 		return err
 	}
 	if e.undeclared || e.name == "" { // the default exchange is always there
 		return nil
 	}
-	return explainDeclare(e, ch.ExchangeDeclare(e.name, e.kind, !e.transient, e.autoDelete, false, false, e.args))
+	return explainDeclare(e, ch.DeclareExchange(ctx, e.wire()))
+}
+
+func (e exchange) wire() wire.Exchange {
+	return wire.Exchange{Name: e.name, Kind: e.kind, Durable: !e.transient, AutoDelete: e.autoDelete, Arguments: e.args}
 }
 
 // queue is a durable queue that stays, unless a flag says otherwise, and what
@@ -46,7 +51,7 @@ type queue struct {
 	exclusive  bool // this connection's alone, and goes with its consumer
 	autoDelete bool // goes with its last consumer
 	undeclared bool // is there already: somebody else declares and binds it
-	args       amqp091.Table
+	args       wire.Table
 	bindings   []binding
 
 	// quorum asks for a quorum queue. One that exists with another type is taken
@@ -57,13 +62,13 @@ type queue struct {
 type binding struct {
 	exchange exchange
 	key      string
-	args     amqp091.Table
+	args     wire.Table
 }
 
 func (q queue) String() string { return fmt.Sprintf("queue %q", q.name) }
 
 // declare keeps Nameko's order: exchange, queue, binding.
-func (q queue) declare(ch *amqp091.Channel) error {
+func (q queue) declare(ctx context.Context, ch *wire.Channel) error {
 	if err := checkName("queue", q.name); err != nil || q.undeclared {
 		return err
 	}
@@ -71,33 +76,41 @@ func (q queue) declare(ch *amqp091.Channel) error {
 		if err := checkName("binding key", b.key); err != nil {
 			return err
 		}
-		if err := b.exchange.declare(ch); err != nil {
+		if err := b.exchange.declare(ctx, ch); err != nil {
 			return err
 		}
 	}
-	if _, err := ch.QueueDeclare(q.name, !q.transient, q.autoDelete || q.exclusive, q.exclusive, false, q.args); err != nil {
+	if err := ch.DeclareQueue(ctx, q.wire()); err != nil {
 		return explainDeclare(q, err)
 	}
 	for _, b := range q.bindings {
-		if err := ch.QueueBind(q.name, b.key, b.exchange.name, false, b.args); err != nil {
+		if err := q.bind(ctx, ch, b); err != nil {
 			return explainBind(q, b, err)
 		}
 	}
 	return nil
 }
 
+// wire returns the queue without what is bound to it.
+func (q queue) wire() wire.Queue {
+	return wire.Queue{Name: q.name, Durable: !q.transient, Exclusive: q.exclusive, AutoDelete: q.autoDelete || q.exclusive, Arguments: q.args}
+}
+
+func (q queue) bind(ctx context.Context, ch *wire.Channel, b binding) error {
+	return ch.BindQueue(ctx, wire.Binding{From: b.exchange.name, To: q.name, Key: b.key, Arguments: b.args})
+}
+
 // explainBind says what to do when an exchange is missing that somebody else
 // should have declared.
 func explainBind(q queue, b binding, err error) error {
-	if refused, ok := errors.AsType[*amqp091.Error](err); ok && refused.Code == amqp091.NotFound && b.exchange.undeclared {
+	if refused, ok := errors.AsType[*wire.Error](err); ok && refused.Code == wire.NotFound && b.exchange.undeclared {
 		return refusedSetting{fmt.Errorf("bind %s: there is no %s, and this program is told not to declare it: start who declares it first, or let this program do it (%w)",
 			q, b.exchange, err)}
 	}
 	return explainDeclare(q, err)
 }
 
-// checkName refuses what the client library can't encode; it would end the
-// connection.
+// checkName refuses a name that can't travel.
 func checkName(kind, name string) error {
 	if len(name) <= maxShortString {
 		return nil
@@ -118,12 +131,12 @@ var otherFlags = regexp.MustCompile(`inequivalent arg '([^']*)' for (\w+) '(.*)'
 // explainDeclare says what to do about a declaration that the broker refused
 // for good.
 func explainDeclare(t topology, err error) error {
-	refused, ok := errors.AsType[*amqp091.Error](err)
+	refused, ok := errors.AsType[*wire.Error](err)
 	if !ok {
 		return err
 	}
 	switch refused.Code {
-	case amqp091.PreconditionFailed:
+	case wire.PreconditionFailed:
 		found := otherFlags.FindStringSubmatch(refused.Reason)
 		if found == nil {
 			return refusedSetting{fmt.Errorf("declare %s: %w: delete it on the broker, or have its other users declare it alike", t, err)}
@@ -131,14 +144,14 @@ func explainDeclare(t topology, err error) error {
 		arg, kind, name, vhost, want, have := found[1], found[2], found[3], found[4], found[5], found[6]
 		return refusedSetting{fmt.Errorf("%s %q exists on vhost %q with %s %s, but %s is needed: %s (%w)",
 			kind, name, vhost, arg, have, want, remedy(kind, name, vhost), err)}
-	case amqp091.NotFound:
+	case wire.NotFound:
 		if strings.Contains(refused.Reason, "is down or inaccessible") {
 			return fmt.Errorf("declare %s: %w: its node is down, and a classic queue has no other; a quorum queue would (the setting queue-type)", t, err)
 		}
 		if q, ok := t.(queue); ok && q.undeclared {
 			return refusedSetting{fmt.Errorf("there is no %s, and this program is told not to declare it: start who declares it first, or let this program do it (%w)", q, err)}
 		}
-	case amqp091.AccessRefused:
+	case wire.AccessRefused:
 		return refusedSetting{fmt.Errorf("declare %s: %w: give the user permission with rabbitmqctl set_permissions", t, err)}
 	}
 	return fmt.Errorf("declare %s: %w", t, err)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/amqp091-go"
+	"github.com/enoki-go/enoki/broker/amqp/wire"
 )
 
 // Somebody may delete an exchange, and all bindings with it, or one binding,
@@ -31,8 +31,8 @@ const (
 // watcher looks after what the consumers of a driver are bound to.
 type watcher struct {
 	driver   *Driver
-	channels map[*session]*amqp091.Channel // of run only
-	wake     chan struct{}                 // has an item when somebody waits
+	channels map[*session]*wire.Channel // of run only
+	wake     chan struct{}              // has an item when somebody waits
 
 	mu      sync.Mutex
 	waiting chan struct{}       // closed after the next look; nil when nobody waits
@@ -41,7 +41,7 @@ type watcher struct {
 }
 
 func newWatcher(d *Driver) *watcher {
-	return &watcher{driver: d, channels: map[*session]*amqp091.Channel{}, wake: make(chan struct{}, 1), top: -1, feet: map[string]exchange{}}
+	return &watcher{driver: d, channels: map[*session]*wire.Channel{}, wake: make(chan struct{}, 1), top: -1, feet: map[string]exchange{}}
 }
 
 // run looks again and again until ctx ends.
@@ -99,13 +99,13 @@ func (w *watcher) look(ctx context.Context) {
 		}
 	}
 	for s := range w.channels {
-		if s.conn.IsClosed() {
+		if s.Err() != nil {
 			delete(w.channels, s)
 		}
 	}
 	var gone []string
 	for s, consumers := range of {
-		gone = append(gone, w.lookAt(s, consumers)...)
+		gone = append(gone, w.lookAt(ctx, s, consumers)...)
 	}
 	for _, name := range gone {
 		if err := w.driver.tellToBind(ctx, controlBind{Exchange: name}, "", ""); err != nil {
@@ -116,7 +116,7 @@ func (w *watcher) look(ctx context.Context) {
 
 // lookAt looks after the consumers of one connection and returns the exchanges
 // that were gone.
-func (w *watcher) lookAt(s *session, consumers []*consumer) (gone []string) {
+func (w *watcher) lookAt(ctx context.Context, s *session, consumers []*consumer) (gone []string) {
 	seen := map[string]bool{}
 	for _, c := range consumers {
 		for _, b := range c.queue.bindings {
@@ -124,7 +124,7 @@ func (w *watcher) lookAt(s *session, consumers []*consumer) (gone []string) {
 				continue
 			}
 			seen[b.exchange.name] = true
-			if w.isGone(s, b.exchange) {
+			if w.isGone(ctx, s, b.exchange) {
 				gone = append(gone, b.exchange.name)
 			}
 		}
@@ -134,17 +134,17 @@ func (w *watcher) lookAt(s *session, consumers []*consumer) (gone []string) {
 		w.driver.log.Warn("exchanges were deleted under a running program; making them and their bindings again", "exchanges", gone)
 	}
 	for _, c := range consumers {
-		c.setUnbound(w.bind(s, c.queue, gone))
+		c.setUnbound(w.bind(ctx, s, c.queue, gone))
 	}
 	return gone
 }
 
 // channel returns nil when the connection ends.
-func (w *watcher) channel(s *session) *amqp091.Channel {
-	if ch := w.channels[s]; ch != nil && !ch.IsClosed() {
+func (w *watcher) channel(ctx context.Context, s *session) *wire.Channel {
+	if ch := w.channels[s]; ch != nil && ch.Err() == nil {
 		return ch
 	}
-	ch, err := s.open()
+	ch, err := s.Channel(ctx)
 	if err != nil {
 		return nil
 	}
@@ -152,27 +152,27 @@ func (w *watcher) channel(s *session) *amqp091.Channel {
 	return ch
 }
 
-func (w *watcher) isGone(s *session, e exchange) bool {
-	ch := w.channel(s)
+func (w *watcher) isGone(ctx context.Context, s *session, e exchange) bool {
+	ch := w.channel(ctx, s)
 	if ch == nil {
 		return false
 	}
-	return isGone(ch.ExchangeDeclarePassive(e.name, e.kind, true, false, false, false, nil))
+	return isGone(ch.FindExchange(ctx, e.wire()))
 }
 
 // bind binds a queue to its exchanges, and makes those that are gone.
-func (w *watcher) bind(s *session, q queue, gone []string) error {
-	ch := w.channel(s)
+func (w *watcher) bind(ctx context.Context, s *session, q queue, gone []string) error {
+	ch := w.channel(ctx, s)
 	if ch == nil {
 		return nil
 	}
 	for _, b := range q.bindings {
 		var err error
 		if slices.Contains(gone, b.exchange.name) {
-			err = b.exchange.declare(ch)
+			err = b.exchange.declare(ctx, ch)
 		}
 		if err == nil {
-			err = explainBind(q, b, ch.QueueBind(q.name, b.key, b.exchange.name, false, b.args))
+			err = explainBind(q, b, q.bind(ctx, ch, b))
 		}
 		if err != nil {
 			return err
@@ -201,7 +201,7 @@ func (w *watcher) lookAtLadders(ctx context.Context) {
 		return
 	}
 	for i, l := range ladders {
-		ch := w.channel(s)
+		ch := w.channel(ctx, s)
 		if ch == nil || ctx.Err() != nil {
 			return
 		}
@@ -209,7 +209,7 @@ func (w *watcher) lookAtLadders(ctx context.Context) {
 		if i > 0 {
 			look = l.declareFoot // the levels are the same
 		}
-		if err := look(ch); err != nil {
+		if err := look(ctx, ch); err != nil {
 			w.driver.log.Warn("events that are due later may be held up", "error", err)
 		}
 	}
@@ -249,7 +249,7 @@ func (d *Driver) tellToBind(ctx context.Context, ask controlBind, id, replyTo st
 	if err != nil {
 		return err
 	}
-	return d.say(ctx, pingKey, amqp091.Publishing{Type: controlBindType, ContentType: jsonType, CorrelationId: id, ReplyTo: replyTo, Body: body})
+	return d.say(ctx, pingKey, wire.Message{Type: controlBindType, ContentType: jsonType, CorrelationID: id, ReplyTo: replyTo, Body: body})
 }
 
 // haveBound has all instances bind their queues, and tells whether one of the

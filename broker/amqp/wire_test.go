@@ -301,7 +301,7 @@ func TestRetriedEventKeepsWhatItsSenderSaid(t *testing.T) {
 	}
 	var waits amqp091.Delivery
 	way := ladder{top: topOf(retrySteps(time.Hour)), events: retryExchange()}
-	s.must(way.declare(s.ch))
+	s.declare(way)
 	until(t, "the event waits for an hour", func() error {
 		var ok bool
 		var err error

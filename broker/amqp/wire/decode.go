@@ -1,11 +1,9 @@
-package amqp
+package wire
 
 import (
 	"encoding/binary"
 	"math"
 	"time"
-
-	"github.com/rabbitmq/amqp091-go"
 )
 
 // decoder reads the parts of a frame. Its first mistake stays: what is read
@@ -58,7 +56,13 @@ func (d *decoder) uint64() uint64 {
 func (d *decoder) short() string { return string(d.take(int(d.uint8()))) }
 
 // name reads a short string that is one of few.
-func (d *decoder) name() string { return d.names.of(d.take(int(d.uint8()))) }
+func (d *decoder) name() string {
+	b := d.take(int(d.uint8()))
+	if d.names == nil {
+		return string(b)
+	}
+	return d.names.of(b)
+}
 
 func (d *decoder) long() []byte { return d.take(int(int32(d.uint32()))) }
 
@@ -81,68 +85,13 @@ func (n *names) of(b []byte) string {
 	return s
 }
 
-// properties reads a content header, all that follows the head of its frame,
-// and returns the size of the body. Headers that can't be decoded are left out
-// as a whole, and then whole is false.
-func (d *decoder) properties(out *amqp091.Delivery) (size uint64, whole bool) {
-	d.take(4) // class and weight
-	size = d.uint64()
-	flags := d.uint16()
-	has := func(flag uint16) bool { return flags&flag != 0 }
-	whole = true
-	if has(flagContentType) {
-		out.ContentType = d.name()
-	}
-	if has(flagContentEncoding) {
-		out.ContentEncoding = d.name()
-	}
-	if has(flagHeaders) {
-		fields := decoder{b: d.long(), names: d.names}
-		out.Headers = fields.table(0)
-		if whole = !fields.broken; !whole {
-			out.Headers = nil
-		}
-	}
-	if has(flagDeliveryMode) {
-		out.DeliveryMode = d.uint8()
-	}
-	if has(flagPriority) {
-		out.Priority = d.uint8()
-	}
-	if has(flagCorrelationID) {
-		out.CorrelationId = d.short()
-	}
-	if has(flagReplyTo) {
-		out.ReplyTo = d.short()
-	}
-	if has(flagExpiration) {
-		out.Expiration = d.short()
-	}
-	if has(flagMessageID) {
-		out.MessageId = d.short()
-	}
-	if has(flagTimestamp) {
-		out.Timestamp = time.Unix(int64(d.uint64()), 0)
-	}
-	if has(flagType) {
-		out.Type = d.name()
-	}
-	if has(flagUserID) {
-		out.UserId = d.name()
-	}
-	if has(flagAppID) {
-		out.AppId = d.name()
-	}
-	return size, whole
-}
-
 // table reads names and values to the end.
-func (d *decoder) table(depth int) amqp091.Table {
-	t := amqp091.Table{}
+func (d *decoder) table(depth int) Table {
+	t := Table{}
 	for len(d.b) > 0 && !d.broken {
 		k := d.name()
 		t[k] = d.field(depth)
-		if len(t) > maxElements {
+		if len(t) > MaxElements {
 			d.broken = true
 		}
 	}
@@ -154,16 +103,14 @@ func (d *decoder) list(depth int) []any {
 	list := []any{}
 	for len(d.b) > 0 && !d.broken {
 		list = append(list, d.field(depth))
-		if len(list) > maxElements {
+		if len(list) > MaxElements {
 			d.broken = true
 		}
 	}
 	return list
 }
 
-// field reads a value with its type, into what the client library makes of
-// it. The types are those of RabbitMQ and its clients, which are not those of
-// the specification.
+// field reads a value with its type, into what AppendField takes; see Table.
 func (d *decoder) field(depth int) any {
 	switch kind := d.uint8(); kind {
 	case 'V':
@@ -189,7 +136,7 @@ func (d *decoder) field(depth int) any {
 	case 'd':
 		return math.Float64frombits(d.uint64())
 	case 'D':
-		return amqp091.Decimal{Scale: d.uint8(), Value: int32(d.uint32())}
+		return Decimal{Scale: d.uint8(), Value: int32(d.uint32())}
 	case 'T':
 		return time.Unix(int64(d.uint64()), 0)
 	case 'S':
@@ -205,7 +152,7 @@ func (d *decoder) field(depth int) any {
 
 // nested reads a table or a list within another.
 func (d *decoder) nested(kind byte, depth int) any {
-	inner := decoder{b: d.long(), names: d.names, broken: d.broken || depth > maxDepth}
+	inner := decoder{b: d.long(), names: d.names, broken: d.broken || depth > MaxDepth}
 	var v any
 	if kind == 'F' {
 		v = inner.table(depth)
