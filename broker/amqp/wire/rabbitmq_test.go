@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// smallFrame is the smallest frame_max that RabbitMQ 4 agrees on, in bytes.
+const smallFrame = 8192
+
 // sample is a message with everything that a message can have but a user id,
 // which must be the user's.
 func sample() *Message {
@@ -67,13 +70,13 @@ func declare(t testing.TB, ch *Channel, q Queue) string {
 // Everything that a message can have arrives as it was sent, small or in many
 // frames.
 func TestMessagesArrive(t *testing.T) {
-	c := open(t, Config{FrameMax: minFrame})
+	c := open(t, Config{FrameMax: smallFrame})
 	ch := channel(t, c)
 	q := declare(t, ch, Queue{})
 	deliver, got := collect()
 	must(t, ch.Qos(within(t), 10))
 	must(t, ch.Consume(within(t), Consumption{Queue: q, Tag: "mine"}, deliver))
-	for _, size := range []int{0, 300, minFrame - frameExtra, minFrame, 100_000} {
+	for _, size := range []int{0, 300, smallFrame - frameExtra, smallFrame, 100_000} {
 		m := sample()
 		m.Body = bytes.Repeat([]byte("x"), size)
 		if !ch.Publish(to(t, q, m), nil) {
@@ -351,7 +354,7 @@ func TestReturns(t *testing.T) {
 
 // A body beyond BodyMax is read over, and what comes after it arrives.
 func TestLargeBodiesAreDropped(t *testing.T) {
-	ch := channel(t, open(t, Config{BodyMax: 100_000, FrameMax: minFrame}))
+	ch := channel(t, open(t, Config{BodyMax: 100_000, FrameMax: smallFrame}))
 	q := declare(t, ch, Queue{})
 	deliver, got := collect()
 	must(t, ch.Consume(within(t), Consumption{Queue: q, NoAck: true}, deliver))

@@ -43,7 +43,7 @@ func TestRecord(t *testing.T) {
 	socket, err := net.Dial("tcp", address(t))
 	must(t, err)
 	kept := &tee{Conn: socket}
-	c, err := Open(within(t), kept, guest(Config{FrameMax: minFrame}))
+	c, err := Open(within(t), kept, guest(Config{FrameMax: smallFrame}))
 	must(t, err)
 	ch := channel(t, c)
 	q := declare(t, ch, Queue{Name: "recorded"})
