@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/sony/gobreaker/v2"
 )
 
 // BreakerOptions are the settings of a Breaker. The zero value is useful.
@@ -25,11 +25,13 @@ type BreakerOptions struct {
 
 	// Delay is how long the breaker stays open before it lets Probes pieces of
 	// work through: when these go well it closes, otherwise it opens again.
-	// Each delay is up to a quarter longer or shorter. Default: 5 s and 3.
+	// Each breaker has a delay that is up to a quarter longer or shorter.
+	// Default: 5 s and 3.
 	Delay  time.Duration
 	Probes uint
 
-	// OnState is told of every change of state. It must not block.
+	// OnState is told of every change of state. It must not block, nor use the
+	// breaker.
 	// Default: none.
 	OnState func(state State)
 }
@@ -49,7 +51,7 @@ const (
 // used concurrently.
 type Breaker struct {
 	failed  func(err error, took time.Duration) bool
-	circuit circuitbreaker.CircuitBreaker[any]
+	circuit *gobreaker.TwoStepCircuitBreaker[any]
 }
 
 // NewBreaker returns a closed Breaker.
@@ -58,48 +60,49 @@ func NewBreaker(o BreakerOptions) *Breaker {
 	if b.failed == nil {
 		b.failed = func(err error, _ time.Duration) bool { return !errors.Is(err, context.Canceled) }
 	}
-	build := circuitbreaker.NewBuilder[any]().
-		WithFailureRateThreshold(cmp.Or(o.Rate, 0.5), cmp.Or(o.Calls, 20), cmp.Or(o.Window, 10*time.Second)).
-		WithDelay(cmp.Or(o.Delay, 5*time.Second)).WithJitterFactor(0.25).
-		WithSuccessThreshold(cmp.Or(o.Probes, 3))
-	if o.OnState != nil {
-		build.OnStateChanged(func(e circuitbreaker.StateChangedEvent) { o.OnState(stateOf(e.NewState)) })
+	rate, calls, window := cmp.Or(o.Rate, 0.5), cmp.Or(o.Calls, 20), cmp.Or(o.Window, 10*time.Second)
+	settings := gobreaker.Settings{
+		Interval: window, BucketPeriod: window / 10,
+		Timeout:     jittered(cmp.Or(o.Delay, 5*time.Second), 0.25),
+		MaxRequests: uint32(cmp.Or(o.Probes, 3)),
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return uint(n.Requests) >= calls && float64(n.TotalFailures) >= rate*float64(n.Requests)
+		},
 	}
-	b.circuit = build.Build()
+	if o.OnState != nil {
+		settings.OnStateChange = func(_ string, _, state gobreaker.State) { o.OnState(stateOf(state)) }
+	}
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[any](settings)
 	return b
 }
 
 // State returns the present state.
 func (b *Breaker) State() State { return stateOf(b.circuit.State()) }
 
-func stateOf(s circuitbreaker.State) State {
+func stateOf(s gobreaker.State) State {
 	switch s {
-	case circuitbreaker.OpenState:
+	case gobreaker.StateOpen:
 		return Open
-	case circuitbreaker.HalfOpenState:
+	case gobreaker.StateHalfOpen:
 		return HalfOpen
 	}
 	return Closed
 }
 
-// Do is a Policy. Work that panics counts as failed.
+// errFailed tells the circuit that work has failed.
+var errFailed = errors.New("the work has failed")
+
+// Do is a Policy. Work that panics, or ends its goroutine, counts as failed.
 func (b *Breaker) Do(ctx context.Context, do func(ctx context.Context) error) error {
-	if !b.circuit.TryAcquirePermit() {
+	done, err := b.circuit.Allow()
+	if err != nil {
 		return ErrOpen
 	}
-	begun, ended := time.Now(), false
-	defer func() {
-		if !ended {
-			b.circuit.RecordFailure()
-		}
-	}()
-	err := do(ctx)
-	failed := err != nil && b.failed(err, time.Since(begun))
-	ended = true
-	if failed {
-		b.circuit.RecordFailure()
-	} else {
-		b.circuit.RecordSuccess()
+	outcome := errFailed
+	defer func() { done(outcome) }()
+	begun := time.Now()
+	if err = do(ctx); err == nil || !b.failed(err, time.Since(begun)) {
+		outcome = nil
 	}
 	return err
 }

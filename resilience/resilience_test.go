@@ -3,6 +3,9 @@ package resilience_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,21 +172,73 @@ func TestRate(t *testing.T) {
 	})
 }
 
-func TestAdaptive(t *testing.T) {
+// TestRateWaits has work wait for the next periods, as long as it may.
+func TestRateWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limit := resilience.Adaptive(resilience.AdaptiveOptions{Most: 2, Begin: 2})
-		release := make(chan struct{})
+		limit, begun := resilience.Rate(2, time.Second, 1500*time.Millisecond), time.Now()
+		var at []time.Duration
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		refused := 0
+		for range 6 {
+			all.Go(func() {
+				err := limit(t.Context(), func(context.Context) error {
+					mu.Lock()
+					defer mu.Unlock()
+					at = append(at, time.Since(begun))
+					return nil
+				})
+				if errors.Is(err, resilience.ErrLimited) {
+					mu.Lock()
+					defer mu.Unlock()
+					refused++
+				}
+			})
+		}
+		all.Wait()
+		if want := []time.Duration{0, 0, time.Second, time.Second}; !slices.Equal(at, want) || refused != 2 {
+			t.Errorf("work began at %v and %d were refused, want %v and 2", at, refused, want)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := limit(ctx, ok); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("its context ended while it waited: %v", err)
+		}
+	})
+}
+
+// TestBreakerForgets has failures that lie too long apart to speak against
+// anybody.
+func TestBreakerForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := resilience.NewBreaker(resilience.BreakerOptions{Calls: 4, Window: 10 * time.Second})
+		for range 40 {
+			_ = b.Do(t.Context(), fails)
+			time.Sleep(4 * time.Second)
+		}
+		if s := b.State(); s != resilience.Closed {
+			t.Errorf("the breaker is %s, want closed", s)
+		}
+	})
+}
+
+// TestBreakerSurvivesGoexit has a probe that ends its goroutine: it counts as
+// failed, and its place is free again.
+func TestBreakerSurvivesGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := resilience.NewBreaker(resilience.BreakerOptions{Calls: 2, Probes: 1})
 		for range 2 {
-			go limit(t.Context(), func(context.Context) error { <-release; return nil })
+			_ = b.Do(t.Context(), fails)
 		}
+		time.Sleep(7 * time.Second)
+		go b.Do(t.Context(), func(context.Context) error { runtime.Goexit(); return nil })
 		synctest.Wait()
-		if err := limit(t.Context(), ok); !errors.Is(err, resilience.ErrFull) {
-			t.Errorf("got error %v, want ErrFull", err)
+		if s := b.State(); s != resilience.Open {
+			t.Errorf("after a probe that ended its goroutine the breaker is %s, want open", s)
 		}
-		close(release)
-		synctest.Wait()
-		if err := limit(t.Context(), ok); err != nil {
-			t.Errorf("with room: %v", err)
+		time.Sleep(7 * time.Second)
+		if err := b.Do(t.Context(), ok); err != nil || b.State() != resilience.Closed {
+			t.Errorf("the next probe: %v, the breaker is %s", err, b.State())
 		}
 	})
 }
@@ -221,7 +276,6 @@ func BenchmarkPolicies(b *testing.B) {
 		"breaker":  resilience.NewBreaker(resilience.BreakerOptions{}).Do,
 		"bulkhead": resilience.Bulkhead(100, 0),
 		"rate":     resilience.Rate(1<<31, time.Second, 0),
-		"adaptive": resilience.Adaptive(resilience.AdaptiveOptions{}),
 		"retry":    resilience.Retry(resilience.RetryOptions{}),
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -3,10 +3,8 @@ package resilience
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
 // RetryOptions are the settings of Retry. The zero value is useful.
@@ -29,26 +27,34 @@ type RetryOptions struct {
 // Retry does work again that has failed. When no attempt is left, or ctx ends,
 // the error is that of the last attempt.
 func Retry(o RetryOptions) Policy {
-	again := o.Again
-	if again == nil {
-		again = func(error) bool { return true }
-	}
 	attempts := cmp.Or(o.Attempts, 3)
 	first, last := cmp.Or(o.First, 50*time.Millisecond), cmp.Or(o.Last, time.Second)
 	return func(ctx context.Context, do func(ctx context.Context) error) error {
-		made, failed := 0, error(nil)
-		policy := retrypolicy.NewBuilder[any]().
-			WithMaxAttempts(attempts).WithBackoff(first, max(last, first+1)).WithJitterFactor(0.5).
-			HandleIf(func(_ any, err error) bool { return err != nil && made < attempts && again(err) }).
-			ReturnLastFailure().Build()
-		err := failsafe.With(policy).WithContext(ctx).Run(func() error {
-			made++
-			failed = do(ctx)
-			return failed
-		})
-		if err != nil && failed != nil {
-			return failed // says more than that ctx has ended
+		delay := first
+		for made := 1; ; made++ {
+			err := do(ctx)
+			if err == nil || made >= attempts || o.Again != nil && !o.Again(err) || !pause(ctx, jittered(delay, 0.5)) {
+				return err
+			}
+			delay = max(first, min(2*delay, last))
 		}
-		return err
 	}
+}
+
+// pause waits, and returns false when ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// jittered returns d, longer or shorter by a share of it at most, so that what
+// failed together does not come back together.
+func jittered(d time.Duration, share float64) time.Duration {
+	return time.Duration(float64(d) * (1 - share + 2*share*rand.Float64()))
 }
