@@ -84,7 +84,7 @@ var onlyImporters = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":   {"web"},
 	"github.com/go-json-experiment/json": {"web"},
 	"github.com/failsafe-go/failsafe-go": {"resilience/adaptive"},
-	"github.com/sony/gobreaker/v2":      {"resilience"},
+	"github.com/sony/gobreaker/v2":       {"resilience"},
 	"github.com/coder/websocket":         {"websocket", "web", "test/..."}, // in web, its tests are clients
 	"github.com/tinylib/msgp":            {"serializer"},
 	"github.com/spf13/cobra":             {"cmd/enoki"},
