@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,9 +15,9 @@ import (
 	"github.com/enoki-go/enoki/outbox"
 )
 
-// relayTerm is how long a relay that says nothing more is taken for alive. It
-// is longer than one event may take.
-const relayTerm = 30 * time.Second
+// relayTerm is how long a relay that says nothing more is taken for alive: after
+// a kill the next one begins that much later.
+const relayTerm = 6 * time.Second
 
 // Put implements outbox.Store.
 func (s *Store) Put(_ context.Context, p *store.Posting, r outbox.Record) error { return p.Put(r) }
@@ -58,21 +59,44 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 	if err != nil {
 		return fmt.Errorf("begin to relay events: %w", err)
 	}
+	ctx, lost := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { s.keep(ctx, name, lost) })
 	defer func() {
+		lost()
+		kept.Wait()
 		ended := resign.Run(context.WithoutCancel(ctx), s.client, []string{relayKey}, name).Err()
 		err = errors.Join(err, ended)
 	}()
-	for more := true; more; {
-		if more, err = s.relayOldest(ctx, name, emit); err != nil {
+	for more := true; more && ctx.Err() == nil; {
+		if more, err = s.relayOldest(ctx, emit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// relayOldest relays one event. There may be no more of them, or another relay
-// may have taken this one for dead.
-func (s *Store) relayOldest(ctx context.Context, name string, emit func(ctx context.Context, r outbox.Record) error) (more bool, err error) {
+// keep says that the relay is alive until ctx ends. It calls lost when another
+// relay has taken this one for dead.
+func (s *Store) keep(ctx context.Context, name string, lost func()) {
+	tick := time.NewTicker(relayTerm / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		alive, err := prolong.Run(ctx, s.client, []string{relayKey}, name, relayTerm.Milliseconds()).Int()
+		if err == nil && alive == 0 { // an error is one of Redis, and the next tick tries again
+			lost()
+			return
+		}
+	}
+}
+
+// relayOldest relays one event, if there is one.
+func (s *Store) relayOldest(ctx context.Context, emit func(ctx context.Context, r outbox.Record) error) (more bool, err error) {
 	text, err := s.client.LIndex(ctx, outboxKey, 0).Result()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
@@ -87,8 +111,7 @@ func (s *Store) relayOldest(ctx context.Context, name string, emit func(ctx cont
 	if err := s.settle(context.WithoutCancel(ctx), text, err); err != nil {
 		return false, fmt.Errorf("forget an event that was emitted: %w", err)
 	}
-	alive, err := prolong.Run(ctx, s.client, []string{relayKey}, name, relayTerm.Milliseconds()).Int()
-	return alive == 1, err
+	return true, nil
 }
 
 // recordOf reads an item of outboxKey. One that can't be read is a message that
