@@ -10,37 +10,40 @@ import (
 	"github.com/enoki-go/enoki/internal/emission"
 )
 
-// Call is one piece of work as middleware sees it: on the way into a handler,
-// or on the way out to another service. It belongs to one goroutine.
+// Call is one piece of work as middleware sees it. The work is on its way into
+// a handler, or on its way out to another service. A Call belongs to one
+// goroutine and must not be used concurrently.
 type Call struct {
 	Kind    entrypoint.Kind
-	Service string // whose handler it is for; for an event on its way out, who emits it
-	Method  string // the RPC method, the event handler or event type, the timer, the HTTP route
+	Service string // the service whose handler is called; for an outgoing event, the service that emits it
+	Method  string // the RPC method, the event handler or the event type, the timer, the HTTP route
 
-	// Outgoing is true for a call or event that a service or client sends.
+	// Outgoing is true for a call or an event that a service or a client sends.
 	Outgoing bool
 
 	exited    bool               // the handler has ended its goroutine
-	sensitive []int              // which arguments no log shows
-	emission  *emission.Emission // of an event that is emitted; nil without options
+	sensitive []int              // the arguments that no log may show
+	emission  *emission.Emission // the options of an outgoing event; nil without options
 
-	ctx     context.Context // of the handler's function
+	ctx     context.Context // the context of the handler's function
 	in, out []reflect.Value
-	work    func(ctx context.Context) error // of a timer or an extension
+	work    func(ctx context.Context) error // the function of a timer or an extension
 }
 
-// Args returns the arguments of an RPC call or the payload of an event,
-// without the context. Work of other kinds has none that Enoki knows.
+// Args returns the arguments of an RPC call or the payload of an event, without
+// the context. It is empty for other kinds of work: Enoki does not know their
+// arguments.
 func (c *Call) Args() []any { return values(c.in) }
 
-// Results returns what an RPC call has returned, without the error; empty
-// before it has.
+// Results returns the results of an RPC call without the error. It is empty
+// until the call has returned.
 func (c *Call) Results() []any { return values(c.out) }
 
-// LogArgs returns Args as a log may show them, for middleware that writes one.
-// Arguments that the contract's tag names, as in sensitive:"password,card", are
-// hidden, and so are fields of structs with the tag sensitive:"true": text is
-// "xxxxx", anything else its zero value.
+// LogArgs returns Args in a form that a log may show, for middleware that
+// writes one. It hides the arguments that the contract's tag names, as in
+// sensitive:"password,card". It also hides the struct fields that have the tag
+// sensitive:"true". Hidden text is "xxxxx"; any other hidden value is the zero
+// value of its type.
 func (c *Call) LogArgs() []any {
 	out := make([]any, len(c.in))
 	for i, v := range c.in {
@@ -61,11 +64,10 @@ func values(list []reflect.Value) []any {
 	return out
 }
 
-// invoke returns the handler that calls fn with the arguments of a Call.
 func invoke(fn reflect.Value) Handler {
 	return func(ctx context.Context, c *Call) error {
-		c.ctx = ctx               // where package reflect finds it as the interface that fn wants
-		var room [4]reflect.Value // on the stack, where most calls have enough of it
+		c.ctx = ctx               // package reflect reads it from here, as the interface that fn wants
+		var room [4]reflect.Value // on the stack, and large enough for most calls
 		in := append(room[:0], reflect.ValueOf(&c.ctx).Elem())
 		out := fn.Call(append(in, c.in...))
 		last := len(out) - 1

@@ -17,32 +17,34 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// Client calls services and emits events. It may be used concurrently.
+// Client calls services and emits events. Its methods may be called
+// concurrently.
 type Client struct {
 	broker     broker.Broker
 	options    Options
-	name       string // the sender in the call ids of work that begins here
+	name       string // the sender in the call ids of work that begins at this client
 	errors     fault.Types
 	forms      forms
-	atMostOnce bool  // every call
-	mistake    error // that keeps it from working
+	atMostOnce bool  // true for every call of this client
+	mistake    error // the reason why the client can't work
 
 	targets *callpolicy.Targets
 
-	// near finds a service of the same process; nil outside Run.
+	// near finds a service that runs in the same process. It is nil outside Run.
 	near func(service string) *instance
 }
 
-// NewClient returns a client for use outside a service; o may be nil. It
-// needs no closing: the broker is its owner's. Without a broker, or with
-// options that can't work, each call and emit fails and says so.
+// NewClient returns a client for use outside a service. o may be nil. The
+// client needs no closing; the broker belongs to its owner. Without a broker,
+// or with options that can't work, each call and each emit returns an error
+// that says so.
 func NewClient(b broker.Broker, o *Options) *Client {
 	options := o.withDefaults()
 	return &Client{broker: b, mistake: errors.Join(checkBroker(b), o.check()), options: options, name: "enoki_client", errors: options.Errors, forms: formsOf(&options), targets: callpolicy.NewTargets()}
 }
 
-// Broker returns the broker that the client sends by, for what it does not do
-// itself. The error says why the client can't work.
+// Broker returns the broker that the client uses, for operations that the
+// client does not have. The error says why the client can't work.
 func (c *Client) Broker() (broker.Broker, error) {
 	if c.mistake != nil {
 		return nil, Errorf(Internal, "the client can't work: %w", c.mistake)
@@ -50,15 +52,15 @@ func (c *Client) Broker() (broker.Broker, error) {
 	return c.broker, nil
 }
 
-// ReadBody returns the body of a message as JSON. The error says that the client
-// does not accept its content type, or that it is not what the type says.
+// ReadBody returns the body of a message as JSON. It returns an error if the
+// client does not accept the content type, or if the body does not match it.
 func (c *Client) ReadBody(m *broker.Message) (json.RawMessage, error) {
 	body, _, err := c.forms.read(m)
 	return body, err
 }
 
-// WriteBody gives a message another body, in its own form if the client knows
-// that one, and otherwise as JSON.
+// WriteBody replaces the body of a message. It keeps the message's content type
+// if the client knows it, and writes JSON otherwise.
 func (c *Client) WriteBody(m *broker.Message, body json.RawMessage) error {
 	form, _ := c.forms.find(m.ContentType)
 	written, err := form.message(body)
@@ -68,18 +70,20 @@ func (c *Client) WriteBody(m *broker.Message, body json.RawMessage) error {
 	return err
 }
 
-// AtMostOnce returns a client whose calls may all be lost rather than be
-// handled twice, like those of a method with the tag delivery:"at-most-once".
-// On RabbitMQ they are much cheaper, if a method of the service has that tag.
+// AtMostOnce returns a client whose calls may be lost but are never handled
+// twice, like the calls of a method with the tag delivery:"at-most-once". On
+// RabbitMQ such calls are much cheaper if at least one method of the service
+// has that tag.
 func (c *Client) AtMostOnce() *Client {
 	other := *c
 	other.atMostOnce = true
 	return &other
 }
 
-// Bind fills the functions of the contract struct that target points to with
-// calls to service. A call that has no deadline gets the client's
-// timeout, or that of its timeout tag. Its errors are of type *Error.
+// Bind fills the functions of the contract struct that target points to. Each
+// function then calls the service. A call without a deadline gets the timeout
+// of its method's timeout tag, or else the client's timeout. The errors of the
+// functions are of type *Error.
 func (c *Client) Bind(service string, target any) (err error) {
 	if c == nil {
 		return fmt.Errorf("bind %q: the client is nil; make one with NewClient", service)
@@ -87,9 +91,9 @@ func (c *Client) Bind(service string, target any) (err error) {
 	if err := errors.Join(c.mistake, checkBinding(service, target)); err != nil {
 		return fmt.Errorf("bind %q: %w", service, err)
 	}
-	defer fault.Rescue(&err) // of middleware that makes no handler
+	defer fault.Rescue(&err) // middleware may return a nil handler, which panics
 	v := reflect.ValueOf(target).Elem()
-	fields, _ := contract.Fields(v.Type()) // checked
+	fields, _ := contract.Fields(v.Type()) // checkBinding has seen the error
 	for _, f := range fields {
 		b := &binding{client: c, service: service, method: f.Method, target: c.targets.Of(c.options.policy(), service, f.Method.Name)}
 		b.send = chain(b.way(), c.options.CallMiddleware)
@@ -128,8 +132,8 @@ func errorValue(err error) reflect.Value {
 	return reflect.ValueOf(err).Convert(reflect.TypeFor[error]())
 }
 
-// call is what stands behind the function. It can't return an error beside
-// its function's own results, so these are zero then.
+// call is the body of the bound function. When there is an error, the
+// function's results are zero.
 func (b *binding) call(args []reflect.Value) []reflect.Value {
 	ctx, _ := args[0].Interface().(context.Context)
 	if ctx == nil {
@@ -151,7 +155,7 @@ func (b *binding) call(args []reflect.Value) []reflect.Value {
 	return append(out, errorValue(err))
 }
 
-// way returns how a call of this kind goes.
+// way returns the handler that sends calls of this method.
 func (b *binding) way() Handler {
 	switch {
 	case b.method.OneWay:
@@ -164,8 +168,8 @@ func (b *binding) way() Handler {
 	return b.route
 }
 
-// route sends a call the short way when the service is in this process, and
-// over the broker otherwise.
+// route calls the service directly when it runs in this process, and over the
+// broker otherwise.
 func (b *binding) route(ctx context.Context, c *Call) error {
 	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
@@ -187,7 +191,6 @@ func (b *binding) route(ctx context.Context, c *Call) error {
 	return b.target.Again(ctx, err, b.method.Idempotent, func(ctx context.Context) error { return b.attempt(ctx, c, body) })
 }
 
-// attempt sends the encoded request of c and decodes its reply.
 func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
 	reply, form, err := b.client.request(ctx, b.service, b.method.Name, body, b.method.AtMostOnce)
 	if err != nil {
@@ -197,7 +200,7 @@ func (b *binding) attempt(ctx context.Context, c *Call, body []byte) error {
 	return b.client.errors.Restore(err)
 }
 
-// request sends an encoded request and returns the body of the reply.
+// request sends an encoded request and returns the body of its reply.
 func (c *Client) request(ctx context.Context, service, method string, body []byte, atMostOnce bool) ([]byte, *Serializer, error) {
 	m, err := c.message(body, trail.Of(ctx).Send(ctx, c.name))
 	if err != nil {
@@ -207,8 +210,8 @@ func (c *Client) request(ctx context.Context, service, method string, body []byt
 	return c.exchange(ctx, service, method, m)
 }
 
-// exchange sends a request and returns the body of the reply; none of a one-way
-// one.
+// exchange sends a request and returns the body of its reply. A one-way request
+// has none.
 func (c *Client) exchange(ctx context.Context, service, method string, m *broker.Message) ([]byte, *Serializer, error) {
 	begun := time.Now()
 	reply, err := c.broker.Call(ctx, service, method, m)
@@ -231,7 +234,7 @@ func (c *Client) exchange(ctx context.Context, service, method string, m *broker
 	return body, form, nil
 }
 
-// result returns the result of a reply as JSON, or its error.
+// result returns the result in a reply as JSON, or the error in it.
 func (c *Client) result(body []byte, form *Serializer, err error) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
@@ -240,7 +243,8 @@ func (c *Client) result(body []byte, form *Serializer, err error) (json.RawMessa
 	return raw, c.errors.Restore(err)
 }
 
-// message returns a new message with a JSON body in the form that c sends.
+// message returns a new message with the JSON body, written in the client's
+// form.
 func (c *Client) message(body []byte, data map[string]any) (*broker.Message, error) {
 	m, err := c.forms.send.message(body)
 	if err != nil {
@@ -250,19 +254,19 @@ func (c *Client) message(body []byte, data map[string]any) (*broker.Message, err
 	return m, nil
 }
 
-// payload returns a message that carries payload as an event would, with a new
-// id and the context data of ctx.
+// payload returns a message with the payload of an event. The message has a new
+// id and carries the context data of ctx.
 func (c *Client) payload(ctx context.Context, payload any) (*broker.Message, error) {
 	body, err := contract.Marshal(payload)
 	if err != nil {
 		return nil, err
 	}
-	// Whoever handles it does so long after its sender's deadline, so it
-	// carries none.
+	// An event is often handled long after its sender's deadline, so the message
+	// carries no deadline.
 	return c.message(body, trail.Of(ctx).Send(context.WithoutCancel(ctx), c.name))
 }
 
-// coded gives an error of the broker its code and says what was tried.
+// coded gives a broker's error its code and adds what was tried.
 func coded(err error, format string, a ...any) error {
 	if err == nil {
 		return nil
@@ -270,8 +274,7 @@ func coded(err error, format string, a ...any) error {
 	return fault.Wrap(CodeOf(err), err, fmt.Sprintf(format, a...)+": "+err.Error())
 }
 
-// through puts the call middleware around how something is sent, and a net
-// around both.
+// through puts the call middleware around send. It catches panics of both.
 func (c *Client) through(send Handler) Handler {
 	err := c.mistake
 	if err == nil {
@@ -285,8 +288,8 @@ func (c *Client) through(send Handler) Handler {
 	return func(ctx context.Context, call *Call) error { return c.safely(ctx, send, call) }
 }
 
-// safely sends something: the caller gets an error for a panic of middleware,
-// or of methods of what is sent and comes back.
+// safely runs send. It turns a panic into an error. Middleware may panic, and
+// so may the user's methods that encode and decode values.
 func (c *Client) safely(ctx context.Context, send Handler, call *Call) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -301,8 +304,9 @@ func (c *Client) safely(ctx context.Context, send Handler, call *Call) (err erro
 	return err
 }
 
-// Call calls a method that no contract describes, with arguments by position
-// and by name, and returns the result as JSON. Both may be nil.
+// Call calls a method without a contract, with arguments by position and by
+// name, and returns the result as JSON. args and kwargs may be nil. It blocks
+// until the reply comes, ctx ends or the client's timeout is over.
 func (c *Client) Call(ctx context.Context, service, method string, args []any, kwargs map[string]any) (json.RawMessage, error) {
 	if err := errors.Join(contract.CheckName("service", service), contract.CheckName("method", method)); err != nil {
 		return nil, Errorf(InvalidArgument, "call %s.%s: %w", service, method, err)
@@ -328,8 +332,9 @@ func (c *Client) Call(ctx context.Context, service, method string, args []any, k
 	return raw, send(ctx, call)
 }
 
-// Emit emits an event in the name of the service source, with any payload
-// that encodes as JSON. It is for events that no [Event] describes.
+// Emit emits an event without an [Event] value, in the name of the service
+// source. The payload is any value that encodes as JSON. Blocking and errors
+// are those of [Emit].
 func (c *Client) Emit(ctx context.Context, source, event string, payload any, options ...EmitOption) error {
 	if err := errors.Join(contract.CheckName("service", source), contract.CheckName("event", event)); err != nil {
 		return Errorf(InvalidArgument, "emit %s.%s: %w", source, event, err)

@@ -12,11 +12,11 @@ import (
 	"github.com/enoki-go/enoki/internal/contract"
 )
 
-// cloudEventType is the media type of a CloudEvent in its structured mode, in
-// which it travels like any other body.
+// cloudEventType is the media type of a CloudEvent in its structured mode. In
+// that mode an event travels like any other body.
 const cloudEventType = "application/cloudevents+json"
 
-// cloudEvent is the envelope of CloudEvents 1.0, with the extensions of
+// cloudEvent is the envelope of CloudEvents 1.0 with the extensions for
 // distributed tracing.
 type cloudEvent struct {
 	SpecVersion     string          `json:"specversion"`
@@ -29,7 +29,7 @@ type cloudEvent struct {
 	TraceParent     string          `json:"traceparent,omitempty"`
 	TraceState      string          `json:"tracestate,omitempty"`
 	Data            json.RawMessage `json:"data,omitempty"`        // JSON
-	DataBase64      []byte          `json:"data_base64,omitempty"` // of any other type
+	DataBase64      []byte          `json:"data_base64,omitempty"` // a body of any other type
 }
 
 // envelop puts the body of m into a CloudEvent.
@@ -58,7 +58,7 @@ func isCloudEvent(m *broker.Message) bool {
 	return strings.TrimSpace(media) == cloudEventType
 }
 
-// unwrap returns what is in a CloudEvent, with the event's id.
+// unwrap returns the message inside a CloudEvent, with the event's id.
 func unwrap(m *broker.Message) (*broker.Message, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(m.Body, &e); err != nil {
@@ -72,7 +72,7 @@ func unwrap(m *broker.Message) (*broker.Message, error) {
 	}
 	inner := *m
 	inner.ID, inner.ContentType, inner.Body = e.ID, e.DataContentType, e.DataBase64
-	if e.DataBase64 == nil { // data is JSON, whatever text it holds
+	if e.DataBase64 == nil { // data is JSON, even when it is a JSON string
 		inner.ContentType, inner.Body = jsonType, e.Data
 	}
 	if len(inner.Body) == 0 {

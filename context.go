@@ -9,25 +9,26 @@ import (
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// ContextData returns a copy of the data that came with the work in hand and
-// goes on with every call and event made with ctx: Nameko's context data.
+// ContextData returns a copy of the context data of the current work. It came
+// with the work's message and goes on with every call and event made with ctx.
+// It is Nameko's context data.
 func ContextData(ctx context.Context) map[string]any {
 	own := trail.Of(ctx).Data()
-	data := make(map[string]any, len(own)) // never nil: its owner may write
+	data := make(map[string]any, len(own)) // never nil: the caller may write to it
 	maps.Copy(data, own)
 	return data
 }
 
 // WithContextData returns a context whose calls and events carry value under
-// key, through Go and Python services alike. Values are those that
-// [broker.Message] lists.
+// key. Go and Python services both pass it on. [broker.Message] lists the types
+// that a value may have.
 func WithContextData(ctx context.Context, key string, value any) context.Context {
 	return trail.With(ctx, trail.Of(ctx).WithData(key, value))
 }
 
-// CallStack returns the ids of the calls that led to the work in hand, oldest
-// first, its own last. An id is service.method.uuid. It is empty outside a
-// handler.
+// CallStack returns the ids of the calls that led to the current work. The
+// oldest id is first, the id of the current work is last. An id is
+// service.method.uuid. CallStack is empty outside a handler.
 func CallStack(ctx context.Context) []string {
 	var stack []string
 	for _, id := range trail.Of(ctx).IDs() {
@@ -36,7 +37,8 @@ func CallStack(ctx context.Context) []string {
 	return stack
 }
 
-// CallID returns the id of the work in hand: the last of CallStack, or "".
+// CallID returns the id of the current work, which is the last id of CallStack.
+// It is "" outside a handler.
 func CallID(ctx context.Context) string {
 	ids := trail.Of(ctx).IDs()
 	if len(ids) == 0 {
@@ -45,8 +47,8 @@ func CallID(ctx context.Context) string {
 	return ids[len(ids)-1].(string)
 }
 
-// MessageID returns the id of the event in hand, which stays the same over
-// retries and redeliveries; "" outside an event handler.
+// MessageID returns the id of the event that the handler handles. The id stays
+// the same over retries and redeliveries. It is "" outside an event handler.
 func MessageID(ctx context.Context) string {
 	if m := trail.Of(ctx).Event; m != nil {
 		return m.ID
@@ -54,8 +56,8 @@ func MessageID(ctx context.Context) string {
 	return ""
 }
 
-// Attempt returns which attempt at the event in hand this is, from 1; 0
-// outside an event handler.
+// Attempt returns the number of the current attempt at an event, from 1. It is
+// 0 outside an event handler.
 func Attempt(ctx context.Context) int {
 	if m := trail.Of(ctx).Event; m != nil {
 		return m.Attempt
@@ -63,35 +65,36 @@ func Attempt(ctx context.Context) int {
 	return 0
 }
 
-// CallerKey is the key of context data under which the name of a caller goes
-// on to other services, when a handler says so:
+// CallerKey is the key of the context data that carries a caller's name to
+// other services. A handler sends the name only if it says so:
 //
 //	ctx = enoki.WithContextData(ctx, enoki.CallerKey, enoki.CallerOf(ctx).Name)
 const CallerKey = "enoki_caller"
 
-// Caller is who asked for the work in hand, such as the user whose token came
-// with an HTTP request. The zero value is nobody that is known.
+// Caller is the person or program that asked for the current work, such as the
+// user whose token came with an HTTP request. The zero value means that the
+// caller is not known.
 type Caller struct {
 	Name string // a user's id, a token's subject, a client's name
 
-	// Claimed is true for a name that came with a message, under CallerKey.
-	// Whoever may send on the broker can claim any name: log it, and grant
-	// nothing for it that you would not grant to each of them.
+	// Claimed is true for a name that came with a message, under CallerKey. Every
+	// client of the broker can claim any name. Log such a name, but grant nothing
+	// for it that you would not grant to every client.
 	Claimed bool
 }
 
-// WithCaller returns a context whose caller is name, which somebody has
-// checked in this process: middleware of package web, as a rule. It holds for
-// the handler and for calls within the process. It goes on to other processes
-// only as a claim, and only under CallerKey.
+// WithCaller returns a context whose caller is name. Call it after you have
+// checked the name; middleware of package web usually does. The caller holds
+// for the handler and for calls within the process. Other processes get it only
+// under CallerKey, and only as a claim.
 func WithCaller(ctx context.Context, name string) context.Context {
 	next := *trail.Of(ctx)
 	next.Caller = name
 	return trail.With(ctx, &next)
 }
 
-// CallerOf returns the caller of the work in hand: the one that WithCaller has
-// set, else the one that the message claims.
+// CallerOf returns the caller of the current work. It is the caller that
+// WithCaller has set, or else the one that the message claims.
 func CallerOf(ctx context.Context) Caller {
 	t := trail.Of(ctx)
 	if t.Caller != "" {
@@ -101,9 +104,9 @@ func CallerOf(ctx context.Context) Caller {
 	return Caller{Name: name, Claimed: name != ""}
 }
 
-// withTimeout gives ctx the deadline that every call has: its own, or that of
-// the method, or the default, whichever comes first. An own deadline replaces
-// the default, also by a later one.
+// withTimeout gives ctx the deadline that every call has. If ctx has a
+// deadline, it replaces the default, even if it is later. A method's timeout
+// always applies, and the earlier deadline wins.
 func withTimeout(ctx context.Context, method, standard time.Duration) (context.Context, *deadline.Context) {
 	limit := method
 	if limit <= 0 {

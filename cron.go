@@ -15,19 +15,19 @@ import (
 )
 
 // Cron runs fn by the clock, once for all instances of the service. The
-// schedule has the five fields of cron, minute, hour, day of the month, month
-// and day of the week ("0 3 * * *" is every day at 3), or is @yearly, @monthly,
-// @weekly, @daily, @hourly, or "@every 90s" for the multiples of a duration.
-// Its time zone is UTC unless TimeZone or CRON_TZ=Zone before it says
-// otherwise.
+// schedule has cron's five fields: minute, hour, day of the month, month and
+// day of the week. "0 3 * * *" is every day at 3. It may also be @yearly,
+// @monthly, @weekly, @daily, @hourly, or "@every 90s" for the multiples of a
+// duration. Its time zone is UTC, unless TimeZone names another one or the
+// schedule begins with CRON_TZ=Zone.
 //
-// The instances hold a lock on the broker in turn, known by the names of the
-// service and of the function, which should stay the same over releases; a
-// function literal needs a TimerName. The one that has it takes a time off the
-// list before it runs fn, so each time is run at most once, whatever dies
-// meanwhile. Times that have passed while no instance was there, or while fn
-// still ran, are made up for by running fn once. When the holder dies, the next
-// one has its turn within 5 seconds.
+// One instance at a time holds a lock on the broker and runs fn. The lock's
+// name is made of the names of the service and of the function, so both should
+// stay the same over releases. A function literal needs a TimerName. The holder
+// stores that a time is taken before it runs fn. Each time therefore runs at
+// most once, even if instances die. Times may pass while no instance runs or
+// while fn still runs; then fn runs once for all of them. When the holder dies,
+// another instance takes over within 5 seconds.
 //
 // An error is logged and stops nothing.
 func Cron(schedule string, fn func(ctx context.Context) error, options ...TimerOption) Part {
@@ -50,18 +50,17 @@ func Cron(schedule string, fn func(ctx context.Context) error, options ...TimerO
 	})
 }
 
-// TimeZone says in which time zone the schedule of a Cron is meant, such as
-// Europe/Berlin. Where clocks are put forward, what is due in the hour that is
-// left out runs once at its end; where they are put back, what is due in the
-// hour that comes twice runs the first time only, unless the schedule is for
-// every hour.
+// TimeZone sets the time zone of a Cron's schedule, such as Europe/Berlin. When
+// clocks are put forward, a time in the hour that is left out runs once, at the
+// end of that hour. When clocks are put back, a time in the hour that comes
+// twice runs only the first time, unless the schedule is for every hour.
 func TimeZone(name string) TimerOption { return func(t *timer) { t.zone = name } }
 
-// TimerName gives a timer another name than that of its function.
+// TimerName gives a timer a name. The default is the name of its function.
 func TimerName(name string) TimerOption { return func(t *timer) { t.name = name } }
 
-// literal is the name that Go gives to a function without one. It changes when
-// another one is written above it.
+// literal matches the name that Go gives to a function literal. That name
+// changes when another literal is written above it.
 var literal = regexp.MustCompile(`^(func)?[0-9]+$`)
 
 // plan checks a cron and reads its schedule.
@@ -86,29 +85,29 @@ func (t *timer) plan(schedule string) error {
 }
 
 const (
-	// cronLook is how often the wall clock is looked at, which may jump while
-	// timers go on evenly, or stand still with the machine.
+	// cronLook is how often a cron looks at the wall clock. The clock may jump
+	// while timers go on evenly, or stop while the machine sleeps.
 	cronLook = time.Second
 
-	// cronSave bounds taking a time off the list; cronPause is the pause after
-	// it failed.
+	// cronSave bounds the time for storing that a time is taken. cronPause is the
+	// pause after that has failed.
 	cronSave  = 5 * time.Second
 	cronPause = time.Second
 
-	// cronAhead is how far ahead of our clock the last run may be. More means
-	// that a clock was wrong then, and must not stop the cron until that day.
+	// cronAhead is how far the last run may lie ahead of our clock. If it is
+	// further ahead, a clock was wrong then; the cron must not wait for that day.
 	cronAhead = 24 * time.Hour
 )
 
-// turns is a cron of an instance.
+// turns is a cron of one instance, which takes its turns with the others.
 type turns struct {
 	timer  *timer
 	broker broker.Broker
 	lock   string
 	log    *slog.Logger
-	life   context.Context // of what has begun
+	life   context.Context // the context of runs
 	tick   func()
-	tried  []byte // what we don't know whether it was saved; its run is ours
+	tried  []byte // a state that may or may not be stored; if it is, its run is ours
 }
 
 func (i *instance) turns(t *timer) *turns {
@@ -118,7 +117,7 @@ func (i *instance) turns(t *timer) *turns {
 	}
 }
 
-// run takes turns until stop is closed and waits for the tick that is running.
+// run takes turns until stop is closed, then waits for the running tick.
 func (c *turns) run(stop <-chan struct{}) {
 	ctx, cancel := context.WithCancel(c.life)
 	defer cancel()
@@ -139,7 +138,7 @@ func (c *turns) run(stop <-chan struct{}) {
 	}
 }
 
-// turn waits for the lock and ticks for as long as it has it.
+// turn waits for the lock, then ticks for as long as it holds it.
 func (c *turns) turn(ctx context.Context) error {
 	lock, err := c.broker.Lock(ctx, c.lock)
 	if err != nil {
@@ -157,7 +156,7 @@ func (c *turns) turn(ctx context.Context) error {
 	return err
 }
 
-// begin returns the time up to which all was run, by whoever had the lock.
+// begin returns the time up to which everything has run, on any instance.
 func (c *turns) begin(lock broker.Lock) (time.Time, error) {
 	state := lock.State()
 	if c.tried != nil && bytes.Equal(state, c.tried) {
@@ -167,18 +166,18 @@ func (c *turns) begin(lock broker.Lock) (time.Time, error) {
 	err := last.UnmarshalText(state)
 	switch {
 	case state == nil:
-	case err != nil: // of a stranger
+	case err != nil: // another program wrote this state
 		c.log.Warn("the lock does not say when the last run was; going on from now", "lock", c.lock, "error", err)
 	case time.Until(last) < cronAhead:
 		return last, nil
 	default:
 		c.log.Warn("the last run is said to be far ahead of the clock of this machine; going on from now", "last", last)
 	}
-	last = now() // never run before: nothing is to be made up for
+	last = now() // no usable time is stored, so nothing counts as missed
 	return last, c.save(lock, stamp(last))
 }
 
-// take takes all that is due until now off the list and ticks.
+// take stores that all times up to now are taken, and ticks.
 func (c *turns) take(lock broker.Lock, now time.Time) error {
 	c.tried = stamp(now)
 	if err := c.save(lock, c.tried); err != nil {
@@ -188,25 +187,25 @@ func (c *turns) take(lock broker.Lock, now time.Time) error {
 	return nil
 }
 
-// ours ticks for what was saved.
+// ours runs the tick of a state that turned out to be stored.
 func (c *turns) ours() {
 	c.tried = nil
 	c.tick()
 }
 
-// save goes on when the instance is to stop: what is saved is run, too.
+// save goes on when the instance stops: a stored time must run.
 func (c *turns) save(lock broker.Lock, state []byte) error {
 	ctx, cancel := context.WithTimeout(c.life, cronSave)
 	defer cancel()
 	return lock.Save(ctx, state)
 }
 
-// now is the time of the wall clock alone.
+// now returns the time of the wall clock without the monotonic one.
 func now() time.Time { return time.Now().Round(0) }
 
 func stamp(t time.Time) []byte { return []byte(t.UTC().Format(time.RFC3339Nano)) }
 
-// await waits until the wall clock shows due. It returns false when ctx or lost
+// await waits until the wall clock shows due. It returns false if ctx or lost
 // ends first.
 func await(ctx context.Context, lost <-chan struct{}, due time.Time) bool {
 	for {
@@ -227,7 +226,7 @@ func await(ctx context.Context, lost <-chan struct{}, due time.Time) bool {
 	}
 }
 
-// pause waits for d or the end of ctx.
+// pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

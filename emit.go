@@ -13,16 +13,17 @@ import (
 	"github.com/enoki-go/enoki/internal/emission"
 )
 
-// Emit emits an event. It returns nil once the broker has stored the event for
-// all its subscriptions; its errors are those of [broker.Broker.Emit]. When the
-// link is lost meanwhile, it emits again until its deadline. It may be called
-// concurrently. The options are for this one event. An option that can't be
-// meant is an error with the code InvalidArgument, and nothing is emitted.
+// Emit emits an event. It blocks until the broker has stored the event for all
+// its subscriptions, and then returns nil. If the link is lost meanwhile, it
+// emits again until its deadline. Its errors are those of [broker.Broker.Emit].
+// An option with an invalid value is an error with the code InvalidArgument;
+// nothing is emitted then. The options apply to this one event. An Emit may be
+// called concurrently.
 //
 // A test sets a variable of this type to a function of its own.
 type Emit[T any] func(ctx context.Context, payload T, options ...EmitOption) error
 
-// Emits declares that the service emits ev, and fills *emit at start.
+// Emits declares that the service emits ev. It fills *emit at start.
 func Emits[T any](ev Event[T], emit *Emit[T]) Part {
 	return partFunc(func(s *Service) error {
 		if err := ev.check(); err != nil {
@@ -43,7 +44,7 @@ func Emits[T any](ev Event[T], emit *Emit[T]) Part {
 	})
 }
 
-// Emitter returns the function that emits ev through c, for use outside a
+// Emitter returns a function that emits ev through c, for use outside a
 // service.
 func Emitter[T any](c *Client, ev Event[T]) Emit[T] {
 	send := c.through(c.emit)
@@ -55,37 +56,38 @@ func Emitter[T any](c *Client, ev Event[T]) Emit[T] {
 	}
 }
 
-// EmitOption says something of the one event of an emit: when it is due, what
-// its id is, in which form it travels. It may be used for many emits.
+// EmitOption is an option of one emit: when the event is due, which id it has,
+// in which form it travels. The same option may be used for many emits.
 type EmitOption = emission.Option
 
-// After delivers the event no sooner than delay after the emit: within a second
-// of that, or 1 % of the delay. When RabbitMQ is killed while it moves the
-// event, that is up to three minutes later; see docs/events.md. The broker has
-// stored the event when the emit returns. It keeps it over restarts of itself
-// and of every service, and delivers it to the subscriptions that are there
-// when it is due. A delay of 0 or less is none; the longest is 366 days.
+// After delivers the event after delay, and never sooner. It comes at most one
+// second late, or 1 % of the delay. If RabbitMQ is killed while it moves the
+// event, the event comes up to three minutes late; see docs/events.md. The
+// broker has stored the event when the emit returns. It keeps the event over
+// restarts of itself and of every service. It delivers the event to the
+// subscriptions that exist when it is due. A delay of 0 or less means no delay.
+// The longest delay is 366 days.
 //
 //	err := s.reminded(ctx, reminder, enoki.After(time.Hour))
 func After(delay time.Duration) EmitOption { return emission.After(delay) }
 
-// At is After with the time at which the event is due, by the clocks of this
-// machine and the broker's.
+// At is like After, but takes the time at which the event is due. The time is
+// read by the clocks of this machine and of the broker.
 func At(due time.Time) EmitOption { return emission.At(due) }
 
-// WithMessageID gives the event an id in place of a new one: 1 to 200 bytes
-// without control characters, unique among the events of its type. NATS drops
-// an event that was emitted with the same id within the last two minutes; a
-// handler on any broker does if its [Subscription] has an inbox.
+// WithMessageID gives the event this id in place of a new one. An id has 1 to
+// 200 bytes, has no control characters and is unique among the events of its
+// type. NATS drops an event if one with the same id was emitted in the last two
+// minutes. On any broker, a handler whose [Subscription] has an inbox skips an
+// event that it has done before.
 func WithMessageID(id string) EmitOption { return emission.WithID(id) }
 
 // AsCloudEvent puts the event into the JSON envelope of CloudEvents 1.0.
-// Subject is what the event is about; an empty one is left out. Handlers in Go
-// read both forms. Those in Python have to be told, see docs/events.md.
-// Options.CloudEvents does it for all events.
+// subject says what the event is about; an empty subject is left out. Handlers
+// in Go read both forms. Handlers in Python need a change, see docs/events.md.
+// Options.CloudEvents does the same for all events.
 func AsCloudEvent(subject string) EmitOption { return emission.AsCloudEvent(subject) }
 
-// emit encodes the event of call and hands it to the broker.
 func (c *Client) emit(ctx context.Context, call *Call) error {
 	source, event := call.Service, call.Method
 	m, err := c.eventMessage(ctx, source, event, call.in[0].Interface(), call.emission)
@@ -118,10 +120,10 @@ func (c *Client) eventMessage(ctx context.Context, source, event string, payload
 	return m, nil
 }
 
-// insist emits again what may not have arrived because the link was lost, for
-// as long as ctx lasts. The message keeps its id; that an event may come twice
-// is what its handlers have to bear anyway. Once a try may have arrived, the
-// outcome stays unknown, whatever is said of a later one.
+// insist emits until ctx ends, because an event may be lost together with the
+// link. The message keeps its id. An event may come twice; its handlers must
+// bear that anyway. Once an attempt may have arrived, the outcome stays
+// unknown, even if a later attempt fails for sure.
 func (c *Client) insist(ctx context.Context, source, event string, m *broker.Message) error {
 	var unknown error
 	for {
@@ -144,5 +146,5 @@ func (c *Client) insist(ctx context.Context, source, event string, m *broker.Mes
 	}
 }
 
-// insistence is the time between two attempts to emit an event.
+// insistence is the pause between two attempts to emit an event.
 const insistence = 100 * time.Millisecond

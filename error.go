@@ -2,31 +2,31 @@ package enoki
 
 import "github.com/enoki-go/enoki/fault"
 
-// Code says what kind of failure an error is: see package fault.
+// Code says what kind of failure an error is; see package fault.
 type Code = fault.Code
 
-// Error is an error with a code, in the form in which it crosses the wire: see
-// package fault.
+// Error is an error with a code, in the form that crosses the wire; see package
+// fault.
 type Error = fault.Error
 
-// The codes. Handlers return those of the first group; Enoki returns those of the
-// second.
+// The codes. Handlers return the codes of the first group. Enoki returns the
+// codes of the second group.
 const (
 	InvalidArgument    = fault.InvalidArgument    // the arguments can never work
-	NotFound           = fault.NotFound           // the thing asked for is not there
-	AlreadyExists      = fault.AlreadyExists      // the thing to make is there already
-	FailedPrecondition = fault.FailedPrecondition // not in this state
-	PermissionDenied   = fault.PermissionDenied   // known, but not allowed
-	Unauthenticated    = fault.Unauthenticated    // not known
+	NotFound           = fault.NotFound           // the requested thing does not exist
+	AlreadyExists      = fault.AlreadyExists      // the thing to create exists already
+	FailedPrecondition = fault.FailedPrecondition // not possible in the present state
+	PermissionDenied   = fault.PermissionDenied   // the caller is known, but not allowed
+	Unauthenticated    = fault.Unauthenticated    // the caller is not known
 	ResourceExhausted  = fault.ResourceExhausted  // a quota or limit is used up
 	Unavailable        = fault.Unavailable        // may work later
-	Internal           = fault.Internal           // a fault of the service, also a panic
+	Internal           = fault.Internal           // a fault of the service, such as a panic
 	Unknown            = fault.Unknown            // an error without a code
 
-	Canceled           = fault.Canceled           // the caller lost interest
-	DeadlineExceeded   = fault.DeadlineExceeded   // no answer in time
-	MalformedRequest   = fault.MalformedRequest   // the request is not one
-	IncorrectSignature = fault.IncorrectSignature // arguments do not fit the method
+	Canceled           = fault.Canceled           // the caller has given up
+	DeadlineExceeded   = fault.DeadlineExceeded   // no reply in time
+	MalformedRequest   = fault.MalformedRequest   // the message is not a valid request
+	IncorrectSignature = fault.IncorrectSignature // the arguments do not fit the method
 	MethodNotFound     = fault.MethodNotFound     // the service has no such method
 	UnknownService     = fault.UnknownService     // the broker knows no such service
 	NotDelivered       = fault.NotDelivered       // see broker.ErrNotDelivered
@@ -34,16 +34,17 @@ const (
 	Blocked            = fault.Blocked            // see broker.ErrBlocked
 )
 
-// Errorf returns an error with a code and a message made as by fmt.Errorf; %w
-// keeps a cause for errors.Is and errors.As on this side of the wire.
+// Errorf returns an error with a code. Format and arguments are those of
+// fmt.Errorf. A cause given with %w stays visible to errors.Is and errors.As in
+// this process.
 func Errorf(code Code, format string, a ...any) *Error { return fault.Errorf(code, format, a...) }
 
-// CodeOf returns the code of err: "" for nil, and Unknown for an error without a
-// code.
+// CodeOf returns the code of err. It is "" for nil and Unknown for an error
+// without a code.
 func CodeOf(err error) Code { return fault.CodeOf(err) }
 
-// Errors declares the error types that the service's handlers return and its
-// calls get, beside those of Options.Errors.
+// Errors declares error types of the service, in addition to those of
+// Options.Errors. Its handlers return them and its calls get them.
 func Errors(types ...fault.Type) Part {
 	return partFunc(func(s *Service) error {
 		s.errors = append(s.errors, types...)

@@ -8,22 +8,23 @@ import (
 	"github.com/enoki-go/enoki/internal/contract"
 )
 
-// Event names an event and the type of its payload. It belongs to one
-// service, the only one that emits it. Declare it beside the contract of that
+// Event names an event and the type of its payload. It belongs to one service,
+// and only that service emits it. Declare it beside the contract of that
 // service:
 //
 //	var Posted = enoki.NewEvent[Comment]("comments", "posted")
 type Event[T any] struct {
 	Source string // the service that emits it
-	Name   string // its type: ASCII letters, digits, '_' and '-', a letter first
+	Name   string // its type: ASCII letters, digits, '_', '-' and single dots; begins with a letter or '_'
 }
 
-// NewEvent returns the event name of the service source, with payload T.
+// NewEvent returns an event of the service source. T is the type of its
+// payload.
 func NewEvent[T any](source, name string) Event[T] {
 	return Event[T]{Source: source, Name: name}
 }
 
-// check finds what can't be meant.
+// check returns all mistakes in the declaration.
 func (ev Event[T]) check() error {
 	mistakes := []error{contract.CheckName("service", ev.Source), contract.CheckName("event", ev.Name)}
 	if err := contract.CheckJSON(reflect.TypeFor[T]()); err != nil {

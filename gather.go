@@ -11,27 +11,27 @@ import (
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// Reply is what one instance of a service has replied. A contract function
-// that returns []Reply[T] and an error asks every instance that is there, at
-// once, and waits for all of them until its deadline; it stands beside the
-// function that serves the method and returns a T, or nothing:
+// Reply is the reply of one instance of a service. A contract function that
+// returns []Reply[T] and an error calls every running instance at once. It
+// waits for all replies until its deadline. It stands beside the function that
+// serves the method, which returns a T or nothing:
 //
 //	type Cache struct {
 //		Clear    func(ctx context.Context, prefix string) (int, error)                 `rpc:"clear" args:"prefix"`
 //		ClearAll func(ctx context.Context, prefix string) ([]enoki.Reply[int], error) `rpc:"clear" args:"prefix"`
 //	}
 //
-// The replies are in the order of the instances' ids. What became of one
-// instance is in its reply; the error of the function says that none was
-// found, or that they could not be asked. The T of a method without a result
-// is struct{}.
-type Reply[T any] struct { // internal/contract knows it by these fields
+// The replies are sorted by the instances' ids. The error of one instance is in
+// its reply. The error of the function says that no instance was found, or that
+// the instances could not be called. T is struct{} for a method without a
+// result.
+type Reply[T any] struct { // internal/contract relies on the order of these fields
 	Instance string // the id of the instance
 	Value    T      // zero when Err is set
 	Err      error  // of type *Error
 }
 
-// gather asks every instance of the service.
+// gather calls every instance of the service.
 func (b *binding) gather(ctx context.Context, c *Call) error {
 	ctx, limit := withTimeout(ctx, b.method.Timeout, b.client.options.Timeout)
 	defer limit.End()
@@ -60,7 +60,7 @@ func (b *binding) gather(ctx context.Context, c *Call) error {
 	return nil
 }
 
-// instances returns the ids of the instances of a service that are there.
+// instances returns the ids of the running instances of a service.
 func (c *Client) instances(ctx context.Context, service string) ([]string, error) {
 	all, err := c.broker.Services(ctx)
 	if err != nil {
@@ -78,8 +78,8 @@ func (c *Client) instances(ctx context.Context, service string) ([]string, error
 	return ids, nil
 }
 
-// ask calls one instance and fills its reply. It returns false when the
-// instance has gone meanwhile, so that it is none to be asked.
+// ask calls one instance and fills its reply. It returns false if the instance
+// has stopped in the meantime, which is no error.
 func (b *binding) ask(ctx context.Context, id string, body []byte, to reflect.Value) bool {
 	value, err := b.askOne(ctx, id, body)
 	if errors.Is(err, UnknownService) {
@@ -106,7 +106,7 @@ func (b *binding) askOne(ctx context.Context, id string, body []byte) (value ref
 }
 
 // requestTo sends an encoded request to one instance and returns the body of
-// the reply.
+// its reply.
 func (c *Client) requestTo(ctx context.Context, service, instance, method string, body []byte) ([]byte, *Serializer, error) {
 	m, err := c.message(body, trail.Of(ctx).Send(ctx, c.name))
 	if err != nil {

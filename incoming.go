@@ -11,13 +11,13 @@ import (
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// incoming is a message in hand with what lives as long as its handler, which
-// is made at once: one allocation instead of five.
+// incoming is a message together with everything that lives as long as its
+// handler. It is one allocation instead of five.
 type incoming struct {
 	origin trail.Origin
-	left   time.Duration // for the sender's request; 0 when it set no limit
+	left   time.Duration // time left for the sender's request; 0 if it has no limit
 	limit  deadline.Context
-	room   [2]reflect.Value // for the arguments, when these are few
+	room   [2]reflect.Value // for the arguments, if there are few
 	handling
 }
 
@@ -34,8 +34,8 @@ func receive(m *broker.Message, kind entrypoint.Kind, service, method string) *i
 	return in
 }
 
-// within returns the context of the work before its handler, which ends in the
-// time that is left or with ctx.
+// within returns the context of the work before the handler. It ends with ctx
+// or when the request's time is over.
 func (in *incoming) within(ctx context.Context) context.Context {
 	if in.left == 0 {
 		return ctx
@@ -49,7 +49,8 @@ func (in *incoming) enter(ctx context.Context, tracked int) *trail.Handler {
 	return in.handling.enter(ctx, &in.origin.Trail, tracked)
 }
 
-// enter returns the context of the handler, whose work came with t.
+// enter returns the context of the handler. t is the trail that the work came
+// with.
 func (h *handling) enter(ctx context.Context, t *trail.Trail, tracked int) *trail.Handler {
 	h.context.Context = ctx
 	h.context.Enter(t, h.call.Service, h.call.Method, tracked)

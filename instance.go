@@ -20,27 +20,27 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// instance is a service that runs.
+// instance is a running service.
 type instance struct {
 	service *Service
 	process *process
-	id      string // on the broker
+	id      string // of the instance on the broker
 	log     *slog.Logger
-	member  broker.Member // nil until joined
+	member  broker.Member // nil until the instance has joined
 	methods map[string]*served
 	work    Handler // middleware around Call.work
 	errors  fault.Types
 	forms   forms
 	slots   chan struct{}
 
-	draining chan struct{}      // closed when nothing new is to be started
-	life     context.Context    // of timers and extensions
+	draining chan struct{}      // closed when no new work may start
+	life     context.Context    // the context of timers and extensions
 	kill     context.CancelFunc // ends life
 	timers   sync.WaitGroup
-	calls    gate // calls of the same process
+	calls    gate // calls from the same process
 	streams  *streams
 	opened   []entrypoint.Extension
-	held     []resource // that are open
+	held     []resource // the open resources
 }
 
 func newInstance(s *Service, p *process) *instance {
@@ -58,15 +58,15 @@ func newInstance(s *Service, p *process) *instance {
 	return i
 }
 
-// around puts the middleware that every handler has around h. The net for
-// panics is innermost, so that middleware sees a panic as an error, and
-// outermost too, for middleware that panics.
+// around puts the middleware of every handler around h. It catches panics
+// twice. The inner net lets middleware see a handler's panic as an error. The
+// outer net catches the panics of middleware.
 func (i *instance) around(h Handler) Handler {
 	return recovered(i.log, i.errors, chain(recovered(i.log, i.errors, h), i.process.options.Middleware, i.service.middleware))
 }
 
-// start fills what the service needs, joins the broker, and then opens what
-// brings work from elsewhere.
+// start fills what the service needs and joins the broker. Then it starts the
+// extensions and timers.
 func (i *instance) start(ctx context.Context) error {
 	i.life, i.kill = context.WithCancel(context.WithoutCancel(ctx))
 	client := i.process.client(i)
@@ -102,12 +102,12 @@ func (i *instance) start(ctx context.Context) error {
 	return nil
 }
 
-// joining is the service in the broker's words.
+// joining describes the service to the broker.
 func (i *instance) joining() broker.Service {
 	about := i.service.instance()
 	i.id = uuid.New()
 	about.ID, about.Started = i.id, time.Now()
-	about.Host, _ = os.Hostname() // for people only
+	about.Host, _ = os.Hostname() // only people read it
 	s := broker.Service{Instance: about, Workers: i.process.options.Workers, Buried: i.buried}
 	if len(i.methods) > 0 {
 		s.Serve, s.Fail, s.Drain = i.serve, i.fail, i.streams.drain
@@ -121,7 +121,7 @@ func (i *instance) joining() broker.Service {
 	return s
 }
 
-// stop ends what brings work first, then waits for the work.
+// stop stops new work first, then waits for running work.
 func (i *instance) stop(ctx context.Context) error {
 	defer i.kill()
 	gaveUp := make(chan struct{})
@@ -132,7 +132,7 @@ func (i *instance) stop(ctx context.Context) error {
 	})
 	defer func() {
 		if !giveUp() {
-			<-gaveUp // the process may end next, and the report is of use then
+			<-gaveUp // the process may end next, and nobody would see the report
 		}
 	}()
 	var failures []error
@@ -147,8 +147,8 @@ func (i *instance) stop(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// acquire waits for a worker slot. It returns false when none came before
-// the instance began to drain or ctx ended.
+// acquire waits for a worker slot. It returns false if the instance begins to
+// drain or ctx ends first.
 func (i *instance) acquire(ctx context.Context) bool {
 	select {
 	case i.slots <- struct{}{}:
@@ -166,8 +166,8 @@ func (i *instance) acquire(ctx context.Context) bool {
 
 func (i *instance) release() { <-i.slots }
 
-// serve answers a request from the broker. A panic outside of its handler is
-// answered, too.
+// serve replies to a request from the broker. It also replies when code outside
+// the handler panics.
 func (i *instance) serve(ctx context.Context, name string, req *broker.Message) (out *broker.Message) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -193,7 +193,7 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	}
 	if !i.acquireFor(ctx, req) {
 		if ctx.Err() == nil {
-			return nil // not started: for another instance
+			return nil // not started: another instance gets it
 		}
 		return i.unstarted(ctx, name, form, req)
 	}
@@ -207,8 +207,8 @@ func (i *instance) serve(ctx context.Context, name string, req *broker.Message) 
 	return out
 }
 
-// malformed is the error of a request whose body can't be opened: its sender's
-// fault, unless a serializer panicked.
+// malformed returns the error for a request whose body can't be read. It blames
+// the sender, unless a serializer panicked.
 func malformed(err error) *Error {
 	if errors.Is(err, fault.ErrPanic) {
 		panicked, _ := errors.AsType[*Error](err)
@@ -217,14 +217,14 @@ func malformed(err error) *Error {
 	return Errorf(MalformedRequest, "%w", err)
 }
 
-// fail answers a request whose handler has given no answer that can be sent.
-// It is a final error: another try would end the same way.
+// fail replies to a request whose handler gave no reply that can be sent. The
+// error is final, because another attempt would end in the same way.
 func (i *instance) fail(method string, req *broker.Message, err error) *broker.Message {
 	e := Errorf(Internal, "%s.%s: %w", i.service.name, strings.TrimPrefix(method, streamPrefix+openPrefix), err)
-	if !errors.Is(err, broker.ErrExited) { // that one is logged, with its stack
+	if !errors.Is(err, broker.ErrExited) { // its log line is written already, with the stack
 		i.log.Error("a request has no answer", "method", method, "id", req.ID, "error", err)
 	}
-	_, form, _ := i.forms.open(req) // a form that is not known is JSON
+	_, form, _ := i.forms.open(req) // an unknown form means JSON
 	out := answer(form, contract.EncodeFailure(e))
 	if req.OneWay {
 		out.Reject, out.RejectKind = e.Message, broker.KindOf(err)
@@ -232,8 +232,8 @@ func (i *instance) fail(method string, req *broker.Message, err error) *broker.M
 	return out
 }
 
-// acquireFor is acquire for a request. One that no other instance would serve
-// waits for a slot though this one drains.
+// acquireFor is acquire for a request. If no other instance can serve the
+// request, it waits for a slot even while the instance drains.
 func (i *instance) acquireFor(ctx context.Context, req *broker.Message) bool {
 	if !req.OneWay && req.Instance == "" {
 		return i.acquire(ctx)
@@ -246,8 +246,8 @@ func (i *instance) acquireFor(ctx context.Context, req *broker.Message) bool {
 	}
 }
 
-// unstarted answers a request that found no free worker while its caller, or
-// this instance, had time.
+// unstarted replies to a request that found no free worker before its deadline
+// or before the instance stopped.
 func (i *instance) unstarted(ctx context.Context, name string, form *Serializer, req *broker.Message) *broker.Message {
 	err := i.errors.Failure(fmt.Errorf("%s.%s: no free worker in time: %w", i.service.name, name, ctx.Err()))
 	out := answer(form, contract.EncodeFailure(err))
@@ -257,7 +257,7 @@ func (i *instance) unstarted(ctx context.Context, name string, form *Serializer,
 	return out
 }
 
-// refuse answers a request that does not get to its handler.
+// refuse replies to a request that does not reach its handler.
 func (i *instance) refuse(ctx context.Context, name string, form *Serializer, refused *Error) *broker.Message {
 	i.log.WarnContext(ctx, "request refused", "method", name, "code", string(refused.Code), "error", refused.Message)
 	logPanic(ctx, i.log, "request of "+name+"()", refused)
@@ -266,8 +266,8 @@ func (i *instance) refuse(ctx context.Context, name string, form *Serializer, re
 	return out
 }
 
-// answer returns a reply in the form of its request. A result that has no such
-// form is an error.
+// answer returns a reply in the form of the request. If the result can't be
+// written in that form, the reply is an error.
 func answer(form *Serializer, body []byte) *broker.Message {
 	m, err := form.message(body)
 	if err != nil {
@@ -284,7 +284,7 @@ func unserializable(err error) *Error {
 		Message: "Unserializable value: " + err.Error()}
 }
 
-// read finds the method of a request and decodes its arguments.
+// read finds the method of a request and decodes the arguments.
 func (i *instance) read(in *incoming, body []byte, form *Serializer) (*served, *Error) {
 	m, ok := i.methods[in.call.Method]
 	if !ok {
@@ -295,7 +295,7 @@ func (i *instance) read(in *incoming, body []byte, form *Serializer) (*served, *
 	return m, refused
 }
 
-// outcome encodes what a handler returned.
+// outcome encodes the results or the error of a handler.
 func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 	if err == nil {
 		body, unfit := contract.EncodeResults(c.out)
@@ -309,9 +309,9 @@ func (i *instance) outcome(ctx context.Context, c *Call, err error) []byte {
 	return contract.EncodeFailure(i.errors.Failure(i.cutOff(c, err)))
 }
 
-// cutOff returns what the caller is told of err: work that ends as cancelled
-// while the instance stops was cancelled by that, not by its caller, who would
-// not read the answer.
+// cutOff returns the error that the caller gets. If work is cancelled while the
+// instance stops, the stop has cancelled it: a caller that cancels would not
+// read the reply.
 func (i *instance) cutOff(c *Call, err error) error {
 	select {
 	case <-i.draining:
@@ -323,8 +323,9 @@ func (i *instance) cutOff(c *Call, err error) error {
 	return err
 }
 
-// logFailure logs an error at the level it deserves: a caller's mistake is no
-// fault of the service, what a call of its own ended with is.
+// logFailure logs the error of a handler. Mistakes of callers are logged at
+// level info. Faults of the service are logged at level error, and so are the
+// failures of its own calls.
 func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
 	level := slog.LevelInfo
 	if fault.RelayedCode(err).HTTPStatus() >= 500 {
@@ -333,9 +334,9 @@ func (i *instance) logFailure(ctx context.Context, c *Call, err error) {
 	i.log.Log(ctx, level, "handler failed", "kind", string(c.Kind), "method", c.Method, "code", string(CodeOf(err)), "error", err)
 }
 
-// callNear serves a call of the same process in the caller's goroutine. It is
-// not done when the method's function has another type here, so that values
-// must be converted, or when the instance takes no more calls.
+// callNear serves a call of the same process in the caller's goroutine. done is
+// false if the instance takes no more calls, or if the functions of the two
+// sides differ in type, so that values must be converted.
 func (i *instance) callNear(ctx context.Context, m *contract.Method, c *Call) (done bool, err error) {
 	s, ok := i.methods[m.Name]
 	if !ok || s.Func != m.Func || !i.calls.enter() {
@@ -352,7 +353,8 @@ func (i *instance) callNear(ctx context.Context, m *contract.Method, c *Call) (d
 	return true, nil
 }
 
-// handler handles the events of a subscription and says what becomes of them.
+// handler returns the function that handles the events of a subscription and
+// settles them.
 func (i *instance) handler(sub *subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handle := i.around(sub.once(i.service.name))
 	return func(ctx context.Context, m *broker.Message) (outcome broker.Settlement) {
@@ -381,7 +383,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 		inner := in.enter(ctx, i.process.options.CallsTracked)
 		inner.SetEvent(m)
 		if isCloudEvent(m) {
-			whole, _ := unwrap(m) // it was read; what counts is the id that its sender knows
+			whole, _ := unwrap(m) // payload could unwrap it; handlers need the id that the sender knows
 			inner.SetEvent(whole)
 		}
 		err = handle(inner, c)
@@ -397,7 +399,7 @@ func (i *instance) handler(sub *subscription) func(context.Context, *broker.Mess
 	}
 }
 
-// lost says what becomes of the events of sub whose handler did not say so.
+// lost settles an event of sub whose handler did not return.
 func (i *instance) lost(sub *subscription) func(*broker.Message, error) broker.Settlement {
 	return func(m *broker.Message, err error) broker.Settlement {
 		event := sub.source + "." + sub.event
@@ -410,7 +412,8 @@ func (i *instance) lost(sub *subscription) func(*broker.Message, error) broker.S
 	}
 }
 
-// payload decodes the payload of an event. The kind says why it can't.
+// payload decodes the payload of an event. kind is the kind of failure if it
+// can't.
 func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflect.Value, kind string, err error) {
 	body, form, err := i.forms.open(m)
 	if err != nil {
@@ -426,9 +429,9 @@ func (i *instance) payload(sub *subscription, m *broker.Message) (payload reflec
 	return payload, "", nil
 }
 
-// buried tells the operator of a dead letter.
+// buried tells the operator about a dead letter.
 func (i *instance) buried(l broker.DeadLetter) {
-	_ = i.safely("OnDeadLetter", func() error { i.process.options.OnDeadLetter(l); return nil }) // the letter is kept all the same
+	_ = i.safely("OnDeadLetter", func() error { i.process.options.OnDeadLetter(l); return nil }) // a panic of the hook changes nothing: the letter is stored
 	i.log.Error("dead letter kept", "letter", l.ID, "handler", l.Handler, "event", strings.Trim(l.Source+"."+l.Event, "."), "id", l.Message.ID,
 		"failure", l.Kind, "attempts", l.Attempts, "revived", l.Revived, "reason", l.Reason)
 }
@@ -442,7 +445,7 @@ func (i *instance) tick(t *timer) {
 
 func (i *instance) safely(what string, fn func() error) error { return safely(i.log, what, fn) }
 
-// prepare has the extensions fill what handlers use.
+// prepare lets the extensions fill what the handlers use.
 func (i *instance) prepare(ctx context.Context) error {
 	for _, x := range i.service.extensions {
 		if p, ok := x.(entrypoint.Preparer); ok {

@@ -5,10 +5,10 @@ import (
 	"log/slog"
 )
 
-// LogHandler returns a handler for package slog that adds to each line which
-// is logged with a context who asked for the work in hand: as "caller", or as
-// "claimed_caller" when nobody has checked the name. The lines of Enoki have
-// it by themselves, and so has the logger of package host.
+// LogHandler returns a slog handler that adds the caller of the current work to
+// each line that is logged with a context. The attribute is "caller", or
+// "claimed_caller" if nobody has checked the name. Enoki's own lines have it
+// anyway, and so has the logger of package host.
 func LogHandler(next slog.Handler) slog.Handler {
 	if h, ok := next.(logHandler); ok {
 		return h

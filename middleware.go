@@ -13,16 +13,16 @@ import (
 	"github.com/enoki-go/enoki/resilience"
 )
 
-// Handler does a piece of work. The work's arguments and results are in c.
+// Handler does a piece of work. The arguments and results are in c.
 type Handler func(ctx context.Context, c *Call) error
 
-// Middleware puts something around a handler, or around a call to another
-// service: it does its own work before and after it calls next, or answers
-// itself with an error. It must be safe for concurrent use.
+// Middleware wraps a handler, or a call to another service. It may work before
+// and after it calls next, or return an error without calling next. It must be
+// safe for concurrent use.
 type Middleware func(next Handler) Handler
 
-// chain puts the middlewares around h, the first one outermost. It panics when
-// one of them makes no handler.
+// chain wraps h in the middleware; the first one is outermost. It panics if a
+// middleware returns nil.
 func chain(h Handler, middleware ...[]Middleware) Handler {
 	for _, list := range slices.Backward(middleware) {
 		for n, m := range slices.Backward(list) {
@@ -34,11 +34,11 @@ func chain(h Handler, middleware ...[]Middleware) Handler {
 	return h
 }
 
-// recovered turns a panic of next, or of the error that it returns, into an
-// error with code Internal and logs it with its stack: one bad request must not
-// end the process. A next that ends its goroutine can't be kept from that. It is
-// logged here; who has started the goroutine answers, see broker.Service.Fail
-// and apart.
+// recovered turns a panic of next into an error with the code Internal and logs
+// it with its stack, because one bad request must not end the process. It also
+// catches a panic of the methods of the error that next returns. It can't stop
+// a next that ends its goroutine. It only logs that; whoever started the
+// goroutine replies, see broker.Service.Fail and apart.
 func recovered(log *slog.Logger, known fault.Types, next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
 		returned := false
@@ -52,7 +52,7 @@ func recovered(log *slog.Logger, known fault.Types, next Handler) Handler {
 				err = fault.Panicked(p)
 				return
 			}
-			if !c.exited { // otherwise an inner net has seen it
+			if !c.exited { // otherwise an inner net has logged it
 				c.exited = true
 				log.ErrorContext(ctx, broker.ErrExited.Error(), "kind", string(c.Kind), "method", c.Method,
 					"call", CallID(ctx), "stack", string(debug.Stack()))
@@ -65,8 +65,8 @@ func recovered(log *slog.Logger, known fault.Types, next Handler) Handler {
 	}
 }
 
-// apart runs fn in a goroutine of its own and waits for it, so that its caller
-// goes on when fn ends the goroutine. fn must not panic.
+// apart runs fn in a new goroutine and waits for it. The caller goes on even
+// when fn ends that goroutine. fn must not panic.
 func apart(fn func() error) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -77,8 +77,8 @@ func apart(fn func() error) error {
 	return <-ended
 }
 
-// Guarded returns middleware that puts a policy of package resilience around
-// every handler or call that it is used for, all of them together.
+// Guarded returns middleware that applies one policy of package resilience. All
+// handlers or calls with this middleware share the policy.
 func Guarded(p resilience.Policy) Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, c *Call) error {
@@ -87,9 +87,11 @@ func Guarded(p resilience.Policy) Middleware {
 	}
 }
 
-// GuardedEach is Guarded with a policy of its own, made by newPolicy when it is
-// first needed, for each method, handler or event. It is for names that are
-// declared: it keeps a policy for every one that it meets.
+// GuardedEach is like Guarded, but each method, handler or event has a policy
+// of its own. newPolicy makes it when it is first needed. It may be called
+// concurrently, also twice for the same target; one of the two policies is
+// dropped then. Policies are kept for ever, so use GuardedEach only for names
+// that are declared.
 func GuardedEach(newPolicy func(service, method string) resilience.Policy) Middleware {
 	type target struct{ service, method string }
 	var policies sync.Map // of resilience.Policy, by target

@@ -14,95 +14,100 @@ import (
 )
 
 // Options are the settings of Run and NewClient. A nil pointer and the zero
-// value are useful; each field's comment ends with its default.
+// value are both useful. The comment of each field ends with the field's
+// default.
 type Options struct {
-	// Logger receives what happens. Default: slog.Default().
+	// Logger receives all log lines. Default: slog.Default().
 	Logger *slog.Logger
 
-	// Workers is how many handlers one service runs at once, and how many
-	// messages each of its consumers takes ahead. Default: 100.
+	// Workers is how many handlers a service runs at once. It is also how many
+	// messages each of its consumers prefetches. Default: 100.
 	Workers int
 
-	// Timeout bounds every call and emit that has no deadline of its own.
+	// Timeout bounds every call and every emit whose context has no deadline.
 	// Default: 10 s.
 	Timeout time.Duration
 
-	// Grace is how long handlers may go on once Run has to stop; then their
-	// contexts are cancelled. Default: 25 s.
+	// Grace is how long handlers may go on after Run begins to stop. After that,
+	// their contexts are cancelled. Default: 25 s.
 	Grace time.Duration
 
-	// HTTPAddress is where web entrypoints listen that name no address of
-	// their own. Default: 127.0.0.1:8000.
+	// HTTPAddress is the address on which web entrypoints listen if they name none.
+	// Default: 127.0.0.1:8000.
 	HTTPAddress string
 
-	// HTTPHosts are the names under which web entrypoints on a loopback address
-	// are asked for, beside those of this machine; see Hosts of web.Options.
+	// HTTPHosts are the host names that web entrypoints on a loopback address
+	// accept, in addition to the names of this machine; see Hosts of web.Options.
 	// Default: none.
 	HTTPHosts []string
 
-	// Memory bounds what arrives and is not done yet, for all services together.
-	// Give the same to a driver's configuration that takes one.
-	// Default: a new one of entrypoint.DefaultMemory.
+	// Memory bounds the messages and requests that have arrived and are not done.
+	// All services of a Run share it. Give the same value to a driver's
+	// configuration if it has such a field. Default: a new one with
+	// entrypoint.DefaultMemory.
 	Memory *entrypoint.Memory
 
-	// CallsTracked is how many callers the call stack of a handler shows
-	// beside itself. Default: 10.
+	// CallsTracked is how many callers a handler's call stack shows, besides the
+	// handler itself. Default: 10.
 	CallsTracked int
 
-	// Middleware is put around every handler, outside that of its service.
+	// Middleware wraps every handler, outside the middleware of its service.
+	// Default: none.
 	Middleware []Middleware
 
-	// CallMiddleware is put around every call and emit.
+	// CallMiddleware wraps every call and every emit. Default: none.
 	CallMiddleware []Middleware
 
-	// Errors are the error types that cross the wire as themselves, for every
+	// Errors are the error types that keep their type across the wire, for every
 	// service and client. Default: none.
 	Errors []fault.Type
 
-	// Serializer is the form of the requests and events that are sent. Replies
-	// have that of their request. Default: JSON.
+	// Serializer is the form of outgoing requests and events. A reply has the form
+	// of its request. Default: JSON.
 	Serializer *Serializer
 
-	// Accept are the forms that are read beside JSON and Serializer.
-	// Default: none.
+	// Accept are further forms that are read, besides JSON and Serializer. Default:
+	// none.
 	Accept []Serializer
 
 	// Breakers puts a circuit breaker before each method that is called over the
-	// broker. It refuses calls with Unavailable for some 5 s while at least half
-	// of 20 or more within 10 s end with Unavailable, UnknownOutcome, or a
-	// deadline of 100 ms or more. new(false) switches them off. Default: true.
+	// broker. A breaker opens when, within 10 s, 20 or more calls were made and at
+	// least half of them failed. A failure is Unavailable, UnknownOutcome, or the
+	// end of a deadline of 100 ms or more. An open breaker refuses calls with
+	// Unavailable for about 5 s. new(false) switches the breakers off. Default:
+	// true.
 	Breakers *bool
 
-	// Retries has calls sent again that surely did not run, or are marked
-	// idempotent. new(false) switches that off. Default: true.
+	// Retries sends a failed call again if it surely did not run, or if its method
+	// is marked idempotent. new(false) switches that off. Default: true.
 	Retries *bool
 
-	// OnBreaker is told of each change of a circuit breaker's state, and
-	// OnRetry of each call that is sent again. They must not block.
+	// OnBreaker is called at each change of a circuit breaker's state. OnRetry is
+	// called for each call that is sent again. They may be called concurrently and
+	// must not block. Default: none.
 	OnBreaker func(service, method string, state resilience.State)
 	OnRetry   func(service, method string)
 
-	// OnDeadLetter is told of each message that a service could not handle, once
-	// it is kept as a dead letter. It may be called concurrently and should
-	// not block. A line in the log says the same.
+	// OnDeadLetter is called for each message that a service could not handle, once
+	// the broker has stored it as a dead letter. It may be called concurrently and
+	// should not block. The log has a line about it in any case. Default: none.
 	OnDeadLetter func(l broker.DeadLetter)
 
-	// CloudEvents puts every event that is emitted into the JSON envelope of
-	// CloudEvents 1.0, see AsCloudEvent. Events are read in both forms anyway.
-	// Default: false.
+	// CloudEvents puts every emitted event into the JSON envelope of CloudEvents
+	// 1.0, see AsCloudEvent. Handlers read both forms in any case. Default: false.
 	CloudEvents bool
 
-	// Isolated has extensions that need another kind of broker do nothing
-	// instead of refusing to start: publishers of package nameko publish to
-	// nobody and its consumers get nothing. It is for trials, as enoki shadow
-	// makes. Default: false.
+	// Isolated disables the extensions that need another kind of broker; otherwise
+	// they refuse to start. Publishers of package nameko then publish nothing, and
+	// its consumers get nothing. It is for trial runs, such as those of enoki
+	// shadow. Default: false.
 	Isolated bool
 
-	// OnReady is called once, when every service takes work.
+	// OnReady is called once, when every service takes work. Default: none.
 	OnReady func()
 }
 
-// check finds what is nil or empty and must not be.
+// check returns an error for a part that is nil or empty and must not be.
 func (o *Options) check() error {
 	if o == nil {
 		return nil
@@ -177,7 +182,8 @@ func (o *Options) withDefaults() Options {
 	return out
 }
 
-// policy returns how calls are guarded. What the hooks panic with is logged.
+// policy returns the settings of the breakers and retries. It logs the panics
+// of the hooks.
 func (o *Options) policy() callpolicy.Options {
 	return callpolicy.Options{
 		Breakers: isOn(o.Breakers), Retries: isOn(o.Retries),

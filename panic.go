@@ -8,16 +8,16 @@ import (
 	"github.com/enoki-go/enoki/fault"
 )
 
-// logPanic logs the stack of an error that a panic became, unless err is
-// another one.
+// logPanic logs the stack of a panic that became err. It logs nothing for any
+// other error.
 func logPanic(ctx context.Context, log *slog.Logger, what string, err error) {
 	if stack := fault.PanicStack(err); stack != "" {
 		log.ErrorContext(ctx, what+" panicked", "call", CallID(ctx), "panic", fault.Text(err), "stack", stack)
 	}
 }
 
-// safely runs code of a user's that is no handler. A panic is an error, and its
-// stack is in the log.
+// safely runs a user's function that is not a handler. It turns a panic into an
+// error and logs the stack.
 func safely(log *slog.Logger, what string, fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -28,7 +28,7 @@ func safely(log *slog.Logger, what string, fn func() error) (err error) {
 	return fn()
 }
 
-// isNil tells whether v is nothing, or a nil of some type.
+// isNil reports whether v is nil or holds a nil of some type.
 func isNil(v any) bool {
 	if v == nil {
 		return true
@@ -40,7 +40,8 @@ func isNil(v any) bool {
 	return false
 }
 
-// declared runs a part of a declaration, before there is a log.
+// declared runs a part of a declaration. It logs nothing, because there is no
+// logger yet.
 func declared(fn func() error) (err error) {
 	defer fault.Rescue(&err)
 	return fn()

@@ -10,14 +10,16 @@ import (
 	"github.com/enoki-go/enoki/fault"
 )
 
-// Permanent marks the error of an event handler as one that another attempt
-// would end with, too: the event becomes a dead letter at once, also with
-// [Requeue]. errors.Is and errors.As see through the mark, and its text
-// and code stay. It does nothing to nil, and to the error of a call.
+// Permanent marks an error of an event handler as permanent: another attempt
+// would fail in the same way. The event becomes a dead letter at once, even
+// with [Requeue]. errors.Is and errors.As see through the mark. The error keeps
+// its text and its code. Permanent does nothing to nil or to the error of a
+// call.
 //
 // An error with the code InvalidArgument needs no mark, unless the subscription
-// has [Requeue]. Other codes do: NotFound, FailedPrecondition or PermissionDenied
-// may pass when another service has done its part.
+// has [Requeue]. Other codes need one. NotFound, FailedPrecondition and
+// PermissionDenied, for instance, may pass once another service has done its
+// part.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -34,8 +36,8 @@ func isPermanent(err error) bool {
 	return marked
 }
 
-// kindOf names what kind of failure an error is: its code, or the class that
-// it has in Python, or its Go type.
+// kindOf returns the kind of a failure: the error's code, or its class in
+// Python, or its Go type.
 func kindOf(err error) string {
 	if errors.Is(err, fault.ErrPanic) {
 		return broker.KindPanic
@@ -60,8 +62,8 @@ func isMark(err error) bool {
 	return mark
 }
 
-// unreadKind tells a body that is no JSON from one of another type, and from one
-// whose decoding panicked.
+// unreadKind returns why a body could not be decoded: it is not JSON, it has
+// the wrong type, or its decoding panicked.
 func unreadKind(err error) string {
 	if errors.Is(err, fault.ErrPanic) {
 		return broker.KindPanic

@@ -7,16 +7,18 @@ import (
 	"slices"
 )
 
-// resource is what a service opens at start and closes when it has stopped.
+// resource is a pair of functions: one opens something when the service starts,
+// the other closes it after the service has stopped.
 type resource struct {
 	open, close func(ctx context.Context) error
 }
 
-// Resource declares what a service opens before it takes work and closes once
-// its work has ended, such as a pool of connections. Resources are opened in
-// the order of their declaration and closed in reverse; only what was opened
-// is closed. Either function may be nil. An error of open keeps the service
-// from starting. The context of close ends when the time to stop is over.
+// Resource declares something that a service opens before it takes work and
+// closes after its work has ended, such as a pool of connections. Resources are
+// opened in the order of their declaration and closed in reverse. Only opened
+// resources are closed. Either function may be nil. If open returns an error,
+// the service does not start. The context of close ends when the grace period
+// is over.
 func Resource(open, close func(ctx context.Context) error) Part {
 	return partFunc(func(s *Service) error {
 		if open == nil && close == nil {
@@ -27,7 +29,7 @@ func Resource(open, close func(ctx context.Context) error) Part {
 	})
 }
 
-// openResources opens those of the service, in order.
+// openResources opens the resources of the service in order.
 func (i *instance) openResources(ctx context.Context) error {
 	for n, r := range i.service.resources {
 		if r.open != nil {
@@ -40,7 +42,7 @@ func (i *instance) openResources(ctx context.Context) error {
 	return nil
 }
 
-// closeResources closes those that were opened, in reverse order.
+// closeResources closes the opened resources in reverse order.
 func (i *instance) closeResources(ctx context.Context) error {
 	var failures []error
 	for _, r := range slices.Backward(i.held) {

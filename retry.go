@@ -10,32 +10,32 @@ import (
 	"github.com/enoki-go/enoki/fault"
 )
 
-// ErrorPolicy says what becomes of an event whose handler fails: it is a
+// ErrorPolicy says what happens to an event whose handler fails. It is a
 // [Retry], [Requeue] or [Drop].
 type ErrorPolicy interface {
 	onError(sub *subscription)
 }
 
-// Retry has an event whose handler returns an error tried again, on any
-// instance. When its last attempt fails, the event becomes a dead letter. It
-// becomes one at once when its handler panics, or returns an error that is
-// [Permanent] or has the code InvalidArgument.
+// Retry delivers an event again after its handler has returned an error. Any
+// instance may get it. The event becomes a dead letter when its last attempt
+// fails. It becomes a dead letter at once when its handler panics, or when the
+// error is [Permanent] or has the code InvalidArgument.
 type Retry struct {
-	// Attempts is how often the event is tried at most, the first time
-	// included; 1 never tries it again. Default: 5.
+	// Attempts is the largest number of attempts, including the first one. 1 means
+	// that there is no second attempt. Default: 5.
 	Attempts int
 
-	// First is the longest delay after the first attempt. After each further
-	// attempt the longest delay is twice the one before, up to Last. Each delay
-	// is a random part of the longest. Default: 1 s, or Last if that is shorter.
+	// First is the longest delay after the first attempt. The longest delay doubles
+	// after each further attempt, up to Last. The actual delay is a random part of
+	// the longest. Default: 1 s, or Last if that is shorter.
 	First time.Duration
 
-	// Last is the longest of all delays. Default: 5 min, or First if that is
+	// Last is the upper bound of all delays. Default: 5 min, or First if that is
 	// longer.
 	Last time.Duration
 }
 
-// What a Retry has where it says nothing.
+// The defaults of a Retry.
 const (
 	defaultAttempts = 5
 	defaultFirst    = time.Second
@@ -63,23 +63,23 @@ func (r Retry) onError(sub *subscription) {
 	}
 }
 
-// Requeue has an event whose handler fails or panics delivered again at once,
-// to any instance: Nameko's requeue_on_error=True. One that always fails keeps
-// the service busy for ever. On a quorum queue of RabbitMQ with its limit of
-// deliveries, it comes 20 times and is a dead letter then. Prefer Retry. An
-// event that can't be decoded, or whose error is [Permanent], becomes a dead
-// letter all the same.
+// Requeue delivers an event again at once when its handler fails or panics. Any
+// instance may get it. It is Nameko's requeue_on_error=True. An event that
+// always fails keeps the service busy for ever, so prefer Retry. A quorum queue
+// of RabbitMQ with its delivery limit delivers the event 20 times and then
+// makes it a dead letter. An event also becomes a dead letter if it can't be
+// decoded or if the error is [Permanent].
 type Requeue struct{}
 
 func (Requeue) onError(sub *subscription) { sub.policy = requeued }
 
-// Drop forgets an event whose handler fails or panics, and one that can't be
-// decoded, and logs it as an error: Nameko's default.
+// Drop forgets an event whose handler fails or panics, or that can't be
+// decoded. It logs an error. It is Nameko's default.
 type Drop struct{}
 
 func (Drop) onError(sub *subscription) { sub.policy = dropped }
 
-// policy is which ErrorPolicy a subscription has.
+// policy is the ErrorPolicy of a subscription.
 type policy int
 
 const (
@@ -88,8 +88,8 @@ const (
 	dropped
 )
 
-// unread says what becomes of an event that can't be decoded: another try
-// would find the same.
+// unread settles an event that can't be decoded. It does not retry, because
+// another attempt would fail in the same way.
 func (sub *subscription) unread(kind string, err error) broker.Settlement {
 	if sub.policy == dropped {
 		return broker.Settlement{}
@@ -97,11 +97,11 @@ func (sub *subscription) unread(kind string, err error) broker.Settlement {
 	return broker.Settlement{Verdict: broker.Reject, Reason: err.Error(), Kind: kind}
 }
 
-// settle says what becomes of an event whose handler failed.
+// settle settles an event whose handler failed.
 func (sub *subscription) settle(ctx context.Context, attempt int, err error) broker.Settlement {
 	panicked := errors.Is(err, fault.ErrPanic)
 	switch {
-	case !panicked && ctx.Err() != nil: // stopped at once: no fault of the event
+	case !panicked && ctx.Err() != nil: // the stop has cancelled the handler; the event is not at fault
 		return broker.Settlement{Verdict: broker.HandBack}
 	case sub.policy == dropped:
 		return broker.Settlement{}
@@ -113,9 +113,9 @@ func (sub *subscription) settle(ctx context.Context, attempt int, err error) bro
 	return broker.Settlement{Verdict: broker.Retry, Delay: sub.backoff(attempt)}
 }
 
-// lost says what becomes of an event whose handler did not return: one that
-// ended its goroutine is one that panicked; another try of one that ends its
-// process would end the next process.
+// lost settles an event whose handler did not return. A handler that ended its
+// goroutine counts as one that panicked. An event that ended its process is
+// rejected, because it would end the next process too.
 func (sub *subscription) lost(attempt int, err error) broker.Settlement {
 	switch {
 	case sub.policy == dropped:
@@ -126,8 +126,8 @@ func (sub *subscription) lost(attempt int, err error) broker.Settlement {
 	return sub.settle(context.Background(), attempt, fault.Wrap(Internal, fault.ErrPanic, err.Error()))
 }
 
-// backoff returns the delay after an attempt, with full jitter, so that what
-// failed together does not come back together.
+// backoff returns the delay after an attempt. It has full jitter, so that
+// events that failed together do not come back together.
 func (sub *subscription) backoff(attempt int) time.Duration {
 	delay := sub.first
 	for range attempt - 1 {

@@ -11,14 +11,15 @@ import (
 	"github.com/enoki-go/enoki/internal/callpolicy"
 )
 
-// Run runs services on a broker until ctx ends, and returns when all of them
-// have stopped; o may be nil. They start in the order given, each taking work
-// before the next one starts, and stop in reverse: each stops taking work,
-// finishes what runs and hands back what it did not start. What still runs
-// when Options.Grace is over has its context cancelled.
+// Run runs services on a broker. It blocks until ctx ends and all services have
+// stopped. o may be nil. The services start in the given order; each one takes
+// work before the next one starts. They stop in reverse order. A service that
+// stops takes no new work, finishes its running handlers and hands back the
+// messages that it did not start. When Options.Grace is over, the contexts of
+// handlers that still run are cancelled.
 //
-// The error is nil after a clean stop. It says what was wrong when a service
-// could not start; those started before it have been stopped then.
+// The error is nil after a clean stop. If a service could not start, the error
+// says why; the services that had started are stopped then.
 func Run(ctx context.Context, b broker.Broker, o *Options, services ...*Service) error {
 	if err := errors.Join(checkBroker(b), o.check(), checkServices(services)); err != nil {
 		return err
@@ -59,12 +60,12 @@ func checkServices(services []*Service) error {
 	return errors.Join(mistakes...)
 }
 
-// process is what services that run together share.
+// process is what the services of one Run share.
 type process struct {
 	broker  broker.Broker
 	options Options
 	targets *callpolicy.Targets
-	started []*instance // in order; Run's goroutine only
+	started []*instance // in the order of start; only Run's goroutine uses it
 	stuck   sync.Once   // see reportStuck
 
 	mu      sync.RWMutex
@@ -80,7 +81,7 @@ func (p *process) start(ctx context.Context, services []*Service) error {
 		})
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil // stopped while starting is no failure
+				return nil // a stop during the start is not a failure
 			}
 			return fmt.Errorf("service %q could not start: %w", s.name, err)
 		}
@@ -91,8 +92,8 @@ func (p *process) start(ctx context.Context, services []*Service) error {
 	return nil
 }
 
-// stop stops in reverse order, so that a service finds those it needs for as
-// long as it runs itself.
+// stop stops the services in reverse order, so that a service can call those
+// that it needs for as long as it runs.
 func (p *process) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.options.Grace)
 	defer cancel()
@@ -115,8 +116,8 @@ func (p *process) client(i *instance) *Client {
 	return &Client{broker: p.broker, options: p.options, name: i.service.name, errors: i.errors, forms: i.forms, near: p.near, targets: p.targets}
 }
 
-// gate counts what is inside and can be shut: then nothing more enters, and
-// wait returns once all have left.
+// gate counts the calls inside. Once it is shut, no more calls enter, and close
+// returns when all have left.
 type gate struct {
 	mu     sync.Mutex
 	shut   bool
@@ -135,7 +136,7 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() { g.inside.Done() }
 
-// close shuts the gate and waits until all have left or ctx ends.
+// close shuts the gate and waits until all calls have left or ctx ends.
 func (g *gate) close(ctx context.Context) error {
 	g.mu.Lock()
 	g.shut = true
@@ -143,7 +144,7 @@ func (g *gate) close(ctx context.Context) error {
 	return wait(ctx, &g.inside)
 }
 
-// wait waits for a group or the end of ctx, whichever comes first.
+// wait waits until the group is done or ctx ends.
 func wait(ctx context.Context, group *sync.WaitGroup) error {
 	done := make(chan struct{})
 	go func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// scope is a service that runs, as its extensions have it.
+// scope is a running service as its extensions see it.
 type scope struct {
 	*instance
 	client *Client
@@ -96,7 +96,7 @@ func (s scope) EventMessage(ctx context.Context, source, event string, payload a
 	return m, coded(s.client.broker.CheckEvent(source, event, m), "event %s.%s", source, event)
 }
 
-// do runs work that is not a message as a handler.
+// do runs a function as a handler. Its work does not come as a message.
 func (i *instance) do(ctx context.Context, kind entrypoint.Kind, name string, fn func(context.Context) error) error {
 	if !i.acquire(ctx) {
 		if err := ctx.Err(); err != nil {
@@ -105,14 +105,14 @@ func (i *instance) do(ctx context.Context, kind entrypoint.Kind, name string, fn
 		return Errorf(Unavailable, "service %s is stopping", i.service.name)
 	}
 	release := i.release
-	if kind == entrypoint.HTTP { // which may become a stream
+	if kind == entrypoint.HTTP { // an HTTP request may become a stream
 		release = sync.OnceFunc(release)
 		ctx = context.WithValue(ctx, slotKey{}, release) // see Yield
 	}
 	defer release()
 	ctx = trail.Enter(ctx, trail.Of(ctx), i.service.name, name, i.process.options.CallsTracked)
 	c := &Call{Kind: kind, Service: i.service.name, Method: name, work: fn}
-	if kind == entrypoint.HTTP { // package web answers before its goroutine ends
+	if kind == entrypoint.HTTP { // package web replies before this goroutine ends
 		return i.work(ctx, c)
 	}
 	return apart(func() error { return i.work(ctx, c) })

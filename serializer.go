@@ -11,14 +11,14 @@ import (
 
 const jsonType = "application/json"
 
-// Serializer carries bodies in another form than JSON: it turns the one into
-// the other at the edge, so contracts and handlers know JSON only. Package
-// serializer has those that Nameko knows.
+// Serializer translates bodies between JSON and another form. It works at the
+// edge, so contracts and handlers only see JSON. Package serializer has the
+// forms that Nameko knows.
 type Serializer struct {
-	Name        string // as settings have it, such as "msgpack"
+	Name        string // the name in settings, such as "msgpack"
 	ContentType string // the media type of its bodies, without parameters
 
-	// Decode turns a body into JSON, and Encode JSON into a body. Both may be
+	// Decode turns a body into JSON. Encode turns JSON into a body. Both may be
 	// called concurrently.
 	Decode func(body []byte) (json []byte, err error)
 	Encode func(json []byte) (body []byte, err error)
@@ -27,7 +27,7 @@ type Serializer struct {
 // forms are the forms of bodies that a service or client reads, and the one
 // that it writes.
 type forms struct {
-	send   *Serializer // nil is JSON
+	send   *Serializer // nil means JSON
 	accept []Serializer
 }
 
@@ -39,8 +39,8 @@ func formsOf(o *Options) forms {
 	return f
 }
 
-// find returns the serializer of a content type, nil for JSON, which is read
-// always and is what a missing content type stands for.
+// find returns the serializer of a content type. It is nil for JSON, which is
+// always read. A missing content type means JSON.
 func (f *forms) find(contentType string) (*Serializer, error) {
 	media, _, _ := strings.Cut(contentType, ";")
 	if media == "" || media == jsonType {
@@ -59,15 +59,14 @@ func (f *forms) find(contentType string) (*Serializer, error) {
 	return nil, fmt.Errorf("content type %q is not accepted; send %s", contentType, accepted)
 }
 
-// read returns the body of a message as JSON, and the serializer to answer
-// with.
+// read returns the body of a message as JSON, and the serializer for the reply.
 func (f *forms) read(m *broker.Message) (body []byte, answer *Serializer, err error) {
 	body, answer, err = f.open(m)
 	return answer.words(body), answer, err
 }
 
-// open is read that may leave kombu's dialect in a body that s.plain then
-// makes JSON of.
+// open is like read, but the body may still contain kombu's tagged values.
+// s.plain or s.words removes them.
 func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) {
 	defer fault.Rescue(&err)
 	if isCloudEvent(m) {
@@ -86,7 +85,7 @@ func (f *forms) open(m *broker.Message) (body []byte, s *Serializer, err error) 
 	return body, s, nil
 }
 
-// words makes JSON of what came as JSON, but that tagged values stay objects.
+// words turns kombu's JSON into plain JSON. Tagged values stay objects.
 func (s *Serializer) words(body []byte) []byte {
 	if s != nil {
 		return body
@@ -94,7 +93,7 @@ func (s *Serializer) words(body []byte) []byte {
 	return contract.PlainWords(body)
 }
 
-// plain makes JSON of what came as JSON, with text for tagged values.
+// plain turns kombu's JSON into plain JSON. Tagged values become text.
 func (s *Serializer) plain(body []byte) []byte {
 	if s != nil {
 		return body
@@ -102,7 +101,7 @@ func (s *Serializer) plain(body []byte) []byte {
 	return contract.PlainJSON(body)
 }
 
-// message returns a message with a JSON body in the form of s.
+// message returns a message whose body is the JSON body in the form of s.
 func (s *Serializer) message(body []byte) (m *broker.Message, err error) {
 	defer fault.Rescue(&err)
 	if s == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/enoki-go/enoki/internal/testonly"
 )
 
-// Service is a name and what was declared of it: what it serves, what it
-// needs and what it emits. It runs by Run and holds no state of a run itself.
+// Service is a name and its declaration: what the service serves, needs and
+// emits. Run runs it. A Service holds no state of a run.
 type Service struct {
 	name          string
 	methods       []*served
@@ -26,16 +26,16 @@ type Service struct {
 	timers        []*timer
 	extensions    []entrypoint.Extension
 	emits         []broker.Event
-	fills         []func(*Client) error // fill what the service needs, at start
+	fills         []func(*Client) error // they fill what the service needs, at start
 	resources     []resource
 	middleware    []Middleware
 	errors        []fault.Type
 	mistakes      []error
 }
 
-// Part is something that a service is declared of, such as RPC, On or Needs.
+// Part is a part of a service's declaration, such as RPC, On or Needs.
 type Part interface {
-	// declare adds the part to a service that is being made.
+	// declare adds the part to the service under construction.
 	declare(*Service) error
 }
 
@@ -43,7 +43,7 @@ type partFunc func(*Service) error
 
 func (f partFunc) declare(s *Service) error { return f(s) }
 
-// Parts returns one part that stands for several, in their order.
+// Parts combines several parts into one, in their order.
 func Parts(parts ...Part) Part {
 	return partFunc(func(s *Service) error {
 		var mistakes []error
@@ -54,7 +54,7 @@ func Parts(parts ...Part) Part {
 	})
 }
 
-// add adds the n-th of so many parts.
+// add adds part number n of all parts.
 func (s *Service) add(part Part, n, of int) error {
 	if isNil(part) {
 		return fmt.Errorf("part %d of %d is nil; give one, or leave it out", n+1, of)
@@ -62,9 +62,10 @@ func (s *Service) add(part Part, n, of int) error {
 	return declared(func() error { return part.declare(s) })
 }
 
-// NewService declares a service. The name is made of ASCII letters, digits,
-// '_' and '-', a letter first. What can't work is reported by Check, and by
-// Run before anything starts.
+// NewService declares a service. The name has ASCII letters, digits, '_', '-'
+// and single dots; it begins with a letter or '_'. NewService does not fail:
+// Check returns the mistakes of the declaration, and so does Run before
+// anything starts.
 func NewService(name string, parts ...Part) *Service {
 	s := &Service{name: name, named: map[string]bool{}}
 	if err := contract.CheckName("service", name); err != nil {
@@ -78,11 +79,11 @@ func NewService(name string, parts ...Part) *Service {
 	return s
 }
 
-// Name returns the service's name.
+// Name returns the name of the service.
 func (s *Service) Name() string { return s.name }
 
-// Check returns all that is wrong with the declaration, or nil. Each error
-// names the thing, what is wrong with it and what to do.
+// Check returns all mistakes of the declaration, or nil. Each error names the
+// thing, what is wrong with it and what to do.
 func (s *Service) Check() error {
 	if len(s.mistakes) == 0 {
 		return nil
@@ -90,7 +91,7 @@ func (s *Service) Check() error {
 	return fmt.Errorf("service %q cannot start: %w", s.name, errors.Join(s.mistakes...))
 }
 
-// Only is what Only of package enokitest calls, and nobody else can.
+// Only is for Only of package enokitest. No other package can call it.
 func (s *Service) Only(entrypoints testonly.Entrypoints) *Service {
 	names, known := entrypoints.Names(), map[string]bool{}
 	picked := func(name string) bool {
@@ -102,7 +103,7 @@ func (s *Service) Only(entrypoints testonly.Entrypoints) *Service {
 	out.subscriptions = slices.DeleteFunc(slices.Clone(s.subscriptions), func(sub *subscription) bool { return !picked(sub.handler) })
 	out.timers = slices.DeleteFunc(slices.Clone(s.timers), func(t *timer) bool { return !picked(t.name) })
 	out.extensions = slices.DeleteFunc(slices.Clone(s.extensions), func(x entrypoint.Extension) bool {
-		_, used := x.(entrypoint.Preparer) // by handlers
+		_, used := x.(entrypoint.Preparer) // handlers use it, so it stays
 		return !used
 	})
 	out.mistakes = slices.Clone(s.mistakes)
@@ -114,20 +115,23 @@ func (s *Service) Only(entrypoints testonly.Entrypoints) *Service {
 	return &out
 }
 
-// served is an RPC method with the function that does it.
+// served is an RPC method and the function that serves it.
 type served struct {
 	*contract.Method
 	handle Handler
 }
 
-// RPC declares the methods of a contract: a struct, or a pointer to one,
-// whose fields are functions, every one of them set but those that return
-// answers, see Answer. A field is served under
-// the name in its rpc tag, or else its own in snake case; the args tag names
-// its arguments in order, and "?" after a name allows a caller to leave it
-// out. "*" before the name of a slice has it take any further arguments by
-// position, and "**" before that of a map any others by name; after a "*" alone
-// arguments go by name only.
+// RPC declares the methods of a contract. A contract is a struct, or a pointer
+// to one, whose fields are functions. Every field must be set, except the
+// functions that return replies, see [Reply]. A field's method has the name in
+// its rpc tag, or else the field's own name in snake case. The args tag names
+// the arguments in order:
+//
+//   - "?" after a name makes the argument optional.
+//   - "*" before a name collects further arguments by position; the argument is a
+//     slice.
+//   - "**" before a name collects further arguments by name; the argument is a map.
+//   - After a "*" alone, arguments are given by name only.
 func RPC(functions any) Part {
 	return partFunc(func(s *Service) error {
 		v := reflect.ValueOf(functions)
@@ -143,7 +147,7 @@ func RPC(functions any) Part {
 		}
 		var mistakes []error
 		for _, f := range fields {
-			if f.Reply != nil { // calls every instance: a caller's business
+			if f.Reply != nil { // only callers use it
 				continue
 			}
 			fn := v.Field(f.Index)
@@ -157,9 +161,9 @@ func RPC(functions any) Part {
 	})
 }
 
-// Method declares a single method without a contract type: fn takes a context
-// and the named arguments, and returns results, or a stream of them
-// ([iter.Seq2] of a type and error), and an error.
+// Method declares one method without a contract type. fn takes a context and
+// the named arguments. It returns results and an error. Instead of results it
+// may return a stream of them, an [iter.Seq2] of a type and error.
 func Method(name string, fn any, args ...string) Part {
 	return partFunc(func(s *Service) error {
 		m, v, err := contract.Of(name, fn, args...)
@@ -182,12 +186,12 @@ func (s *Service) serve(m *contract.Method, fn reflect.Value) error {
 	return nil
 }
 
-// Needs declares that the service calls another one: functions points to a
-// contract struct, whose functions are filled at start. When both services
-// run in one process, a call takes the short way: it runs in the goroutine of
-// its caller, with the same deadline, middleware and call stack and without
-// the broker, arguments and results are shared instead of copied, and it
-// returns when the handler does.
+// Needs declares that the service calls another one. functions points to a
+// contract struct whose functions are filled at start. If both services run in
+// one process, the call is direct: it runs in the caller's goroutine, without
+// the broker, and returns when the handler returns. It has the same deadline,
+// middleware and call stack, but arguments and results are shared and not
+// copied.
 func Needs(service string, functions any) Part {
 	return partFunc(func(s *Service) error {
 		if err := checkBinding(service, functions); err != nil {
@@ -198,7 +202,7 @@ func Needs(service string, functions any) Part {
 	})
 }
 
-// Use puts middleware around every handler of the service, the first one
+// Use wraps every handler of the service in middleware; the first one is
 // outermost.
 func Use(middleware ...Middleware) Part {
 	return partFunc(func(s *Service) error {
@@ -218,8 +222,7 @@ func Extend(x entrypoint.Extension) Part {
 	})
 }
 
-// Describe says what the service serves and handles, one Description for each
-// entrypoint.
+// Describe returns one Description for each entrypoint of the service.
 func (s *Service) Describe() []entrypoint.Description {
 	var all []entrypoint.Description
 	about := s.instance()
@@ -248,7 +251,7 @@ func (s *Service) Describe() []entrypoint.Description {
 	return all
 }
 
-// instance describes the service to others on the broker.
+// instance describes the service to other services and tools on the broker.
 func (s *Service) instance() broker.Instance {
 	out := broker.Instance{Name: s.name, Emits: s.emits}
 	for _, m := range s.methods {
@@ -268,8 +271,9 @@ func (s *Service) instance() broker.Instance {
 	return out
 }
 
-// Measure returns the gauges of the service's extensions, with the label
-// service.
+// Measure returns the gauges of the service's extensions. Each gauge gets the
+// label service. The gauges that could be measured are returned beside an
+// error.
 func (s *Service) Measure(ctx context.Context) ([]entrypoint.Gauge, error) {
 	var all []entrypoint.Gauge
 	var failures []error

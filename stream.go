@@ -19,18 +19,18 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// A stream of results stays on the instance that has opened it. Its reader
-// pulls one chunk after the other from there, by calls to that instance:
+// A stream of results stays on the instance that has opened it. The reader
+// calls that instance to pull one chunk after another:
 //
 //	enoki-open-METHOD (the method's arguments)     {"stream": id, "instance": id}
 //	enoki-pull        (stream, number, wait in ms) {"items": [..], "end": bool, "error": null or as in a reply}
-//	enoki-keep        (stream)                     contract.Null; the reader is busy with what it has
+//	enoki-keep        (stream)                     null; the reader is still busy with its chunk
 //	enoki-close       (stream)                     null
 //
-// Chunks have numbers from 1. The same number pulled twice is the same chunk,
-// so that a pull whose reply was lost can be repeated.
+// Chunks are numbered from 1. Pulling the same number again returns the same
+// chunk, so a pull whose reply was lost can be repeated.
 const (
-	streamPrefix = "enoki-" // no method of a user has a '-' in its name
+	streamPrefix = "enoki-" // no user's method has a '-' in its name
 	openPrefix   = "open-"
 	pullOp       = "pull"
 	keepOp       = "keep"
@@ -38,42 +38,42 @@ const (
 )
 
 const (
-	// A chunk has at most so many items and about so many bytes. The producer
-	// is one chunk ahead of the reader, so this bounds its memory.
+	// A chunk has at most chunkItems items and about chunkBytes bytes. The producer
+	// is at most one chunk ahead of the reader, which bounds its memory.
 	chunkItems = 256
 	chunkBytes = 64 << 10
 
-	// pullWait is how long a pull waits for an item at most; then it returns
-	// empty, which shows its reader that the instance is alive.
+	// pullWait is the longest time that a pull waits for an item. It then returns
+	// an empty chunk, which shows the reader that the instance is alive.
 	pullWait = 2 * time.Second
 
-	// A reader that is busy says so every keepAlive. One that says nothing for
-	// readerLost is gone.
+	// A busy reader sends a keep every keepAlive. A reader that sends nothing for
+	// readerLost counts as gone.
 	keepAlive  = 5 * time.Second
 	readerLost = 15 * time.Second
 )
 
-// streams are those that an instance has open.
+// streams are the open streams of an instance.
 type streams struct {
 	instance *instance
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	known map[string]*stream
-	open  int           // that produce, or whose end nobody has fetched
-	empty chan struct{} // closed when none is open; made by drain
+	open  int           // streams that still produce, or whose end is not yet read
+	empty chan struct{} // closed when no stream is open; made by drain
 }
 
 func newStreams(i *instance) *streams {
 	return &streams{instance: i, known: map[string]*stream{}}
 }
 
-// streamHandle is how a reader finds its stream.
+// streamHandle identifies a stream for its reader.
 type streamHandle struct {
 	Stream   string `json:"stream"`
 	Instance string `json:"instance"`
 }
 
-// serve does what a reader asks.
+// serve does what a reader asks for.
 func (s *streams) serve(ctx context.Context, operation string, req *broker.Message) *broker.Message {
 	body, form, err := s.instance.forms.open(req)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *streams) serve(ctx context.Context, operation string, req *broker.Messa
 	return answer(form, fmt.Appendf(nil, `{"result":%s,"error":null}`, result))
 }
 
-// begin runs a method that returns a stream, and starts to read it.
+// begin calls a method that returns a stream, and starts to read the stream.
 func (s *streams) begin(ctx context.Context, name string, req *broker.Message, body []byte, form *Serializer) *broker.Message {
 	i := s.instance
 	in := receive(req, entrypoint.RPC, i.service.name, name)
@@ -102,7 +102,7 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 	}
 	if !i.acquire(ctx) {
 		if ctx.Err() == nil {
-			return nil // not started: for another instance
+			return nil // not started: another instance gets it
 		}
 		return i.unstarted(ctx, name, form, req)
 	}
@@ -114,18 +114,18 @@ func (s *streams) begin(ctx context.Context, name string, req *broker.Message, b
 	if err != nil {
 		return answer(form, i.outcome(ctx, &in.call, err))
 	}
-	handle, _ := json.Marshal(streamHandle{st.id, i.id}) // of texts, which can be marshalled
+	handle, _ := json.Marshal(streamHandle{st.id, i.id}) // strings always marshal
 	return answer(form, fmt.Appendf(nil, `{"result":%s,"error":null}`, handle))
 }
 
-// start calls the handler, whose context goes on with the stream, and ends with
-// ctx only until it has returned.
+// start calls the handler. Its context lives as long as the stream. ctx cancels
+// it only until the handler has returned.
 func (s *streams) start(ctx context.Context, st *stream, handle Handler, in *incoming) error {
 	c := &in.call
 	stop := context.AfterFunc(ctx, st.cancel)
 	begun := false
 	defer func() {
-		if !begun { // also when the handler has ended its goroutine
+		if !begun { // also true when the handler has ended its goroutine
 			s.count(st, true)
 			s.forget(st)
 		}
@@ -143,8 +143,8 @@ func (s *streams) start(ctx context.Context, st *stream, handle Handler, in *inc
 	return nil
 }
 
-// add makes a stream that ends after the time that is left, if any. There are
-// at most as many as the instance has workers.
+// add makes a stream. It ends when the time left is over, if there is a limit.
+// An instance has at most as many open streams as workers.
 func (s *streams) add(left time.Duration) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +163,8 @@ func (s *streams) add(left time.Duration) (*stream, error) {
 	return st, nil
 }
 
-// count says that st produces nothing any more, or that nobody will read it
-// any more. After both it is not open.
+// count notes that st produces no more, or that its reader has read the end or
+// is gone. After both, the stream no longer counts as open.
 func (s *streams) count(st *stream, produced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *streams) count(st *stream, produced bool) {
 	}
 }
 
-// forget stops st and lets no reader find it any more.
+// forget stops st and removes it, so that readers no longer find it.
 func (s *streams) forget(st *stream) {
 	st.cancel()
 	st.lost.Stop()
@@ -196,8 +196,7 @@ func (s *streams) forget(st *stream) {
 	delete(s.known, st.id)
 }
 
-// drain returns when no stream is open any more. When ctx ends first, they are
-// stopped.
+// drain waits until no stream is open. If ctx ends first, it stops the streams.
 func (s *streams) drain(ctx context.Context) {
 	empty := make(chan struct{})
 	s.mu.Lock()
@@ -219,7 +218,7 @@ func (s *streams) drain(ctx context.Context) {
 	}
 }
 
-// run reads what a handler has returned into st until its end.
+// run reads the handler's stream into st until its end.
 func (s *streams) run(st *stream, c *Call) {
 	produce := recovered(s.instance.log, s.instance.errors, func(context.Context, *Call) error { return s.produce(st, c.out[0]) })
 	err := apart(func() error { return produce(st.ctx, c) })
@@ -230,7 +229,7 @@ func (s *streams) run(st *stream, c *Call) {
 	s.count(st, true)
 }
 
-// produce puts the items of a stream into st. The first error ends it.
+// produce puts the items of seq into st. The first error ends the stream.
 func (s *streams) produce(st *stream, seq reflect.Value) error {
 	for item, failed := range seq.Seq2() {
 		if !failed.IsNil() {
@@ -250,7 +249,7 @@ func (s *streams) produce(st *stream, seq reflect.Value) error {
 	return st.ctx.Err()
 }
 
-// operate does what the reader of an open stream asks, and returns JSON.
+// operate runs one operation on an open stream. It returns the result as JSON.
 func (s *streams) operate(ctx context.Context, operation string, body []byte) ([]byte, *Error) {
 	var request struct {
 		Args []json.RawMessage `json:"args"`
@@ -291,27 +290,27 @@ func (s *streams) operate(ctx context.Context, operation string, body []byte) ([
 	return chunk, failed
 }
 
-// stream is one stream on its way from its producer to its reader.
+// stream is one stream between its producer and its reader.
 type stream struct {
 	id     string
 	ctx    context.Context
 	cancel context.CancelFunc
-	lost   *time.Timer // forgets it unless its reader is heard of
+	lost   *time.Timer // forgets the stream if the reader is silent for readerLost
 
 	produced, read bool // see streams.count; guarded by its mu
 
-	mu      sync.Mutex    // guards what follows
-	next    []byte        // items to be given, between commas
-	items   int           // in next
-	ended   bool          // there will be no more
-	failure *Error        // that it has ended with
-	number  int64         // of the chunk given last
+	mu      sync.Mutex    // guards the fields below
+	next    []byte        // the items of the next chunk, separated by commas
+	items   int           // how many items are in next
+	ended   bool          // no more items will come
+	failure *Error        // the error that ended the stream
+	number  int64         // the number of the last chunk given
 	given   []byte        // that chunk
-	changed chan struct{} // closed when any of it changes; nil while nobody waits
+	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
-// put adds an item, waiting while the next chunk is full, and returns false
-// when nobody wants it any more.
+// put adds an item. It blocks while the next chunk is full. It returns false if
+// the stream was stopped.
 func (st *stream) put(data []byte) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -327,7 +326,7 @@ func (st *stream) put(data []byte) bool {
 	return true
 }
 
-// finish says that there will be no more items, and why.
+// finish notes that no more items come, and the error that is the reason.
 func (st *stream) finish(known fault.Types, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -339,21 +338,21 @@ func (st *stream) finish(known fault.Types, err error) {
 }
 
 // pull returns a chunk as JSON, and whether it is the last one. It waits for an
-// item until ctx ends, and not longer than wait.
+// item until ctx ends, but no longer than wait.
 func (st *stream) pull(ctx context.Context, number int64, wait time.Duration) (chunk []byte, last bool, refused *Error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch number {
-	case st.number: // once more
+	case st.number: // the same chunk again
 		return st.given, false, nil
 	case st.number + 1:
 	default:
 		return nil, false, Errorf(MalformedRequest, "chunk %d of a stream is asked for after chunk %d", number, st.number)
 	}
 	st.await(ctx, func() bool { return st.items > 0 || st.ended })
-	if st.number == number { // pulled by a second delivery of the same request
+	if st.number == number { // the same request was delivered twice, and the other one was faster
 		return st.given, false, nil
 	}
 	st.number, st.given = number, st.chunk()
@@ -362,7 +361,7 @@ func (st *stream) pull(ctx context.Context, number int64, wait time.Duration) (c
 	return st.given, st.ended, nil
 }
 
-// chunk encodes what is there. It wants mu held.
+// chunk encodes the items at hand. mu must be held.
 func (st *stream) chunk() []byte {
 	b := append(make([]byte, 0, len(st.next)+64), `{"items":[`...)
 	b = append(append(b, st.next...), `],"end":`...)
@@ -370,11 +369,11 @@ func (st *stream) chunk() []byte {
 	if st.failure == nil {
 		return append(b, `,"error":null}`...)
 	}
-	failure, _ := json.Marshal(fault.ExceptionOf(st.failure)) // of texts, which can be marshalled
+	failure, _ := json.Marshal(fault.ExceptionOf(st.failure)) // strings always marshal
 	return append(append(append(b, `,"error":`...), failure...), '}')
 }
 
-// tell wakes who awaits a change. It wants mu held.
+// tell wakes everything that waits for a change. mu must be held.
 func (st *stream) tell() {
 	if st.changed != nil {
 		close(st.changed)
@@ -382,8 +381,8 @@ func (st *stream) tell() {
 	}
 }
 
-// await waits until ready returns true, and returns false when ctx ends
-// before. It wants mu held, and releases it while it waits.
+// await waits until ready returns true. It returns false if ctx ends first. mu
+// must be held; await releases it while it waits.
 func (st *stream) await(ctx context.Context, ready func() bool) bool {
 	for !ready() {
 		if st.changed == nil {

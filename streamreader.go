@@ -16,9 +16,9 @@ import (
 	"github.com/enoki-go/enoki/internal/trail"
 )
 
-// openStream opens a stream of results, which its caller reads by a range
-// loop. The client's timeout, or that of the method, is for each answer of the
-// instance; the deadline of ctx is for the whole stream.
+// openStream opens a stream of results, which the caller reads in a range loop.
+// The timeout of the method or of the client applies to each reply of the
+// instance. The deadline of ctx applies to the whole stream.
 func (b *binding) openStream(ctx context.Context, c *Call) error {
 	if b.client.near != nil {
 		if callee := b.client.near(b.service); callee != nil {
@@ -43,8 +43,8 @@ func (b *binding) openStream(ctx context.Context, c *Call) error {
 	return nil
 }
 
-// open has an instance open the stream. The deadline that travels is that of
-// the whole stream, not that of its opening.
+// open asks an instance to open the stream. The message carries the deadline of
+// the whole stream, not that of the opening.
 func (r *streamReader) open(ctx context.Context, body []byte) error {
 	b := r.binding
 	m, err := b.client.message(body, trail.Of(ctx).Send(r.ctx, b.client.name))
@@ -68,8 +68,8 @@ func (b *binding) timeout() time.Duration {
 	return b.client.options.Timeout
 }
 
-// seqOf makes the iterator that a contract function returns. It can be ranged
-// over once.
+// seqOf returns the iterator that a contract function returns. It can be ranged
+// over only once.
 func seqOf(m *contract.Method, each func(yield func(item reflect.Value, err error) bool)) reflect.Value {
 	var begun atomic.Bool
 	none := reflect.Zero(m.Item)
@@ -92,22 +92,22 @@ func seqOf(m *contract.Method, each func(yield func(item reflect.Value, err erro
 // streamReader reads one stream.
 type streamReader struct {
 	binding *binding
-	ctx     context.Context // of the call
+	ctx     context.Context // the context of the call
 	handle  streamHandle
-	abandon func() bool // stops the wait for the end of ctx before the loop
+	abandon func() bool // stops the wait for the end of ctx that runs until the loop begins
 }
 
-// chunk is what a pull brings.
+// chunk is the reply to a pull.
 type chunk struct {
 	Items []json.RawMessage `json:"items"`
 	End   bool              `json:"end"`
 	Error *fault.Exception  `json:"error"`
 
-	failed error // of the pull itself
+	failed error // the error of the pull itself
 }
 
-// each yields the items to the end, or to an error, which is the last. While
-// the loop works on one chunk, the next one is fetched.
+// each yields the items until the end or until an error, which comes last. It
+// fetches the next chunk while the loop works on the present one.
 func (r *streamReader) each(yield func(reflect.Value, error) bool) {
 	r.abandon()
 	ctx, cancel := context.WithCancel(r.ctx)
@@ -148,8 +148,8 @@ func (r *streamReader) failure(err error) error {
 	return coded(err, "stream of %s.%s", r.binding.service, r.binding.method.Name)
 }
 
-// fetch pulls chunk after chunk until the last one or the end of ctx, and then
-// tells the instance that it reads no more.
+// fetch pulls chunk after chunk until the last one, or until ctx ends. Then it
+// tells the instance that nobody reads any more.
 func (r *streamReader) fetch(ctx context.Context, chunks chan<- *chunk) {
 	for number := 1; ; number++ {
 		next := r.pull(ctx, number)
@@ -163,8 +163,8 @@ func (r *streamReader) fetch(ctx context.Context, chunks chan<- *chunk) {
 	}
 }
 
-// hand gives a chunk to the loop. As long as that is busy, the instance is told
-// that somebody is there.
+// hand gives a chunk to the loop. While the loop is busy, hand sends keeps to
+// the instance.
 func (r *streamReader) hand(ctx context.Context, chunks chan<- *chunk, next *chunk) bool {
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
@@ -177,15 +177,15 @@ func (r *streamReader) hand(ctx context.Context, chunks chan<- *chunk, next *chu
 		case <-alive.C:
 			if !next.End && next.failed == nil {
 				within, cancel := context.WithTimeout(ctx, keepAlive)
-				_, _ = r.ask(within, keepOp) // the next pull says what is wrong
+				_, _ = r.ask(within, keepOp) // if it fails, the next pull returns the error
 				cancel()
 			}
 		}
 	}
 }
 
-// pull fetches one chunk, again while the link fails, for as long as one call
-// may take.
+// pull fetches one chunk. While the link fails, it tries again for as long as
+// one call may take.
 func (r *streamReader) pull(ctx context.Context, number int) *chunk {
 	timeout := r.binding.timeout()
 	within, cancel := context.WithTimeout(ctx, timeout)
@@ -220,18 +220,18 @@ func (r *streamReader) pull(ctx context.Context, number int) *chunk {
 func (r *streamReader) close() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), readerLost)
 	defer cancel()
-	_, _ = r.ask(ctx, closeOp) // the instance finds out by itself, too
+	_, _ = r.ask(ctx, closeOp) // if it fails, the instance forgets the stream after readerLost
 }
 
-// ask sends one operation on the stream to the instance that has it.
+// ask sends one operation to the instance that has the stream.
 func (r *streamReader) ask(ctx context.Context, operation string, args ...any) (json.RawMessage, error) {
-	body, _ := json.Marshal(map[string]any{"args": append([]any{r.handle.Stream}, args...), "kwargs": struct{}{}}) // of texts and numbers
+	body, _ := json.Marshal(map[string]any{"args": append([]any{r.handle.Stream}, args...), "kwargs": struct{}{}}) // strings and numbers always marshal
 	c := r.binding.client
 	return c.result(c.requestTo(ctx, r.binding.service, r.handle.Instance, streamPrefix+operation, body))
 }
 
-// streamNear opens a stream of a service of this process: it is read in its
-// reader's goroutine, without encoding.
+// streamNear opens a stream of a service in the same process. The caller's
+// goroutine reads it without encoding.
 func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bool, err error) {
 	s, ok := i.methods[b.method.Name]
 	if !ok || s.Func != b.method.Func || !i.calls.enter() {
@@ -260,7 +260,7 @@ func (i *instance) streamNear(ctx context.Context, b *binding, c *Call) (done bo
 	return true, nil
 }
 
-// readNear yields the items of a stream of a service of this process.
+// readNear yields the items of a stream of a service in the same process.
 func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Value, error) bool) {
 	if !i.calls.enter() {
 		yield(reflect.Value{}, Errorf(Unavailable, "service %s has stopped", i.service.name))
@@ -271,7 +271,7 @@ func (i *instance) readNear(ctx context.Context, c *Call, yield func(reflect.Val
 		i.logFailure(ctx, c, err)
 		yield(reflect.Value{}, i.errors.Answer(err))
 	}
-	reading := false // a panic is the reader's own meanwhile
+	reading := false // true while the reader's loop runs: a panic is its own then
 	defer func() {
 		if reading {
 			return

@@ -13,78 +13,78 @@ import (
 	"github.com/enoki-go/enoki/internal/contract"
 )
 
-// On declares a handler for an event. It is short for a [Subscription] of
-// which nothing else is said: each event goes to one instance of the service,
-// waits while none is there, and is tried 5 times.
+// On declares a handler for an event. It is a [Subscription] with all defaults:
+// each event goes to one instance of the service, waits while none runs, and
+// gets up to 5 attempts.
 func On[T any](ev Event[T], fn func(ctx context.Context, payload T) error) Part {
 	return Subscription[T]{Event: ev, Handle: fn}
 }
 
-// Subscription declares a handler for an event. Only Event and Handle must be
-// set. What can't be meant is reported by Check of the service, all of it at
-// once.
+// Subscription declares a handler for an event. Event and Handle must be set;
+// all other fields are optional. Check of the service returns all mistakes of
+// the declaration at once.
 type Subscription[T any] struct {
 	Event Event[T]
 
-	// Handle handles one event, which is done when it returns nil. An event
-	// that can't be decoded, and one whose handler panics, becomes a dead
-	// letter at once unless OnError says otherwise. It runs concurrently.
+	// Handle handles one event. The event is done when Handle returns nil. An event
+	// that can't be decoded, or whose handler panics, becomes a dead letter at
+	// once, unless OnError says otherwise. Handle is called concurrently.
 	Handle func(ctx context.Context, payload T) error
 
-	// Name is what the broker knows the subscription by, together with the name
-	// of the service; it should stay the same over releases. It is made of
-	// ASCII letters, digits, '_' and '-', a letter first. Default: "on_" and
+	// Name identifies the subscription on the broker, together with the name of the
+	// service. It should stay the same over releases. It has ASCII letters, digits,
+	// '_', '-' and single dots; it begins with a letter or '_'. Default: "on_" and
 	// the name of the event.
 	Name string
 
-	// Delivery says which instances get one event: a [Pool], [Broadcast] or
+	// Delivery says which instances get an event: a [Pool], [Broadcast] or
 	// [Singleton]. Default: Pool{}.
 	Delivery Delivery
 
-	// OnError says what becomes of an event whose handler fails: a [Retry],
+	// OnError says what happens to an event whose handler fails: a [Retry],
 	// [Requeue] or [Drop]. Default: Retry{}.
 	OnError ErrorPolicy
 
-	// OrderBy returns the key of an event. Events of one key are handled one
-	// after the other, in the order in which they were emitted, over all
-	// instances of the service and over retries and restarts; events of
-	// different keys are handled side by side. One instance is the active one
-	// and gets them all, up to [broker.Window] ahead; another one takes over
-	// when it leaves or dies. An event whose handler fails holds back those of
-	// its key until it succeeds or becomes a dead letter, so keep its attempts
-	// few. OrderBy may be called twice for one event and must not block. Events
-	// that can't be decoded have the key "". Default: nil, no order.
+	// OrderBy returns the key of an event. Events with the same key are handled one
+	// after another, in the order in which they were emitted. This holds over all
+	// instances of the service, and over retries and restarts. Events with
+	// different keys are handled concurrently. One active instance gets all events,
+	// up to [broker.Window] ahead. Another instance takes over when it leaves or
+	// dies. An event whose handler fails holds back the events with the same key
+	// until it succeeds or becomes a dead letter, so keep its attempts few. OrderBy
+	// may be called twice for one event and must not block. Events that can't be
+	// decoded have the key "". Default: nil, which means no order.
 	OrderBy func(payload T) string
 
-	// Once has Handle run once for each message id, as far as the inbox
-	// remembers: an event that comes again, or was emitted again with the same
-	// id, is done at once. A Broadcast needs an ID for it, as all its instances
-	// handle the same event. Default: nil, no inbox.
+	// Once is an inbox that lets Handle run once for each message id, for as long
+	// as the inbox remembers the id. If an event comes again, or was emitted again
+	// with the same id, it is done at once. A Broadcast needs an ID for this,
+	// because all its instances handle the same event. Default: nil, which means no
+	// inbox.
 	Once Inbox
 }
 
-// Delivery says which instances get one event: it is a [Pool], [Broadcast] or
+// Delivery says which instances get an event. It is a [Pool], [Broadcast] or
 // [Singleton].
 type Delivery interface {
 	deliver(sub *subscription)
 }
 
-// Pool delivers each event to one instance of the service, and keeps it while
-// none is there.
+// Pool delivers each event to one instance of the service. It keeps events
+// while no instance runs.
 type Pool struct {
-	// Ephemeral loses the events that come while no instance is there: the
-	// broker forgets the subscription, with what waits for it, when the last
-	// instance that has it is gone. It is Nameko's reliable_delivery=False.
-	// Default: false.
+	// Ephemeral makes the broker forget the subscription and its waiting events
+	// when its last instance is gone. Events that come while no instance runs are
+	// lost. It is Nameko's reliable_delivery=False. Default: false.
 	Ephemeral bool
 }
 
 func (p Pool) deliver(sub *subscription) { sub.mode, sub.ephemeral = broker.Pool, p.Ephemeral }
 
-// Singleton delivers each event to one handler in the whole cluster, of
-// whichever service.
+// Singleton delivers each event to one handler in the whole cluster, of any
+// service.
 type Singleton struct {
-	// Ephemeral is that of Pool.
+	// Ephemeral is that of Pool. Default: false.
 	Ephemeral bool
 }
 
@@ -92,15 +92,15 @@ func (s Singleton) deliver(sub *subscription) {
 	sub.mode, sub.ephemeral = broker.Singleton, s.Ephemeral
 }
 
-// Broadcast delivers each event to every instance of the service that is there
-// at that moment.
+// Broadcast delivers each event to every instance of the service that runs at
+// that moment.
 type Broadcast struct {
-	// ID keeps events for the instance while it is not there, under an id that
-	// stays its own over restarts, such as the name of its host: 1 to 100 ASCII
-	// letters, digits, '_', '-' and '.'. Instances with the same id share its
-	// events. An id that never comes back leaves events behind that somebody
-	// has to delete on the broker. Default: none, and events that come while
-	// the instance is not there are lost.
+	// ID makes the broker keep events for an instance while it is away. An instance
+	// must have the same id after a restart; its host name is an example. An id has
+	// 1 to 100 ASCII letters, digits, '_', '-' and '.'. Instances with the same id
+	// share its events. If an id never comes back, somebody has to delete its
+	// events on the broker. Default: none, which means that events are lost while
+	// the instance is away.
 	ID string
 }
 
@@ -118,17 +118,17 @@ func isBroadcastID(id string) bool {
 	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, odd)
 }
 
-// Inbox remembers what was done, so that it is done once. Package inbox has
-// one in memory. Its method may be called concurrently.
+// Inbox remembers what has been done, so that it is done only once. Package
+// inbox has one in memory. Once may be called concurrently.
 type Inbox interface {
-	// Once runs do, unless it has returned nil for the same key before: then
-	// it returns nil at once. While do runs for the key, others with the key
-	// wait, until ctx ends. When do fails, its error is Once's, and nothing is
-	// remembered.
+	// Once runs do, unless do has returned nil for the same key before. In that
+	// case it returns nil at once. While do runs for a key, other calls with the
+	// key wait until it returns or their ctx ends. If do fails, Once returns its
+	// error and remembers nothing.
 	//
-	// An inbox with transactions begins one, gives it to do in its context and
-	// remembers the key in it, so that what do has written there and the key
-	// are stored together or not at all.
+	// An inbox with transactions begins one and gives it to do in the context. It
+	// stores the key in the same transaction. The key and everything that do has
+	// written there are therefore stored together or not at all.
 	Once(ctx context.Context, key string, do func(ctx context.Context) error) error
 }
 
@@ -143,7 +143,7 @@ type subscription struct {
 	attempts      int
 	first, last   time.Duration // between attempts
 	inbox         Inbox
-	orderBy       func(payload any) string // nil for no order
+	orderBy       func(payload any) string // nil means no order
 	payload       reflect.Type
 	fn            Handler
 
@@ -176,7 +176,7 @@ func (sub *subscription) mistake(format string, a ...any) {
 	sub.mistakes = append(sub.mistakes, fmt.Errorf(format, a...))
 }
 
-// complete fills what sub has by default and finds what can't be meant.
+// complete sets the defaults of sub and finds the mistakes of the declaration.
 func (sub *subscription) complete(delivery Delivery, onError ErrorPolicy) {
 	if sub.handler == "" {
 		sub.handler = "on_" + sub.event
@@ -221,7 +221,7 @@ func (s *Service) subscribe(sub *subscription) error {
 	return nil
 }
 
-// subscription is the subscription in the broker's words.
+// subscription describes sub to the broker.
 func (i *instance) subscription(sub *subscription) broker.Subscription {
 	return broker.Subscription{
 		Source: sub.source, Event: sub.event, Mode: sub.mode, Handler: sub.handler,
@@ -230,19 +230,19 @@ func (i *instance) subscription(sub *subscription) broker.Subscription {
 	}
 }
 
-// order returns the function by which a driver knows the key of an event of
-// sub; nil without an order.
+// order returns the function that gives a driver the key of an event. It is nil
+// if the subscription has no order.
 func (i *instance) order(sub *subscription) func(m *broker.Message) string {
 	if sub.orderBy == nil {
 		return nil
 	}
 	return func(m *broker.Message) (key string) {
-		// In a goroutine of its own: what a key function does to that of its
-		// driver would reach all other messages.
+		// A goroutine of its own protects the driver's goroutine: if the key function
+		// ended that one, all other messages would stop.
 		err := apart(func() error {
 			payload, _, err := i.payload(sub, m)
 			if err != nil {
-				return nil // it has the empty key
+				return nil // its key is empty
 			}
 			return i.safely("OrderBy", func() error { key = sub.orderBy(payload.Interface()); return nil })
 		})
@@ -253,7 +253,7 @@ func (i *instance) order(sub *subscription) func(m *broker.Message) string {
 	}
 }
 
-// once puts the inbox, if there is one, around fn.
+// once wraps the handler in the inbox, if there is one.
 func (sub *subscription) once(service string) Handler {
 	if sub.inbox == nil {
 		return sub.fn
@@ -267,7 +267,7 @@ func (sub *subscription) once(service string) Handler {
 	}
 }
 
-// everyInstance tells whether all instances handle one event, under the same
+// everyInstance reports whether all instances handle an event under the same
 // name.
 func (sub *subscription) everyInstance() bool {
 	return sub.mode == broker.Broadcast && sub.broadcastID == ""

@@ -11,26 +11,27 @@ import (
 	"github.com/enoki-go/enoki/internal/cron"
 )
 
-// timer is a function that a service runs at an interval, or by a schedule.
+// timer is a function that a service runs at an interval or by a schedule.
 type timer struct {
 	name     string
 	interval time.Duration
 	eager    bool
 	schedule *cron.Schedule // nil for an interval
-	zone     string         // of a schedule that names none
+	zone     string         // for a schedule that names no time zone
 	fn       func(ctx context.Context) error
 }
 
-// TimerOption changes a timer made by Every or Cron.
+// TimerOption is an option of Every or Cron.
 type TimerOption func(*timer)
 
-// Eager has the first tick at start instead of one interval later.
+// Eager runs the first tick at start instead of one interval later. Cron
+// refuses it.
 func Eager() TimerOption { return func(t *timer) { t.eager = true } }
 
-// Every runs fn on each instance of the service at a fixed interval: the n-th
-// tick is due at start + n × interval. Two ticks never overlap: those that
-// fall due while fn runs follow one after another as soon as it returns. An
-// error is logged and stops nothing.
+// Every runs fn on each instance of the service at a fixed interval. Tick n is
+// due at start + n × interval. Two ticks never overlap. If ticks fall due
+// while fn runs, they follow one after another as soon as it returns. An error
+// is logged and stops nothing.
 func Every(interval time.Duration, fn func(ctx context.Context) error, options ...TimerOption) Part {
 	t := &timer{name: functionName(fn), interval: interval, fn: fn}
 	mistake := t.apply(options)
@@ -62,8 +63,8 @@ func (t *timer) apply(options []TimerOption) error {
 	return nil
 }
 
-// functionName returns the last word of a function's name in the program, for
-// logs and metrics; a method value ends in "-fm" there.
+// functionName returns the last part of a function's name, for logs and
+// metrics. The name of a method value ends in "-fm", which is cut off.
 func functionName(fn any) string {
 	v := reflect.ValueOf(fn)
 	if v.IsNil() {
@@ -74,7 +75,7 @@ func functionName(fn any) string {
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
-// run ticks until stop is closed and waits for the tick that is running.
+// run ticks until stop is closed, then waits for the running tick.
 func (t *timer) run(stop <-chan struct{}, tick func()) {
 	due := time.Now()
 	if !t.eager {
@@ -89,7 +90,7 @@ func (t *timer) run(stop <-chan struct{}, tick func()) {
 		case <-wait.C:
 		}
 		select {
-		case <-stop: // both were ready
+		case <-stop: // both channels were ready
 			return
 		default:
 		}
