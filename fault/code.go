@@ -9,29 +9,29 @@ import (
 	"github.com/enoki-go/enoki/resilience"
 )
 
-// Code says what kind of failure an error is. It travels with the error and
-// becomes a field on the wire, an HTTP status and an exit code. A Code is an
-// error too, so that errors.Is(err, fault.NotFound) tells it.
+// Code says what kind of failure an error is. It travels with the error. It
+// becomes a field on the wire, an HTTP status and an exit code. A Code is also
+// an error, so errors.Is(err, fault.NotFound) recognises it.
 type Code string
 
-// The codes. Handlers return those of the first group; Enoki returns those of the
-// second.
+// The codes. Handlers return the codes of the first group. Enoki returns the
+// codes of the second group.
 const (
 	InvalidArgument    Code = "invalid_argument"    // the arguments can never work
-	NotFound           Code = "not_found"           // the thing asked for is not there
-	AlreadyExists      Code = "already_exists"      // the thing to make is there already
-	FailedPrecondition Code = "failed_precondition" // not in this state
-	PermissionDenied   Code = "permission_denied"   // known, but not allowed
-	Unauthenticated    Code = "unauthenticated"     // not known
+	NotFound           Code = "not_found"           // the requested thing does not exist
+	AlreadyExists      Code = "already_exists"      // the thing to create exists already
+	FailedPrecondition Code = "failed_precondition" // not possible in the present state
+	PermissionDenied   Code = "permission_denied"   // the caller is known, but not allowed
+	Unauthenticated    Code = "unauthenticated"     // the caller is not known
 	ResourceExhausted  Code = "resource_exhausted"  // a quota or limit is used up
 	Unavailable        Code = "unavailable"         // may work later
-	Internal           Code = "internal"            // a fault of the service, also a panic
+	Internal           Code = "internal"            // a fault of the service, such as a panic
 	Unknown            Code = "unknown"             // an error without a code
 
-	Canceled           Code = "canceled"            // the caller lost interest
-	DeadlineExceeded   Code = "deadline_exceeded"   // no answer in time
-	MalformedRequest   Code = "malformed_request"   // the request is not one
-	IncorrectSignature Code = "incorrect_signature" // arguments do not fit the method
+	Canceled           Code = "canceled"            // the caller has given up
+	DeadlineExceeded   Code = "deadline_exceeded"   // no reply in time
+	MalformedRequest   Code = "malformed_request"   // the message is not a valid request
+	IncorrectSignature Code = "incorrect_signature" // the arguments do not fit the method
 	MethodNotFound     Code = "method_not_found"    // the service has no such method
 	UnknownService     Code = "unknown_service"     // the broker knows no such service
 	NotDelivered       Code = "not_delivered"       // see broker.ErrNotDelivered
@@ -41,14 +41,14 @@ const (
 
 // codeRow is what a Code becomes elsewhere.
 type codeRow struct {
-	status int    // HTTP
-	exit   int    // of a process
+	status int    // the HTTP status
+	exit   int    // the exit code of a process
 	class  string // exc_type on the wire: the name of a Python class
 	path   string // exc_path on the wire: its module and name
-	onward Code   // of a code that speaks of one hop only: what it is on the next
+	onward Code   // for a code that describes one hop: the code on the next hop
 }
 
-const statusClientClosedRequest = 499 // nginx's, the usual one for a caller who left
+const statusClientClosedRequest = 499 // nginx's status for a client that closed the request
 
 func row(status, exit int, class string) codeRow {
 	return codeRow{status: status, exit: exit, class: class, path: "enoki." + class}
@@ -58,7 +58,7 @@ func hopRow(status, exit int, class, module string, onward Code) codeRow {
 	return codeRow{status: status, exit: exit, class: class, path: module + "." + class, onward: onward}
 }
 
-// codes is the one table of what a code means outside; read only.
+// codes is the one table of what a code means outside. It is read only.
 var codes = map[Code]codeRow{
 	InvalidArgument:    row(http.StatusBadRequest, 3, "InvalidArgument"),
 	NotFound:           row(http.StatusNotFound, 4, "NotFound"),
@@ -91,11 +91,11 @@ func (c Code) row() codeRow {
 	return codes[Unknown]
 }
 
-// HTTPStatus returns the status that a response with this error has: 500 for
-// a code that Enoki does not know.
+// HTTPStatus returns the HTTP status of a response with this error. It is 500
+// for a code that Enoki does not know.
 func (c Code) HTTPStatus() int { return c.row().status }
 
-// ExitCode returns the code that a process ends with for this error:
+// ExitCode returns the code with which a process ends for this error:
 //
 //	0 none   1 failure   3 bad request   4 not found   5 conflict   6 denied
 //	7 unavailable   8 outcome unknown   124 deadline exceeded   130 canceled
@@ -108,13 +108,15 @@ func (c Code) ExitCode() int {
 	return c.row().exit
 }
 
-// RelayedCode returns the code under which a handler's error goes on to who
-// called the handler, or to the client of an HTTP route. It is that of the
-// error, unless it speaks of a call that the handler made itself, and would say
-// something false about the caller's own: MethodNotFound, IncorrectSignature,
-// MalformedRequest, and what can't be encoded, are a fault of the handler and so
-// Internal; UnknownService, NotDelivered, UnknownOutcome, Blocked, and Canceled
-// by the other side, are Unavailable.
+// RelayedCode returns the code that the caller of a handler gets for the
+// handler's error, or the client of an HTTP route. It is the error's own code,
+// unless the error comes from a call that the handler itself has made. Some
+// codes would then say something false about the outer call:
+//
+//   - MethodNotFound, IncorrectSignature, MalformedRequest and a value that can't
+//     be encoded are mistakes of the handler. They become Internal.
+//   - UnknownService, NotDelivered, UnknownOutcome, Blocked, and Canceled by the
+//     other side become Unavailable.
 func RelayedCode(err error) (code Code) {
 	defer func() {
 		if recover() != nil {
@@ -135,9 +137,9 @@ func RelayedCode(err error) (code Code) {
 	return code
 }
 
-// CodeOf returns the code of err: "" for nil, and Unknown for an error
+// CodeOf returns the code of err. It is "" for nil and Unknown for an error
 // without a code. It is Internal for an error whose methods panic, and for a
-// nil *Error that is not a nil error.
+// nil *Error inside a non-nil error.
 func CodeOf(err error) (code Code) {
 	defer func() {
 		if recover() != nil {

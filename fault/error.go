@@ -6,44 +6,46 @@ import (
 	"fmt"
 )
 
-// Error is an error with a code, in the form in which it crosses the wire. A
-// handler may return one; a call returns one whatever the handler returned,
-// also when both are in the same process.
+// Error is an error with a code, in the form that crosses the wire. A handler
+// may return one. A call always returns one, whatever the handler returned,
+// even when both run in the same process. An Error must not be changed once it
+// is returned.
 type Error struct {
 	Code    Code
 	Type    string // the name of the error's class, Nameko's exc_type
 	Path    string // the class with its module, Nameko's exc_path
-	Args    []any  // Nameko's exc_args; text, lists and maps of text once they have crossed the wire
+	Args    []any  // Nameko's exc_args; after crossing the wire: text, lists and maps of text
 	Message string // Nameko's value
 
-	remote bool  // came from the other side of a call
-	unsent bool  // what was to be sent can't be encoded
-	cause  error // on this side of the wire only
+	remote bool  // it came from the other side of a call
+	unsent bool  // the arguments or the payload can't be encoded
+	cause  error // lost on the wire
 }
 
-// Wrap returns an error with a code, a cause and a message that says it all;
-// Errorf is for messages that include the text of their cause.
+// Wrap returns an error with a code and a cause. The message stands alone: the
+// text of the cause is not added to it, unlike in Errorf.
 func Wrap(code Code, cause error, message string) *Error {
 	return &Error{Code: code, Message: message, cause: cause}
 }
 
-// Unsent is Errorf for arguments or a payload that can't be encoded. A handler
-// that fails with it has made a mistake of its own: see [RelayedCode].
+// Unsent is like Errorf, for arguments or a payload that can't be encoded. A
+// handler that fails with it has made a mistake itself, see [RelayedCode].
 func Unsent(format string, a ...any) *Error {
 	e := Errorf(InvalidArgument, format, a...)
 	e.unsent = true
 	return e
 }
 
-// Errorf returns an error with a code and a message made as by fmt.Errorf; %w
-// keeps a cause for errors.Is and errors.As on this side of the wire.
+// Errorf returns an error with a code. Format and arguments are those of
+// fmt.Errorf. A cause given with %w stays visible to errors.Is and errors.As in
+// this process.
 func Errorf(code Code, format string, a ...any) *Error {
 	text := fmt.Errorf(format, a...)
 	return &Error{Code: code, Message: text.Error(), cause: errors.Unwrap(text)}
 }
 
-// Error returns the message, with the class before it when the error came
-// from the other side of a call.
+// Error returns the message. If the error came from the other side of a call,
+// the class stands before the message.
 func (e *Error) Error() string {
 	switch {
 	case e == nil:
@@ -58,11 +60,10 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// nilError is the text of an *Error that is nil and yet an error: an error holds
-// its type.
+// nilError is the text of a nil *Error inside a non-nil error.
 const nilError = "a nil *enoki.Error was returned as an error; where there is none, return nil from a function whose result is of type error"
 
-// Unwrap returns the cause, if there is one on this side of the wire.
+// Unwrap returns the cause, or nil. The cause does not cross the wire.
 func (e *Error) Unwrap() error {
 	if e == nil {
 		return nil
@@ -84,8 +85,8 @@ func (e *Error) Is(target error) bool {
 	return ok && code == own
 }
 
-// code returns the code of e, which is Internal for a nil one: somebody's
-// mistake.
+// code returns the code of e. A nil e is a programmer's mistake, so its code is
+// Internal.
 func (e *Error) code() Code {
 	if e == nil {
 		return Internal
@@ -99,8 +100,8 @@ func find(err error) *Error {
 	return e
 }
 
-// Text returns the text of an error that somebody else has made. It says so when
-// the Error method panics.
+// Text returns the text of a user's error. If its Error method panics, the text
+// says so.
 func Text(err error) (text string) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -5,8 +5,8 @@ import (
 	"reflect"
 )
 
-// Exception is Nameko's serialized exception, with the code beside it: the
-// "error" of a reply.
+// Exception is Nameko's serialized exception with the code: the "error" of a
+// reply.
 type Exception struct {
 	Type  string `json:"exc_type"`
 	Path  string `json:"exc_path"`
@@ -15,15 +15,15 @@ type Exception struct {
 	Code  Code   `json:"code,omitempty"`
 }
 
-// ExceptionOf returns the form in which an error crosses the wire. All of it is
-// text, so it always encodes as JSON.
+// ExceptionOf returns err in the form that crosses the wire. Everything in it
+// is text, so it always encodes as JSON.
 func ExceptionOf(err error) *Exception {
 	e := Crossed(err)
 	return &Exception{e.Type, e.Path, e.Args, e.Message, e.Code}
 }
 
-// Error returns the error that an exception is on this side of the wire. Python
-// sends no code, so Nameko's own classes get theirs by their path.
+// Error returns the exception as an error. Python sends no code, so Nameko's
+// own classes get their code by their path.
 func (x *Exception) Error() *Error {
 	e := &Error{Code: x.Code, Type: x.Type, Path: x.Path, Args: x.Args, Message: x.Value, remote: true}
 	if e.Code != "" {
@@ -38,9 +38,9 @@ func (x *Exception) Error() *Error {
 	return e
 }
 
-// Crossed returns an error as the other side of a call has it: with the class
-// and path of its code unless it has its own, its arguments as text, and without
-// its cause.
+// Crossed returns err as the other side of a call sees it. It has the class and
+// the path of its code, unless it has its own. Its arguments are text, and its
+// cause is gone.
 func Crossed(err error) *Error {
 	e := onWire(err)
 	args := make([]any, len(e.Args))
@@ -50,7 +50,7 @@ func Crossed(err error) *Error {
 	return &Error{Code: e.Code, Type: e.Type, Path: e.Path, Args: args, Message: e.Message, remote: true}
 }
 
-// onWire gives an error the form in which it crosses the wire.
+// onWire gives an error the form that crosses the wire.
 func onWire(err error) *Error {
 	code := CodeOf(err)
 	out := &Error{Code: code, Type: code.row().class, Path: code.row().path, Message: Text(err)}
@@ -71,8 +71,8 @@ func onWire(err error) *Error {
 }
 
 // safeArg turns an argument of an error into text, or into lists and maps of
-// text, in the words that Python has for it: nothing else crosses the wire. It
-// bounds the depth: a list may contain itself.
+// text, as Python prints them. Nothing else crosses the wire. A depth limit is
+// needed because a list may contain itself.
 func safeArg(v any, depth int) any {
 	if depth > maxArgDepth {
 		return "..."
@@ -107,5 +107,5 @@ func safeArg(v any, depth int) any {
 	return fmt.Sprint(v)
 }
 
-// maxArgDepth is how deep lists and maps may lie in an argument of an error.
+// maxArgDepth is the deepest nesting of lists and maps in an argument.
 const maxArgDepth = 20

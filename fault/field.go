@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// fields are those of an error struct, which are the arguments of its
+// fields are the fields of an error struct. They are the arguments of its
 // exception.
 type fields []reflect.StructField
 
-// fieldsOf returns the fields of E, a struct or a pointer to one.
+// fieldsOf returns the fields of E, which is a struct or a pointer to one.
 func fieldsOf[E error]() (fields, error) {
 	t := reflect.TypeFor[E]()
 	if t.Kind() == reflect.Pointer {
@@ -40,7 +40,7 @@ func fieldsOf[E error]() (fields, error) {
 	return list, errors.Join(mistakes...)
 }
 
-// arguments returns the fields of e in the forms that fill reads.
+// arguments returns the fields of e in a form that fill can read.
 func (f fields) arguments(e any) []any {
 	v := reflect.Indirect(reflect.ValueOf(e))
 	args := make([]any, len(f))
@@ -50,7 +50,8 @@ func (f fields) arguments(e any) []any {
 	return args
 }
 
-// argument returns a value that crosses the wire as a text which set reads.
+// argument returns a value that crosses the wire as text. set can read that
+// text.
 func argument(v reflect.Value) any {
 	switch {
 	case v.Kind() == reflect.String:
@@ -58,7 +59,7 @@ func argument(v reflect.Value) any {
 	case v.Kind() == reflect.Bool:
 		return v.Bool()
 	case v.CanInt():
-		return v.Int() // and not what a String method makes of it
+		return v.Int() // a String method would give a text that set can't read
 	case v.CanUint():
 		return v.Uint()
 	case v.CanFloat():
@@ -77,7 +78,7 @@ func argument(v reflect.Value) any {
 	return string(text)
 }
 
-// fill sets the fields of the error that target points to. It panics when args
+// fill sets the fields of the error that target points to. It panics if args
 // don't fit.
 func (f fields) fill(target any, args []any) {
 	v := reflect.ValueOf(target).Elem()
@@ -90,7 +91,7 @@ func (f fields) fill(target any, args []any) {
 	}
 	for i := range f {
 		text, ok := args[i].(string)
-		if !ok { // a list or a map of Python's
+		if !ok { // a list or map from Python
 			list, err := json.Marshal(args[i])
 			if err != nil {
 				panic(err)
@@ -103,7 +104,7 @@ func (f fields) fill(target any, args []any) {
 	}
 }
 
-// set reads a text in the form that argument gave it, or Python.
+// set sets v from a text that argument or Python has written.
 func set(v reflect.Value, text string) error {
 	switch {
 	case v.Kind() == reflect.String:

@@ -9,36 +9,36 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// A panic in code of users ends a call, not the process: also in the methods of
-// their errors, arguments and results, and in their serializers and hooks.
+// A panic in a user's code ends a call, not the process. That includes the
+// methods of errors, arguments and results, as well as serializers and hooks.
 
-// caughtPanic is the cause of an error that a panic became.
+// caughtPanic is the cause of an error that was made from a panic.
 type caughtPanic struct{ stack []byte }
 
 func (*caughtPanic) Error() string { return ErrPanic.Error() }
 
-// Is makes the panic known as ErrPanic.
+// Is reports that every caught panic is ErrPanic.
 func (*caughtPanic) Is(target error) bool { return target == ErrPanic }
 
-// ErrPanic stands for every panic that became an error.
+// ErrPanic is in the chain of every error that was made from a panic.
 var ErrPanic = errors.New("handler panicked")
 
-// Panicked is the error that a panic becomes. It must be called while the
-// panic unwinds the stack, which it keeps.
+// Panicked returns the error for the panic p. Call it in the deferred function
+// that recovers the panic: it keeps the stack.
 func Panicked(p any) *Error {
 	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: fmt.Sprint("panic: ", p),
 		cause: &caughtPanic{debug.Stack()}}
 }
 
-// Rescue makes a panic the error of the function that defers it.
+// Rescue turns a panic into the error of the function that defers it.
 func Rescue(err *error) {
 	if p := recover(); p != nil {
 		*err = Panicked(p)
 	}
 }
 
-// PanicStack returns the stack of the panic that err was made of, or "" for an
-// error of another kind. It belongs in a log.
+// PanicStack returns the stack of the panic from which err was made, or "" for
+// any other error. The stack belongs in a log.
 func PanicStack(err error) string {
 	if caught, ok := errors.AsType[*caughtPanic](err); ok {
 		return string(caught.stack)
@@ -46,16 +46,16 @@ func PanicStack(err error) string {
 	return ""
 }
 
-// Exited is the error of a handler that has ended its goroutine.
+// Exited returns the error of a handler that has ended its goroutine.
 func Exited() *Error {
 	return &Error{Code: Internal, Type: "Panic", Path: "enoki.Panic", Message: broker.ErrExited.Error(), cause: ErrPanic}
 }
 
-// WithText returns an error with another text, which is still a panic if err is
-// one: for an err that shows what must not be shown.
+// WithText returns an error with another text, for an err whose text must not
+// be shown. If err is a panic, the result is one too.
 func WithText(err error, text string) (out error) {
 	defer func() {
-		if recover() != nil { // of an As or Unwrap
+		if recover() != nil { // an As or Unwrap method panicked
 			out = errors.New(text)
 		}
 	}()
@@ -65,8 +65,8 @@ func WithText(err error, text string) (out error) {
 	return errors.New(text)
 }
 
-// Probe asks a handler's error all that is asked of it later, so that a method
-// of its own which panics does so within the net of the handler.
+// Probe calls the methods of a handler's error that are needed later. A method
+// that panics then does so where the handler's panics are caught.
 func (t Types) Probe(err error) {
 	if err == nil {
 		return

@@ -7,9 +7,9 @@ import (
 )
 
 // Type ties a Go error type to the path of a Python class, so that the error
-// crosses the wire as itself: errors.As finds it in the error of a call, and a
-// Python caller that has registered the class gets an instance of it. Make one
-// with TypeOf or TypeFunc.
+// keeps its type across the wire. errors.As finds it in the error of a call. A
+// Python caller that has registered the class gets an instance of it. Make a
+// Type with TypeOf or TypeFunc. It may be used concurrently.
 type Type struct {
 	path    string
 	args    func(error) ([]any, bool)
@@ -17,12 +17,13 @@ type Type struct {
 	mistake error
 }
 
-// TypeOf returns the type of the error struct E, with the path of its Python
+// TypeOf returns the Type of the error struct E. path is the path of its Python
 // class, such as "shop.exceptions.OutOfStock". The exported fields of E, in
-// order, are the arguments that Python makes the exception of. They cross the
-// wire as text, as all arguments of Nameko's exceptions do, and become fields of
-// their own types again: numbers, booleans and whatever has a text
-// form of its own by that, the rest by its JSON. An error whose arguments don't fit stays an *Error.
+// order, are the arguments of the Python exception. They cross the wire as
+// text, like all arguments of Nameko's exceptions, and get their Go types back
+// on the other side. Numbers and booleans do, and so do types with a text form
+// of their own; all other types use their JSON. An error whose arguments don't
+// fit stays an *Error.
 func TypeOf[E error](path string) Type {
 	fields, err := fieldsOf[E]()
 	if err != nil {
@@ -37,10 +38,11 @@ func TypeOf[E error](path string) Type {
 		})
 }
 
-// TypeFunc is TypeOf for an error type of any shape. args gives the arguments
-// that Python makes the exception of, which cross the wire as text; nil gives
-// the error's message. from makes an E of the arguments and message that came;
-// it may panic for those that don't fit.
+// TypeFunc is like TypeOf, for an error type of any shape. args returns the
+// arguments of the Python exception, which cross the wire as text; nil means
+// the error's message. from makes an E from the arguments and the message that
+// came. It may panic if they don't fit; the error then stays an *Error. Both
+// functions may be called concurrently.
 func TypeFunc[E error](path string, args func(E) []any, from func(args []any, message string) E) Type {
 	t := Type{
 		path: path,
@@ -57,7 +59,7 @@ func TypeFunc[E error](path string, args func(E) []any, from func(args []any, me
 		make: func(args []any, message string) (err error) {
 			defer func() {
 				if recover() != nil {
-					err = nil // the arguments are another program's: they may not be what from expects
+					err = nil // another program sent the arguments, and from may not expect them
 				}
 			}()
 			return from(args, message)
@@ -72,8 +74,8 @@ func TypeFunc[E error](path string, args func(E) []any, from func(args []any, me
 // Types are the error types that one service or client knows.
 type Types []Type
 
-// Check finds types that neither TypeOf nor TypeFunc has made, and those that
-// were given too little.
+// Check returns an error for each Type that was not made by TypeOf or TypeFunc,
+// or that lacks a path or a function.
 func (t Types) Check() error {
 	var mistakes []error
 	for n, known := range t {
@@ -87,10 +89,10 @@ func (t Types) Check() error {
 	return errors.Join(mistakes...)
 }
 
-// Failure is what a caller on the other side sees of a handler's error. An
-// error from a call of the handler's own crosses as Nameko's RemoteError,
-// unless its type is known; so do the codes of one hop, which would say
-// something false about the caller's own.
+// Failure returns a handler's error as the caller on the other side sees it. An
+// error from a call that the handler made crosses as Nameko's RemoteError,
+// unless its type is known. Codes that would say something false about the
+// outer call become others, see [RelayedCode].
 func (t Types) Failure(err error) (e *Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -111,7 +113,7 @@ func (t Types) Failure(err error) (e *Error) {
 	}
 	if !e.remote {
 		switch e.Code {
-		case UnknownService, NotDelivered, UnknownOutcome, Blocked: // as Nameko has them; no caller takes one for its own
+		case UnknownService, NotDelivered, UnknownOutcome, Blocked: // crosses as Nameko sends it; no caller mistakes it for its own
 			e.Code = code
 			return e
 		}
@@ -126,11 +128,11 @@ func (t Types) Failure(err error) (e *Error) {
 	}
 }
 
-// Answer returns a handler's error as the other side of a call sees it: Failure
-// after it has crossed the wire.
+// Answer returns a handler's error as the other side of a call gets it: Failure
+// after crossing the wire.
 func (t Types) Answer(err error) *Error { return Crossed(t.Failure(err)) }
 
-// Restore gives an error that came from the other side of a call its Go type.
+// Restore gives an error from the other side of a call its Go type.
 func (t Types) Restore(err error) error {
 	if err == nil || len(t) == 0 {
 		return err
