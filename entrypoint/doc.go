@@ -1,8 +1,9 @@
-// Package entrypoint is what brings work to a service of package enoki, or
-// carries it out of one, in a way of its own: packages web, nameko and outbox
-// are made of it. An [Extension] is declared with enoki.Extend and gets a [Scope]
-// of the service when that starts.
+// Package entrypoint is for authors of entrypoints. An entrypoint brings work
+// to a service of package enoki, or carries work out of it, in a way of its
+// own. Packages web, nameko and outbox are built on it. An [Extension] is
+// declared with enoki.Extend. It gets a [Scope] of the service when the service
+// starts.
 //
-// How a service finds a worker, runs middleware and writes logs is for package
-// enoki; the work itself comes back to it by Scope.Handle.
+// Package enoki finds a worker, runs middleware and writes logs. An extension
+// hands it each piece of work with Scope.Handle.
 package entrypoint

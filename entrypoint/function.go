@@ -10,16 +10,16 @@ import (
 	"github.com/enoki-go/enoki/internal/contract"
 )
 
-// Function is a Go function whose arguments have names, for entrypoints that are
-// called with JSON. It may be used concurrently.
+// Function is a Go function whose arguments have names, for entrypoints that
+// call it with JSON. It may be used concurrently.
 type Function struct {
 	method *contract.Method
 	fn     reflect.Value
 }
 
-// NewFunction checks a function as enoki.Method does: fn takes a context and the
-// named arguments, and returns results and an error; "?" after a name allows a
-// caller to leave the argument out.
+// NewFunction checks a function in the same way as enoki.Method. fn takes a
+// context and the named arguments. It returns results and an error. "?" after a
+// name makes the argument optional.
 func NewFunction(name string, fn any, args ...string) (*Function, error) {
 	m, v, err := contract.Of(name, fn, args...)
 	if err == nil && (m.Item != nil || m.Reply != nil) {
@@ -31,16 +31,17 @@ func NewFunction(name string, fn any, args ...string) (*Function, error) {
 	return &Function{m, v}, nil
 }
 
-// Name returns the name that the function was given.
+// Name returns the name of the function.
 func (f *Function) Name() string { return f.method.Name }
 
-// Args returns the names of the arguments as they were given, with their "?".
+// Args returns the names of the arguments as given, with their "?".
 func (f *Function) Args() []string { return f.method.ArgNames() }
 
-// Bind decodes the arguments of a call, by position, by name or both, and
-// returns what does the call. Its result is nil for a function without results,
-// a list for one with several. Arguments that do not fit are an *fault.Error as
-// the caller should see it, with the code IncorrectSignature or InvalidArgument.
+// Bind decodes the arguments of a call, which are given by position, by name or
+// both. It returns the function that does the call. The result of do is nil if
+// the function has no results, and a list if it has several. If the arguments
+// do not fit, err is a *fault.Error for the caller, with the code
+// IncorrectSignature or InvalidArgument.
 func (f *Function) Bind(positional []json.RawMessage, named map[string]json.RawMessage) (do func(context.Context) (any, error), err error) {
 	defer fault.Rescue(&err)
 	args, refused := f.method.Bind(positional, named)
