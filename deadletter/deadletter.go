@@ -1,7 +1,9 @@
-// Package deadletter reads the messages that no attempt could handle, sends them
-// back, and forgets them. Letters that failed alike are one [Group].
+// Package deadletter reads dead letters, which are the messages that no attempt
+// could handle. It sends them back or forgets them. It sums up letters that
+// failed alike in a [Group].
 //
-// The broker keeps them; how one becomes a dead letter is for package enoki.
+// The broker keeps the letters. Package enoki decides when a message becomes
+// one.
 package deadletter
 
 import (
@@ -25,16 +27,17 @@ import (
 
 // Filter picks dead letters. The zero value picks all.
 type Filter struct {
-	IDs    []string // of letters, and of groups: one that either names is picked;
-	Groups []string // without any, all are
+	IDs    []string // ids of letters
+	Groups []string // ids of groups; a letter is picked if either list names it, or if both are empty
 
-	Service string // whose handler refused it
+	Service string // the service whose handler refused it
 	Handler string
 	Since   time.Time // died then or later
 	Until   time.Time // died before
 }
 
-// picks tells whether f, whose other fields the broker has applied, names l.
+// picks reports whether f names l. The broker has applied the other fields of
+// f.
 func (f *Filter) picks(l *Letter) bool {
 	return len(f.IDs) == 0 && len(f.Groups) == 0 || slices.Contains(f.IDs, l.ID) || slices.Contains(f.Groups, l.Group)
 }
@@ -47,24 +50,24 @@ func (f *Filter) asked() broker.DeadLetterFilter {
 	return asked
 }
 
-// Letter is a message that could not be handled, in the hand of who loops
-// over All.
+// Letter is a dead letter inside a loop over All. It is valid until the loop
+// goes on. It must not be used concurrently.
 type Letter struct {
 	broker.DeadLetter
 
-	// Group is the same for letters that failed alike: those of one handler
-	// and of one kind, whose reasons differ at most in numbers, ids and what
-	// stands in quotes.
+	// Group is the same for letters that failed alike. They have the same handler
+	// and kind, and their reasons differ only in numbers, ids and quoted text.
 	Group string
 
 	held   *broker.HeldLetter
 	client *enoki.Client
 }
 
-// All yields the dead letters that f picks and that are there when it
-// begins, oldest first. They stay where they are unless they are retried or
-// discarded in the loop. On RabbitMQ one loop at a time runs on a broker, and
-// others wait for its end, so do nothing slow in it, nor a second one.
+// All yields the dead letters that f picks, oldest first. It yields those that
+// exist when it begins. A letter stays where it is, unless the loop retries or
+// discards it. On RabbitMQ only one loop runs on a broker at a time, and others
+// wait until it ends. Do nothing slow in a loop, and do not begin a second loop
+// inside it.
 //
 // An error comes last and without a letter, and has a code.
 func All(ctx context.Context, c *enoki.Client, f Filter) iter.Seq2[*Letter, error] {
@@ -88,11 +91,12 @@ func All(ctx context.Context, c *enoki.Client, f Filter) iter.Seq2[*Letter, erro
 }
 
 // Retry sends the message back to the handler that it came from, with the same
-// id and context data, and returns once it is stored there and the letter is
-// gone. Its attempts start anew; if it dies again, the new letter counts its
-// revivals. Nothing is lost when Retry fails: the letter is still there. The
-// error has the code NotFound when somebody else has retried or discarded the
-// letter, and NotDelivered when the handler's subscription is gone.
+// id and context data. It blocks until the message is stored there and the
+// letter is gone. The attempts begin anew. If the message dies again, the new
+// letter counts how often it was retried. If Retry fails, the letter is still
+// there. The error has the code NotFound if somebody else has retried or
+// discarded the letter. It has the code NotDelivered if the handler's
+// subscription is gone.
 func (l *Letter) Retry(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
@@ -100,15 +104,16 @@ func (l *Letter) Retry(ctx context.Context) error {
 	return coded(l.held.Retry(ctx), "retry dead letter %s", l.ID)
 }
 
-// Discard forgets the letter. The error has the code NotFound when somebody
-// else has retried or discarded it.
+// Discard forgets the letter. The error has the code NotFound if somebody else
+// has retried or discarded it.
 func (l *Letter) Discard(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	return coded(l.held.Discard(ctx), "discard dead letter %s", l.ID)
 }
 
-// JSON returns the body of the message. The error says why it is no JSON.
+// JSON returns the body of the message as JSON. The error says why it can't be
+// read as JSON.
 func (l *Letter) JSON() (json.RawMessage, error) {
 	body, err := l.client.ReadBody(l.Message)
 	if err == nil && !json.Valid(body) {
@@ -117,8 +122,8 @@ func (l *Letter) JSON() (json.RawMessage, error) {
 	return body, err
 }
 
-// SetJSON gives the message another body, in its own form if the client knows
-// that one, and otherwise as JSON. Retry then sends it.
+// SetJSON replaces the body of the message, which Retry then sends. It keeps
+// the message's content type if the client knows it, and writes JSON otherwise.
 func (l *Letter) SetJSON(body json.RawMessage) error {
 	if !json.Valid(body) {
 		return fault.Errorf(fault.InvalidArgument, "the new body of dead letter %s is not JSON", l.ID)
@@ -132,8 +137,7 @@ func (l *Letter) SetJSON(body json.RawMessage) error {
 // CallStack returns the ids of the calls that led to the message, oldest first.
 func (l *Letter) CallStack() []string { return trail.CallStack(l.Message) }
 
-// timeout is how long Retry and Discard take when their context has no
-// deadline.
+// timeout bounds Retry and Discard if their context has no deadline.
 const timeout = 10 * time.Second
 
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -143,7 +147,7 @@ func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, timeout)
 }
 
-// coded gives an error of the broker its code and says what was tried.
+// coded gives a broker's error its code and adds what was tried.
 func coded(err error, format string, a ...any) error {
 	if err == nil {
 		return nil
@@ -151,13 +155,13 @@ func coded(err error, format string, a ...any) error {
 	return fault.Wrap(fault.CodeOf(err), err, fmt.Sprintf(format, a...)+": "+err.Error())
 }
 
-// traceKey is where W3C Trace Context has its ids.
+// traceKey is the key under which W3C Trace Context puts its ids.
 const traceKey = "traceparent"
 
 var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}`)
 
-// TraceID returns the id of the trace that the message belongs to, as the
-// traceparent in its context data says, or "".
+// TraceID returns the id of the trace that the message belongs to, or "". It
+// comes from traceparent in the message's context data.
 func (l *Letter) TraceID() string {
 	text, _ := l.Message.Context[traceKey].(string)
 	if found := traceparent.FindStringSubmatch(text); found != nil {
@@ -166,20 +170,20 @@ func (l *Letter) TraceID() string {
 	return ""
 }
 
-// Group are the dead letters that failed alike.
+// Group describes the dead letters that failed alike.
 type Group struct {
-	ID      string    `json:"id"` // stays the same over restarts, and on every broker
+	ID      string    `json:"id"` // the same over restarts, and on every broker
 	Service string    `json:"service"`
 	Handler string    `json:"handler"`
 	Kind    string    `json:"kind"`
-	Reason  string    `json:"reason"` // with # and … for what may differ
+	Reason  string    `json:"reason"` // with # and … in place of what may differ
 	Count   int       `json:"count"`
 	First   time.Time `json:"first"` // when the first one died
 	Last    time.Time `json:"last"`  // when the last one died
 }
 
-// Groups returns the groups of the dead letters that f picks, the
-// one that grew last first.
+// Groups returns the groups of the dead letters that f picks. The group that
+// got the latest letter is first.
 func Groups(ctx context.Context, c *enoki.Client, f Filter) ([]Group, error) {
 	groups := map[string]*Group{}
 	for l, err := range All(ctx, c, f) {
@@ -210,8 +214,8 @@ func Groups(ctx context.Context, c *enoki.Client, f Filter) ([]Group, error) {
 	return list, nil
 }
 
-// groupOf returns the id of a letter's group: short, and begun by a letter
-// that tells it from the id of a letter.
+// groupOf returns the id of a letter's group. It is short and begins with a
+// character that no letter's id begins with.
 func groupOf(l *broker.DeadLetter) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{l.Service, l.Handler, l.Kind, pattern(l.Reason)}, "\x00")))
 	return "g" + hex.EncodeToString(sum[:4])
@@ -220,16 +224,16 @@ func groupOf(l *broker.DeadLetter) string {
 // What may differ in the reasons of one group.
 var (
 	quoted  = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
-	ticked  = regexp.MustCompile(`(^|[\s(\[{:=,])'[^']*'`) // but no apostrophes
+	ticked  = regexp.MustCompile(`(^|[\s(\[{:=,])'[^']*'`) // an apostrophe inside a word is no quote
 	uuids   = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 	numbers = regexp.MustCompile(`[\pL\pN_]*\pN[\pL\pN_]*(?:[.:+/-]+[\pL\pN_]*\pN[\pL\pN_]*)*`)
 )
 
-// maxPattern is how much of a reason tells groups apart, in bytes: drivers keep
-// different lengths.
+// maxPattern is how many bytes of a reason tell groups apart. The rest is
+// ignored, because drivers keep reasons of different lengths.
 const maxPattern = 500
 
-// pattern returns a reason without what differs from letter to letter.
+// pattern returns a reason without the parts that differ from letter to letter.
 func pattern(reason string) string {
 	reason = strings.Join(strings.Fields(reason[:min(len(reason), maxPattern)]), " ")
 	reason = strings.ToValidUTF8(reason, "")
