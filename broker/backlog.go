@@ -1,38 +1,39 @@
 package broker
 
-// Backlog is what waits on a broker and how much room is left for more, as
-// far as it concerns one link: see Broker.Backlog.
+// Backlog is what waits on a broker and how much room its stores have left. It
+// covers what concerns one link, see Broker.Backlog.
 type Backlog struct {
 	Waiting []Waiting
 	Stores  []Store
 
-	// Blocked is why the broker takes no messages of this link at present, such
-	// as a memory alarm of RabbitMQ; empty while it takes them.
+	// Blocked says why the broker takes no messages from this link at present, such
+	// as a memory alarm of RabbitMQ. It is empty while the broker takes messages.
 	Blocked string
 }
 
-// Waiting is a subscription and how many events wait in it. Those that
-// handlers have at the moment may be counted, too. A Singleton has neither
-// Service nor Handler; the ids of a Broadcast are counted as one.
+// Waiting is a subscription and the number of events that wait in it. Events
+// that handlers have at the moment may be counted too. A Singleton has neither
+// Service nor Handler. All ids of a Broadcast are counted together.
 type Waiting struct {
 	Service, Handler string
 	Source, Event    string
 	Events           uint64
 }
 
-// Store is one place where a broker keeps messages, such as the stream of the
+// Store is one place where a broker keeps messages, such as the stream with the
 // events of one source.
 type Store struct {
-	Name  string // as the broker's own tools show it
+	Name  string // the name that the broker's own tools show
 	Used  int64  // bytes
-	Limit int64  // bytes; beyond them it refuses more. 0: it has no limit of its own
+	Limit int64  // bytes; the broker refuses messages beyond it. 0 means no limit of its own
 
-	// Lost is how many messages that were confirmed a damaged disk has cost,
-	// as far as was noticed when the broker was started in this process.
+	// Lost is how many confirmed messages a damaged disk has lost. The count is
+	// what the broker noticed when it was started in this process.
 	Lost uint64
 }
 
-// Add counts events of a subscription.
+// Add adds the events of a subscription. Events of the same subscription are
+// summed.
 func (b *Backlog) Add(w Waiting) {
 	for i := range b.Waiting {
 		known := &b.Waiting[i]

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Failed returns the reply to a request whose handler has given none; err
-// says why. A driver calls it, and sends what it returns.
+// Failed returns the reply to a request whose handler has not replied. err says
+// why. A driver sends the reply that Failed returns.
 func (s *Service) Failed(method string, req *Message, err error) *Message {
 	if s.Fail == nil {
 		return &Message{ContentType: "text/plain", Body: []byte(err.Error())}
@@ -14,8 +14,8 @@ func (s *Service) Failed(method string, req *Message, err error) *Message {
 	return s.Fail(method, req, err)
 }
 
-// Failed returns what becomes of an event whose handler has not said so; err
-// says why. A driver calls it, and settles the event accordingly.
+// Failed settles an event whose handler has not settled it. err says why. A
+// driver follows the settlement that Failed returns.
 func (s *Subscription) Failed(m *Message, err error) Settlement {
 	if s.Fail == nil {
 		return Settlement{Verdict: Reject, Reason: err.Error(), Kind: KindOf(err)}
@@ -23,8 +23,8 @@ func (s *Subscription) Failed(m *Message, err error) Settlement {
 	return s.Fail(m, err)
 }
 
-// KindOf returns the kind of the dead letter of a message whose handler has not
-// said what becomes of it.
+// KindOf returns the kind of the dead letter for an event whose handler has not
+// settled it.
 func KindOf(err error) string {
 	if errors.Is(err, ErrNoOutcome) {
 		return KindNoOutcome
@@ -32,9 +32,9 @@ func KindOf(err error) string {
 	return KindPanic
 }
 
-// Ended returns the error of a function that has not returned: p is what
-// recover gave in a deferred function of its goroutine, and nil when
-// runtime.Goexit has ended that.
+// Ended returns the error of a function that did not return. p is what recover
+// returned in a deferred function of its goroutine. It is nil if runtime.Goexit
+// has ended the goroutine.
 func Ended(p any) error {
 	if p == nil {
 		return ErrExited
