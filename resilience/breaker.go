@@ -11,44 +11,41 @@ import (
 
 // BreakerOptions are the settings of a Breaker. The zero value is useful.
 type BreakerOptions struct {
-	// Failed tells whether work that took so long and ended with err counts
-	// against what it was sent to. Default: every error does, but for the
-	// cancellation of its context.
+	// Failed reports whether an outcome counts as a failure. err is the error of
+	// the work and took is how long the work ran. Default: every error counts,
+	// except context.Canceled.
 	Failed func(err error, took time.Duration) bool
 
-	// Rate is the share of failures from which on the breaker opens, when at
-	// least Calls pieces of work were done within Window. Default: 0.5 of 20
-	// within 10 s.
+	// The breaker opens if at least Calls pieces of work ended within Window and
+	// the share of failures is Rate or more. Default: 0.5, 20 and 10 s.
 	Rate   float64
 	Calls  uint
 	Window time.Duration
 
-	// Delay is how long the breaker stays open before it lets Probes pieces of
-	// work through: when these go well it closes, otherwise it opens again.
-	// Each breaker has a delay that is up to a quarter longer or shorter.
-	// Default: 5 s and 3.
+	// Delay is how long the breaker stays open. Then it lets Probes pieces of work
+	// through. If they succeed, it closes; otherwise it opens again. The delay of
+	// each breaker is up to a quarter longer or shorter. Default: 5 s and 3.
 	Delay  time.Duration
 	Probes uint
 
-	// OnState is told of every change of state. It must not block, nor use the
-	// breaker.
-	// Default: none.
+	// OnState is called at every change of state. It must not block and must not
+	// use the breaker. Default: none.
 	OnState func(state State)
 }
 
-// State is that of a Breaker.
+// State is the state of a Breaker.
 type State string
 
 // The states of a Breaker.
 const (
 	Closed   State = "closed"    // all work is let through
-	Open     State = "open"      // none is
-	HalfOpen State = "half-open" // a few pieces of work are let through, to see
+	Open     State = "open"      // no work is let through
+	HalfOpen State = "half-open" // a few pieces of work are let through as a test
 )
 
-// Breaker refuses work with ErrOpen while most of it fails: whoever does the
-// work gets time to recover, and who sends it does not wait in vain. It may be
-// used concurrently.
+// Breaker refuses work with ErrOpen while most of it fails. The callee gets
+// time to recover, and the caller does not wait in vain. A Breaker may be used
+// concurrently.
 type Breaker struct {
 	failed  func(err error, took time.Duration) bool
 	circuit *gobreaker.TwoStepCircuitBreaker[any]
@@ -89,10 +86,10 @@ func stateOf(s gobreaker.State) State {
 	return Closed
 }
 
-// errFailed tells the circuit that work has failed.
+// errFailed tells the circuit that the work has failed.
 var errFailed = errors.New("the work has failed")
 
-// Do is a Policy. Work that panics, or ends its goroutine, counts as failed.
+// Do is a Policy. Work that panics or ends its goroutine counts as failed.
 func (b *Breaker) Do(ctx context.Context, do func(ctx context.Context) error) error {
 	done, err := b.circuit.Allow()
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Bulkhead lets at most so many pieces of work run at once. One that finds no
-// place waits for wait at most, and then is refused with ErrFull.
+// Bulkhead lets at most that many pieces of work run at once. Further work
+// waits for a place, for wait at the longest. Then it is refused with ErrFull.
 func Bulkhead(most uint, wait time.Duration) Policy {
 	places := make(chan struct{}, most)
 	return func(ctx context.Context, do func(ctx context.Context) error) error {

@@ -1,8 +1,10 @@
 // Package resilience keeps one failing or overloaded part of a system from
-// taking the others with it: retry, timeout, circuit breaker, bulkhead, and
-// limiters of rate and of concurrency, each a Policy around a piece of work.
-// What the work is, it leaves to others; package enoki makes middleware of a
-// Policy, and uses some by default.
+// taking the others with it. It has retry, timeout, circuit breaker, bulkhead
+// and rate limiter. Each is a Policy around a piece of work. Package adaptive
+// below this one limits concurrency by how long the work takes.
+//
+// This package does not know what the work is. Package enoki makes middleware
+// of a Policy, and uses some policies by default.
 package resilience
 
 import (
@@ -10,25 +12,25 @@ import (
 	"errors"
 )
 
-// Policy does a piece of work in its own way: it may refuse it, bound it in
-// time, or do it again. Its error is that of do, or of this package. A Policy
-// may be used concurrently.
+// Policy runs a piece of work under a rule: it may refuse the work, bound its
+// time or run it again. Its error is that of do or one of this package. A
+// Policy may be used concurrently.
 type Policy func(ctx context.Context, do func(ctx context.Context) error) error
 
-// Why work was refused without being started.
+// The errors of work that was refused and not started.
 var (
-	// ErrOpen: too much of it has failed lately, see Breaker.
+	// ErrOpen: too much work has failed lately, see Breaker.
 	ErrOpen = errors.New("circuit breaker is open")
 
-	// ErrFull: as much of it runs as may, and no place came free in time, see
-	// Bulkhead and Adaptive.
+	// ErrFull: as much work runs as is allowed, and no place came free in time, see
+	// Bulkhead.
 	ErrFull = errors.New("too much of it runs at once")
 
-	// ErrLimited: it comes faster than it may, see Rate.
+	// ErrLimited: work comes faster than is allowed, see Rate.
 	ErrLimited = errors.New("it comes faster than allowed")
 )
 
-// Chain makes one Policy of several, the first one outermost.
+// Chain combines several policies into one; the first one is outermost.
 func Chain(policies ...Policy) Policy {
 	return func(ctx context.Context, do func(ctx context.Context) error) error {
 		return chained(ctx, policies, do)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Rate lets at most so many pieces of work begin in each period. One too many
-// waits for wait at most, and is refused with ErrLimited, at once, when that
-// would not do.
+// Rate lets at most most pieces of work begin in each period. Further work
+// waits for the next period, for wait at the longest. If that is not long
+// enough, it is refused with ErrLimited at once.
 func Rate(most uint, period, wait time.Duration) Policy {
 	r := &rate{most: int64(most), period: period}
 	return func(ctx context.Context, do func(ctx context.Context) error) error {
@@ -26,19 +26,19 @@ func Rate(most uint, period, wait time.Duration) Policy {
 	}
 }
 
-// rate counts what may begin. A place that is taken stays taken, also when its
-// work gives up while it waits.
+// rate counts the work that may begin. A place that was taken stays taken, even
+// if its work gives up while it waits.
 type rate struct {
 	most   int64
 	period time.Duration
 
-	mu    sync.Mutex // guards what follows
-	begun time.Time  // of the period in which the next place is
-	taken int64      // of that period's places
+	mu    sync.Mutex // guards the fields below
+	begun time.Time  // when the period of the next place begins
+	taken int64      // how many of that period's places are taken
 }
 
-// take takes the next place and returns how long it is until then. It takes none
-// when that is longer than wait.
+// take takes the next place and returns the delay until it begins. It takes
+// none if the delay is longer than wait.
 func (r *rate) take(now time.Time, wait time.Duration) (delay time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,23 +9,23 @@ import (
 
 // RetryOptions are the settings of Retry. The zero value is useful.
 type RetryOptions struct {
-	// Attempts is how often the work is done at most, the first time included.
-	// Default: 3.
+	// Attempts is the largest number of attempts, including the first one. Default:
+	// 3.
 	Attempts int
 
-	// First is the delay before the second attempt; it doubles from attempt to
-	// attempt up to Last, and each is between half of that and one and a half.
-	// Default: 50 ms and 1 s.
+	// First is the delay before the second attempt. The delay doubles from attempt
+	// to attempt, up to Last. The actual delay is between half and one and a half
+	// of that. Default: 50 ms and 1 s.
 	First, Last time.Duration
 
-	// Again tells whether work that ended with err may be done again. It is
-	// asked once for each retry. Default: always. Work that is not safe to be
-	// done twice must not be.
+	// Again reports whether work that failed with err may be done again. It is
+	// called once before each retry. It must return false for work that is not safe
+	// to do twice. Default: always true.
 	Again func(err error) bool
 }
 
-// Retry does work again that has failed. When no attempt is left, or ctx ends,
-// the error is that of the last attempt.
+// Retry does failed work again. It returns the error of the last attempt when
+// no attempt is left or ctx ends.
 func Retry(o RetryOptions) Policy {
 	attempts := cmp.Or(o.Attempts, 3)
 	first, last := cmp.Or(o.First, 50*time.Millisecond), cmp.Or(o.Last, time.Second)
@@ -41,7 +41,7 @@ func Retry(o RetryOptions) Policy {
 	}
 }
 
-// pause waits, and returns false when ctx ends before.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -53,8 +53,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// jittered returns d, longer or shorter by a share of it at most, so that what
-// failed together does not come back together.
+// jittered returns d, longer or shorter by at most that share. The jitter keeps
+// work that failed together from coming back together.
 func jittered(d time.Duration, share float64) time.Duration {
 	return time.Duration(float64(d) * (1 - share + 2*share*rand.Float64()))
 }

@@ -1,5 +1,6 @@
-// Package adaptive bounds how much work runs at once by what the work can bear.
-// It is apart from package resilience for the library that it stands on.
+// Package adaptive limits how much work runs at once by how long the work
+// takes. It is separate from package resilience because it needs a library that
+// others should not have to import.
 package adaptive
 
 import (
@@ -13,14 +14,15 @@ import (
 
 // Options are the settings of Limit. The zero value is useful.
 type Options struct {
-	// Least, Most and Begin bound how much work runs at once, and say with how
-	// much it begins. Default: 1, 200 and 20.
+	// Least and Most bound how much work runs at once. Begin is the limit at the
+	// start. Default: 1, 200 and 20.
 	Least, Most, Begin uint
 }
 
-// Limit lets as much work run at once as can without taking longer than usual:
-// it watches how long work takes, allows less while that grows and more while it
-// does not. What is too much is refused with resilience.ErrFull at once.
+// Limit lets as much work run at once as is possible without taking longer than
+// usual. It measures how long work takes. It lowers the limit while that time
+// grows and raises it while the time stays the same. Work beyond the limit is
+// refused with resilience.ErrFull at once.
 func Limit(o Options) resilience.Policy {
 	limiter := adaptivelimiter.NewBuilder[any]().
 		WithLimits(cmp.Or(o.Least, 1), cmp.Or(o.Most, 200), cmp.Or(o.Begin, 20)).Build()
@@ -34,7 +36,7 @@ func Limit(o Options) resilience.Policy {
 			if whole {
 				permit.Record()
 			} else {
-				permit.Drop() // cut short, it says nothing of how long it takes
+				permit.Drop() // cut short, it says nothing about how long it takes
 			}
 		}()
 		err := do(ctx)
