@@ -11,18 +11,19 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// Captured are the events of one type that were emitted on a kit. Its methods
+// Captured holds the events of one type that were emitted on a kit. Its methods
 // may be called concurrently.
 type Captured[T any] struct {
 	kit *Kit
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	events  []T
-	taken   int // by Next
+	taken   int // how many Next has returned
 	changed chan struct{}
 }
 
-// Capture records the events that are emitted from now on.
+// Capture records the events that are emitted from now on. It returns once the
+// subscription exists.
 func Capture[T any](t testing.TB, k *Kit, event enoki.Event[T]) *Captured[T] {
 	t.Helper()
 	c := &Captured[T]{kit: k, changed: make(chan struct{})}
@@ -40,14 +41,16 @@ func (c *Captured[T]) take(_ context.Context, payload T) error {
 	return nil
 }
 
-// All returns the payloads that have come so far, in the order they came.
+// All returns the payloads that have come so far, in the order in which they
+// came.
 func (c *Captured[T]) All() []T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.events)
 }
 
-// Next returns the next event, each once, and waits for it.
+// Next returns the next event. It waits for it until the kit's Patience is over
+// and then fails the test. Each event is returned only once.
 func (c *Captured[T]) Next(t testing.TB) T {
 	t.Helper()
 	late := time.NewTimer(c.kit.Patience)

@@ -13,14 +13,14 @@ import (
 	"github.com/enoki-go/enoki/broker/memory"
 )
 
-// roll is what chance does to one message. It depends on the seed, on what is
-// done with the message, on its body, and on how often that was done before,
-// but not on goroutines, so that the same seed makes the same history.
+// roll is a dice roll for one message. It depends on the seed, the operation,
+// the message's body and how often the operation was done before. It does not
+// depend on goroutines, so the same seed makes the same history.
 type roll struct {
 	*rand.Rand
 	options SimOptions
 	calm    bool
-	times   int // that it was done, with this
+	times   int // how often the operation was done before with this body
 }
 
 func (s *Sim) roll(kind string, about ...string) roll {
@@ -33,7 +33,8 @@ func (s *Sim) roll(kind string, about ...string) roll {
 	return roll{rand.New(rand.NewPCG(s.options.Seed, h.Sum64())), s.options, s.calm, s.rolled[key]}
 }
 
-// upTo returns a time up to d, to the nanosecond, so that hardly two are alike.
+// upTo returns a random time up to d, in nanoseconds, so that two are hardly
+// ever equal.
 func (r roll) upTo(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
@@ -41,24 +42,24 @@ func (r roll) upTo(d time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(d))) + 1
 }
 
-// happens tells whether what happens with that probability does.
+// happens reports whether an event of that probability happens.
 func (r roll) happens(probability float64) bool {
 	return r.Float64() < probability && !r.calm
 }
 
-// backoff is the delay before the next attempt: that of package enoki, with the
-// jitter of the seed.
+// backoff returns the delay before the next attempt. It is the delay of package
+// enoki, with jitter from the seed.
 func (r roll) backoff(attempt int) time.Duration {
 	return r.upTo(min(5*time.Minute, time.Second<<min(attempt-1, 10)))
 }
 
-// loss is what becomes of something that is sent.
+// loss is what happens to something that is sent.
 type loss int
 
 const (
 	arrives loss = iota
 	before       // it gets lost
-	after        // it is done, and the word of it gets lost
+	after        // it is done, but its confirmation gets lost
 )
 
 func (r roll) loss() loss {
@@ -76,13 +77,13 @@ type faulty struct {
 	broker.Broker
 	sim  *Sim
 	node *node
-	life string // of the node, for what depends on more than messages
+	life string // of the node, for rolls that depend on more than a message
 }
 
 // Emit implements broker.Broker.
 func (f *faulty) Emit(ctx context.Context, source, event string, m *broker.Message) error {
 	name := source + "." + event
-	if err := f.Ready(); err != nil { // crashed: what is left of it must not roll
+	if err := f.Ready(); err != nil { // the node has crashed, and its leftovers must not roll
 		return err
 	}
 	r := f.sim.roll("emit", name, string(m.Body))
@@ -107,19 +108,19 @@ func (f *faulty) Emit(ctx context.Context, source, event string, m *broker.Messa
 	return nil
 }
 
-// handlers returns those that an event is stored for.
+// handlers returns the handlers for which an event is stored.
 func (s *Sim) handlers(event string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.subs[event])
 }
 
-// confirmed takes down that an event has to be handled.
+// confirmed notes that an event has to be handled.
 func (s *Sim) confirmed(event string, handlers []string, m *broker.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, handler := range handlers {
-		if key := pending(handler, event, m); !s.done[key] { // it may be faster than its confirmation
+		if key := pending(handler, event, m); !s.done[key] { // the event may be handled before it is confirmed
 			s.missing[key] = true
 		}
 	}
@@ -132,7 +133,7 @@ func pending(handler, event string, m *broker.Message) string {
 	return fmt.Sprintf("event %s %s (id %s) by %s", event, m.Body, m.ID, handler)
 }
 
-// handled takes down that an event was handled.
+// handled notes that an event was handled.
 func (s *Sim) handled(handler, event string, m *broker.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +168,7 @@ func (f *faulty) Call(ctx context.Context, service, method string, req *broker.M
 	return reply, err
 }
 
-// open counts calls that have not ended.
+// open adds n to the number of calls that have not ended.
 func (s *Sim) open(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +192,7 @@ func (f *faulty) Join(ctx context.Context, s broker.Service) (broker.Member, err
 	return m, err
 }
 
-// subscribed takes down the subscriptions that last.
+// subscribed notes the lasting subscriptions.
 func (s *Sim) subscribed(service *broker.Service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,8 +206,8 @@ func (s *Sim) subscribed(service *broker.Service) {
 
 type serve = func(ctx context.Context, method string, req *broker.Message) *broker.Message
 
-// serving is serve on a node that may crash. A broker gives the request to
-// another instance then.
+// serving wraps serve for a node that may crash. After a crash a broker gives
+// the request to another instance.
 func (f *faulty) serving(service string, serve serve) serve {
 	return func(ctx context.Context, method string, req *broker.Message) *broker.Message {
 		name := service + "." + method
@@ -228,7 +229,7 @@ func (f *faulty) serving(service string, serve serve) serve {
 	}
 }
 
-// handling is the handler of sub on a node that may crash.
+// handling wraps the handler of sub for a node that may crash.
 func (f *faulty) handling(service string, sub broker.Subscription) func(context.Context, *broker.Message) broker.Settlement {
 	handler, event := service+"."+sub.Handler, sub.Source+"."+sub.Event
 	return func(ctx context.Context, m *broker.Message) broker.Settlement {
@@ -258,8 +259,7 @@ func (f *faulty) handling(service string, sub broker.Subscription) func(context.
 	}
 }
 
-// failing takes down what becomes of an event that has ended too many
-// processes.
+// failing notes the outcome of an event that has ended too many processes.
 func (f *faulty) failing(service string, sub broker.Subscription) func(*broker.Message, error) broker.Settlement {
 	return func(m *broker.Message, err error) broker.Settlement {
 		outcome := sub.Failed(m, err)

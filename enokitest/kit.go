@@ -1,10 +1,10 @@
-// Package enokitest is for tests of services: it runs them on a broker in
-// memory, puts mocks in the place of those they need, waits for handlers
-// instead of time, and records events. Simulate has a whole cluster meet with
-// lost messages and crashes.
+// Package enokitest is for tests of services. It runs services on a broker in
+// memory, replaces the services that they need by mocks, waits for handlers and
+// not for time, and records events. Simulate runs a whole cluster with lost
+// messages and crashes.
 //
-// All of it works within a bubble of testing/synctest, where hours of retries
-// and timers pass at once.
+// Everything works inside a bubble of testing/synctest, where hours of retries
+// and timers pass at once. The package does not start a real broker.
 package enokitest
 
 import (
@@ -21,27 +21,27 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// patience is how long a kit waits unless told otherwise.
+// patience is the default of Kit.Patience.
 const patience = 10 * time.Second
 
-// Kit is services that run in a test. Its methods may be called concurrently.
+// Kit runs services in a test. Its methods may be called concurrently.
 type Kit struct {
-	// Broker is what the services run on.
+	// Broker is the broker that the services run on.
 	Broker *memory.Broker
 
-	// Client calls them and emits events.
+	// Client calls the services and emits events.
 	Client *enoki.Client
 
-	// Patience is how long WaitFor and Next wait before they fail the test. In
-	// a bubble of testing/synctest that is time of the bubble: make it longer
-	// to wait over retries. Default: 10 s.
+	// Patience is how long WaitFor and Next wait before they fail the test. Inside
+	// a bubble of testing/synctest it is the bubble's time; increase it to wait
+	// over retries. Default: 10 s.
 	Patience time.Duration
 
 	options  enoki.Options
 	captures atomic.Int64 // numbers the services that capture
 
-	mu      sync.Mutex // guards what follows
-	handled []Handled  // and not waited for
+	mu      sync.Mutex // guards the fields below
+	handled []Handled  // work that no WaitFor has returned yet
 	changed chan struct{}
 }
 
@@ -49,21 +49,21 @@ type Kit struct {
 type Handled struct {
 	Service, Handler string
 	Kind             entrypoint.Kind
-	Args             []any // of an RPC call; the payload of an event
-	Results          []any // of an RPC call, without the error
-	Err              error // what the handler returned; a panic is an error, too
+	Args             []any // the arguments of an RPC call, or the payload of an event
+	Results          []any // the results of an RPC call, without the error
+	Err              error // the handler's error; a panic is an error too
 }
 
-// Run runs services on a broker of their own and returns when all of them take
-// work. They are stopped when the test ends, in reverse order, before anything
-// that was given to t.Cleanup earlier. The test fails when a service does not
-// start, or does not stop cleanly.
+// Run runs services on a broker of their own. It returns when all of them take
+// work. When the test ends, it stops them in reverse order, before any cleanup
+// that was registered earlier. The test fails if a service does not start or
+// does not stop cleanly.
 func Run(t testing.TB, services ...*enoki.Service) *Kit {
 	t.Helper()
 	return RunWith(t, nil, services...)
 }
 
-// RunWith is Run with options, which may be nil.
+// RunWith is like Run, with options. o may be nil.
 func RunWith(t testing.TB, o *enoki.Options, services ...*enoki.Service) *Kit {
 	t.Helper()
 	k := &Kit{Broker: memory.New(), Patience: patience, changed: make(chan struct{})}
@@ -71,14 +71,14 @@ func RunWith(t testing.TB, o *enoki.Options, services ...*enoki.Service) *Kit {
 		k.options = *o
 	}
 	k.Client = enoki.NewClient(k.Broker, o)
-	t.Cleanup(func() { _ = k.Broker.Close() }) // always nil
+	t.Cleanup(func() { _ = k.Broker.Close() }) // the error is always nil
 	if len(services) > 0 {
 		k.Run(t, services...)
 	}
 	return k
 }
 
-// Run runs more services on the broker of the kit, as a process of their own.
+// Run runs further services on the kit's broker, as a process of their own.
 func (k *Kit) Run(t testing.TB, services ...*enoki.Service) {
 	t.Helper()
 	o := k.options
@@ -116,7 +116,7 @@ func (k *Kit) run(t testing.TB, o enoki.Options, services []*enoki.Service) {
 	})
 }
 
-// record is the middleware by which the kit sees what was handled.
+// record is the middleware that records finished work.
 func (k *Kit) record(next enoki.Handler) enoki.Handler {
 	return func(ctx context.Context, c *enoki.Call) error {
 		err := next(ctx, c)
@@ -129,10 +129,11 @@ func (k *Kit) record(next enoki.Handler) enoki.Handler {
 	}
 }
 
-// WaitFor waits until a handler of a service has returned: an RPC method, an
-// event handler ("on_" and the event's name, unless it has another Name) or a timer.
-// It returns what was handled, each once, oldest first, also what was handled
-// before WaitFor was called. The settlement of an event follows a moment later.
+// WaitFor waits until a handler of a service has returned. handler is the name
+// of an RPC method, of a timer, or of an event handler, which is "on_" and the
+// event's name unless its Subscription has a Name. WaitFor returns the oldest
+// work that no WaitFor has returned yet, also work from before the call. The
+// event's settlement follows a moment later.
 func (k *Kit) WaitFor(t testing.TB, service, handler string) Handled {
 	t.Helper()
 	late := time.NewTimer(k.Patience)
@@ -150,7 +151,7 @@ func (k *Kit) WaitFor(t testing.TB, service, handler string) Handled {
 	}
 }
 
-// take takes the oldest of what the handler has done.
+// take takes the oldest finished work of the handler.
 func (k *Kit) take(service, handler string) (Handled, <-chan struct{}, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -164,6 +165,7 @@ func (k *Kit) take(service, handler string) (Handled, <-chan struct{}, bool) {
 }
 
 // Bind fills the contract struct that contract points to with calls to service.
+// It fails the test if it can't.
 func (k *Kit) Bind(t testing.TB, service string, contract any) {
 	t.Helper()
 	if err := k.Client.Bind(service, contract); err != nil {
@@ -171,7 +173,8 @@ func (k *Kit) Bind(t testing.TB, service string, contract any) {
 	}
 }
 
-// Emit emits an event, as its service would, and fails the test if it can't.
+// Emit emits an event in the name of its service. It fails the test if it
+// can't.
 func Emit[T any](t testing.TB, k *Kit, event enoki.Event[T], payload T, options ...enoki.EmitOption) {
 	t.Helper()
 	if err := enoki.Emitter(k.Client, event)(t.Context(), payload, options...); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// Mock is a service in the place of one that is needed. It may be used
+// Mock is a service in place of one that others need. It may be used
 // concurrently.
 type Mock struct {
 	service *enoki.Service
@@ -18,7 +18,7 @@ type Mock struct {
 	calls []MockCall
 }
 
-// MockCall is a call that a mock has answered.
+// MockCall is a call that a mock has replied to.
 type MockCall struct {
 	Method  string
 	Args    []any // without the context
@@ -26,17 +26,17 @@ type MockCall struct {
 	Err     error
 }
 
-// NewMock returns a service that answers with the functions of contract, a
-// contract struct. Functions that are not set answer with an error that says
-// so.
+// NewMock returns a service that replies with the functions of contract, which
+// is a contract struct. Functions that are not set reply with an error that
+// says so.
 func NewMock(service string, contract any) *Mock {
 	m := &Mock{}
 	m.service = enoki.NewService(service, enoki.RPC(complete(service, contract)), enoki.Use(m.record))
 	return m
 }
 
-// complete returns contract with all its functions set. What is no contract is
-// left to enoki.RPC to refuse.
+// complete returns contract with all its functions set. It leaves a value that
+// is no contract to enoki.RPC, which refuses it.
 func complete(service string, contract any) any {
 	given := reflect.Indirect(reflect.ValueOf(contract))
 	if given.Kind() != reflect.Struct {
@@ -69,7 +69,7 @@ func notMocked(fn reflect.Type, service, name string) func([]reflect.Value) []re
 	}
 }
 
-// record is the middleware by which the mock sees its calls.
+// record is the middleware that records the calls.
 func (m *Mock) record(next enoki.Handler) enoki.Handler {
 	return func(ctx context.Context, c *enoki.Call) error {
 		err := next(ctx, c)
@@ -80,11 +80,12 @@ func (m *Mock) record(next enoki.Handler) enoki.Handler {
 	}
 }
 
-// Service returns the mock as a service, to be run beside those that need it.
+// Service returns the mock as a service. Run it beside the services that need
+// it.
 func (m *Mock) Service() *enoki.Service { return m.service }
 
-// Calls returns the calls that were answered so far, in the order in which they
-// were.
+// Calls returns the calls that the mock has replied to, in the order of the
+// replies.
 func (m *Mock) Calls() []MockCall {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -21,31 +21,34 @@ import (
 	"github.com/enoki-go/enoki/broker/memory"
 )
 
-// SeedVariable names the environment variable with the seed of a simulation
-// that is to be replayed.
+// SeedVariable is the environment variable with the seed of a simulation that
+// is to be replayed.
 const SeedVariable = "ENOKI_SEED"
 
-// SimOptions say how bad things are. The zero value, and nil, are useful.
+// SimOptions say how often things go wrong. The zero value is useful, and so is
+// nil.
 type SimOptions struct {
-	// Seed makes the history. Default: that of ENOKI_SEED, or one by chance.
+	// Seed determines the history. Default: the value of ENOKI_SEED, or else a
+	// random seed.
 	Seed uint64
 
-	// Loss is how often, from 0 to 1, an emit, a call or a Save of a lock fails,
-	// half of them after it has been done. Default: 0.1; negative is never.
+	// Loss is how often an emit, a call or a Save of a lock fails, from 0 to 1.
+	// Half of them fail after the work was done. Default: 0.1; a negative value
+	// means never.
 	Loss float64
 
-	// Duplicates is how often an event is delivered again although it was
-	// handled. Default: 0.1; negative is never.
+	// Duplicates is how often an event is delivered again after it was handled,
+	// from 0 to 1. Default: 0.1; a negative value means never.
 	Duplicates float64
 
-	// Crashes is how often an instance crashes when it gets something, half of
-	// them before its handler runs and half of them after, before the broker
-	// learns of it. It comes back within a minute. Default: 0.02; negative is
-	// never.
+	// Crashes is how often an instance crashes when it gets a message, from 0 to 1.
+	// Half of the crashes come before the handler runs, half come after it and
+	// before the broker learns of the outcome. The instance is back within a
+	// minute. Default: 0.02; a negative value means never.
 	Crashes float64
 
-	// Delay is the most that a message is on its way, which also puts messages
-	// into another order. Default: 1 s; negative is none.
+	// Delay is the longest time that a message is on its way. It also changes the
+	// order of messages. Default: 1 s; a negative value means none.
 	Delay time.Duration
 }
 
@@ -73,31 +76,31 @@ func (o *SimOptions) withDefaults() (SimOptions, error) {
 	return out, nil
 }
 
-// Sim is a cluster in which messages get lost, come late, twice and in another
-// order, and instances crash. Its methods may be called concurrently.
+// Sim is a cluster in which messages are lost, late, duplicated and reordered,
+// and in which instances crash. Its methods may be called concurrently.
 type Sim struct {
-	// Client calls and emits from outside, with the same losses. An error of
-	// the broker is for the caller to handle, as always: emit again with the
-	// same id (enoki.WithMessageID) what was not confirmed.
+	// Client calls and emits from outside, with the same losses. The caller handles
+	// errors of the broker, as always: emit an unconfirmed event again with the
+	// same id (enoki.WithMessageID).
 	Client *enoki.Client
 
 	options SimOptions
 	begun   time.Time
 	broker  *memory.Broker
 	nodes   sync.WaitGroup
-	life    context.Context // of nodes
+	life    context.Context // the context of nodes
 	stop    context.CancelFunc
 
-	mu       sync.Mutex // guards what follows
-	calm     bool       // nothing bad happens any more
+	mu       sync.Mutex // guards the fields below
+	calm     bool       // nothing goes wrong any more
 	rolled   map[string]int
 	history  []happening
-	subs     map[string][]string // handlers of lasting subscriptions, by event
-	missing  map[string]bool     // what was confirmed and not handled yet
-	done     map[string]bool     // what was handled
-	due      time.Time           // of the last event that comes later
-	calls    int                 // that have not ended
-	started  int                 // nodes
+	subs     map[string][]string // the handlers of lasting subscriptions, by event
+	missing  map[string]bool     // events that were confirmed and are not handled yet
+	done     map[string]bool     // events that were handled
+	due      time.Time           // when the last delayed event is due
+	calls    int                 // how many calls have not ended
+	started  int                 // how many nodes there are
 	effects  map[string]int
 	problems []string
 }
@@ -107,19 +110,19 @@ type happening struct {
 	what string
 }
 
-// Simulate runs a simulation in a bubble of testing/synctest: run starts
-// services by Sim.Run, calls and emits, and sleeps for as long as the history is
-// to be. After it nothing bad happens any more, and Simulate waits until all is
-// quiet. Then it fails the test unless
-//   - every event whose emit was confirmed was handled, or is a dead letter, for
-//     every subscription that was there and lasts,
+// Simulate runs a simulation in a bubble of testing/synctest. run starts
+// services with Sim.Run, calls and emits, and sleeps for as long as the history
+// should last. After run, nothing goes wrong any more, and Simulate waits until
+// all is quiet. Then it fails the test unless
+//   - every event whose emit was confirmed was handled or is a dead letter, for
+//     every lasting subscription that existed,
 //   - no effect was done twice (Sim.Effect),
 //   - every call has ended.
 //
-// The same seed makes the same history as long as services go by the clock and
-// what they are sent alone, and what is sent at one moment differs. A test that
-// fails prints its seed. Delays between attempts are the seed's own, and calls are not
-// sent again by themselves.
+// The same seed makes the same history, on two conditions. Services use only
+// the clock and the messages that they get. Messages that are sent at the same
+// moment differ. A failed test prints its seed. The delays between attempts
+// come from the seed, and failed calls are not sent again.
 func Simulate(t *testing.T, o *SimOptions, run func(t *testing.T, s *Sim)) {
 	t.Helper()
 	options, err := o.withDefaults()
@@ -128,7 +131,7 @@ func Simulate(t *testing.T, o *SimOptions, run func(t *testing.T, s *Sim)) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(options)
-		defer func() { // also after t.Fatal
+		defer func() { // runs after t.Fatal too
 			s.end()
 			for _, problem := range s.check() {
 				t.Error(problem)
@@ -155,15 +158,15 @@ func newSim(o SimOptions) *Sim {
 	return s
 }
 
-// settings are those of a client or a service. Calls that are sent again
-// and breakers go by chance, that of no seed.
+// settings returns the options of a client or a service. Retries and breakers
+// are off, because their chance does not come from the seed.
 func (s *Sim) settings() *enoki.Options {
 	return &enoki.Options{Logger: slog.New(slog.DiscardHandler), Retries: new(false), Breakers: new(false)}
 }
 
-// Effect notes that a handler has done what must be done once for each key. It
-// stands for the transaction of a database: call it where the handler would
-// commit.
+// Effect notes that a handler has done something that must be done once for
+// each key. It stands for a database transaction: call it where the handler
+// would commit.
 func (s *Sim) Effect(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,8 +181,8 @@ func (s *Sim) Note(format string, a ...any) {
 	s.note(format, a...)
 }
 
-// note wants mu held. What happens when all are stopped at one moment is no
-// part of the history.
+// note is Note with mu held. What happens while everything stops at one moment
+// is left out of the history.
 func (s *Sim) note(format string, a ...any) {
 	if s.life.Err() != nil {
 		return
@@ -191,7 +194,7 @@ func (s *Sim) note(format string, a ...any) {
 func (s *Sim) History() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// What happens at the same moment has no order.
+	// Events of the same moment have no order.
 	slices.SortStableFunc(s.history, func(a, b happening) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.what, b.what))
 	})
@@ -202,11 +205,11 @@ func (s *Sim) History() []string {
 	return lines
 }
 
-// settleLimit is how long Simulate waits until all is quiet, in time of the
-// bubble: far longer than all attempts of an event take.
+// settleLimit is how long Simulate waits until all is quiet, in the bubble's
+// time. It is far longer than all attempts of an event take.
 const settleLimit = 24 * time.Hour
 
-// settle ends what is bad and waits until all that was confirmed is handled.
+// settle ends the faults and waits until every confirmed event is handled.
 func (s *Sim) settle() {
 	s.mu.Lock()
 	s.calm = true
@@ -218,7 +221,7 @@ func (s *Sim) settle() {
 	for !s.quiet() && time.Now().Before(end) {
 		time.Sleep(time.Second)
 	}
-	time.Sleep(time.Minute) // what nobody waits for
+	time.Sleep(time.Minute) // for work that nobody waits for
 }
 
 func (s *Sim) quiet() bool {
@@ -231,10 +234,10 @@ func (s *Sim) quiet() bool {
 func (s *Sim) end() {
 	s.stop()
 	s.nodes.Wait()
-	_ = s.broker.Close() // always nil
+	_ = s.broker.Close() // the error is always nil
 }
 
-// check returns what should not be, once all is quiet.
+// check returns what is wrong once all is quiet.
 func (s *Sim) check() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,9 +256,10 @@ func (s *Sim) check() []string {
 	return problems
 }
 
-// Run runs instances of a service, each made by service and a process of its
-// own, until the simulation ends. What they should remember over a crash has to
-// live outside of them.
+// Run runs instances of a service until the simulation ends. Each instance is
+// made by service and is a process of its own. State that should survive a
+// crash must live outside the instances. Run blocks until all of them have
+// joined.
 func (s *Sim) Run(instances int, service func() *enoki.Service) {
 	for range instances {
 		s.mu.Lock()
@@ -265,22 +269,22 @@ func (s *Sim) Run(instances int, service func() *enoki.Service) {
 		n.ready = make(chan struct{})
 		s.nodes.Go(n.live)
 		select {
-		case <-n.ready: // the next one joins after it, so that histories are alike
+		case <-n.ready: // joining one after another keeps histories alike
 		case <-s.life.Done():
 		}
 	}
 }
 
-// node is an instance that lives on over its crashes.
+// node is an instance that comes back after each crash.
 type node struct {
 	sim     *Sim
 	name    string
 	service func() *enoki.Service
 	ready   chan struct{}
-	lives   int // changed by live only
+	lives   int // only live changes it
 
 	mu    sync.Mutex // guards crash
-	crash func()     // ends the process that runs now
+	crash func()     // ends the running process
 }
 
 // live runs the service again and again.
@@ -303,7 +307,7 @@ func (n *node) process(ready func()) {
 	n.lives++
 	n.mu.Lock()
 	n.crash = func() {
-		_ = link.Close() // always nil; before all, so that nothing ends as it should
+		_ = link.Close() // the error is always nil; it closes first, so that nothing stops cleanly
 		cancel()
 	}
 	n.mu.Unlock()
@@ -322,8 +326,8 @@ func (n *node) process(ready func()) {
 	}
 }
 
-// make makes the service of one life. A panic is an error: it would end the whole
-// test binary here.
+// make makes the service of one life. It turns a panic into an error, because a
+// panic here would end the whole test binary.
 func (n *node) make() (s *enoki.Service, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -336,7 +340,7 @@ func (n *node) make() (s *enoki.Service, err error) {
 	return n.service(), nil
 }
 
-// die crashes the process that runs now.
+// die crashes the running process.
 func (n *node) die(why string) {
 	n.sim.Note("%s crashes %s", n.name, why)
 	n.mu.Lock()
@@ -344,7 +348,7 @@ func (n *node) die(why string) {
 	n.crash()
 }
 
-// sleep waits for d. The error is that of ctx when it ends first.
+// sleep waits for d. If ctx ends first, it returns the error of ctx.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
