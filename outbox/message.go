@@ -8,13 +8,13 @@ import (
 	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
-// message is the form in which an event waits: JSON, so that people can read
-// what is in their database.
+// message is the form in which an event waits. It is JSON, so that people can
+// read it in their database.
 type message struct {
 	ID          string          `json:"id"`
 	Context     json.RawMessage `json:"context,omitempty"`
 	ContentType string          `json:"content_type,omitempty"`
-	Body        []byte          `json:"body,omitempty"` // in base64: it need not be JSON
+	Body        []byte          `json:"body,omitempty"` // base64, because it need not be JSON
 	Due         time.Time       `json:"due,omitzero"`
 }
 

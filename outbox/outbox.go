@@ -1,15 +1,14 @@
 // Package outbox emits events that were stored together with the data they
-// tell of: both or neither, whatever dies meanwhile. A handler puts the event
-// into its database within the transaction that writes the data; after the
-// commit a relay hands it to the broker, and forgets it once the broker has
-// stored it. The other way round, an inbox notes in the transaction of a
-// handler which event it has handled, so that one which comes twice has its
-// effect once.
+// describe: both are stored, or neither, whatever dies meanwhile. A handler
+// puts the event into its database in the transaction that writes the data.
+// After the commit, a relay hands the event to the broker. It forgets the event
+// once the broker has stored it. An inbox works in the other direction: a
+// handler's transaction notes which event was handled, so that an event that
+// comes twice has its effect only once.
 //
-// Packages bolt and postgres below this one are for bbolt and PostgreSQL;
-// others implement Store and Inbox. What crosses to the broker is an event
-// like any other: it is delivered at least once, with the id that it got in
-// the transaction.
+// Packages bolt and postgres below this one are for bbolt and PostgreSQL. Other
+// databases implement Store and Inbox. The broker gets an event like any other:
+// it is delivered at least once, with the id that it got in the transaction.
 package outbox
 
 import (
@@ -22,47 +21,48 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// Store is the part of a database that keeps events until the broker has
-// them. Tx is its transaction. It may be used concurrently.
+// Store is the part of a database that keeps events until the broker has them.
+// Tx is the database's transaction. A Store may be used concurrently.
 type Store[Tx any] interface {
-	// Put adds a record in tx: it is there when, and only when, tx commits.
+	// Put adds a record in tx. The record is stored if and only if tx commits.
 	Put(ctx context.Context, tx Tx, r Record) error
 
-	// Relay hands every record to emit, oldest first, and forgets those for
-	// which emit has returned nil. A record for which emit returns ErrRefused,
-	// told by errors.Is, becomes a dead record with the text of the error, and
-	// Relay goes on; so does one that the store itself can't read any more. At
-	// any other error it ends, with that error. Records whose transactions
-	// overlapped may come in either order. It does nothing while another Relay
-	// of the same data runs, in this process or another.
+	// Relay hands every record to emit, oldest first. It forgets a record for which
+	// emit has returned nil. A record becomes a dead record if emit returns
+	// ErrRefused, tested with errors.Is; the error's text is the reason. A record
+	// that the store can no longer read becomes one too. Relay then goes on. Any
+	// other error ends Relay, which returns it. Records whose transactions
+	// overlapped may come in either order. Relay does nothing while another Relay
+	// of the same data runs, in this process or another one.
 	Relay(ctx context.Context, emit func(ctx context.Context, r Record) error) error
 
-	// Added has an item soon before or after a transaction of this process
-	// with a record commits.
+	// Added receives an item soon before or soon after a transaction of this
+	// process commits a record.
 	Added() <-chan struct{}
 
 	// Count counts the records. It is called every few seconds.
 	Count(ctx context.Context) (Count, error)
 
-	// Dead hands every dead record to settle, oldest first, and does with it
-	// what settle returns.
+	// Dead hands every dead record to settle, oldest first, and does what settle
+	// returns.
 	Dead(ctx context.Context, settle func(d DeadRecord) Settlement) error
 }
 
 // Record is an event that waits in a Store.
 type Record struct {
 	Source  string // the service that emits the event
-	Event   string // its type
-	Message []byte // the event in this package's form; opaque to a Store
+	Event   string // the event's type
+	Message []byte // the event in this package's form, opaque to a Store
 }
 
-// DeadRecord is a record that no broker takes, kept to be looked at.
+// DeadRecord is a record that no broker takes. The store keeps it until
+// somebody settles it.
 type DeadRecord struct {
-	Record        // of one that the store can't read, Message is all that stands there
+	Record        // if the store can't read the record, only Message is set, to all that it has
 	Reason string // why it was refused, for people
 }
 
-// Settlement says what becomes of a dead record. The zero value is Keep.
+// Settlement says what happens to a dead record. The zero value is Keep.
 type Settlement int
 
 const (
@@ -73,35 +73,35 @@ const (
 
 // Count is how many records a Store has.
 type Count struct {
-	Waiting int       // for the relay
-	Oldest  time.Time // when the oldest of them was put; zero if there is none, or nobody knows
+	Waiting int       // records that wait for the relay
+	Oldest  time.Time // when the oldest one was put; zero if there is none or nobody knows
 	Dead    int
 }
 
-// ErrRefused has a Store make the record dead that it was returned for.
+// ErrRefused makes Relay turn the record into a dead record.
 var ErrRefused = errors.New("no broker takes it")
 
-// Event is one event that a service emits by way of a Store, made by Emits.
+// Event is an event that a service emits through a Store. Emits makes it.
 type Event[Tx any] struct {
 	part enoki.Part
 	fill func(sender entrypoint.Sender, s Store[Tx])
 }
 
-// Emit stores an event in tx and returns when it has; the broker gets the event
-// once tx has committed. It fails with the code InvalidArgument when payload
-// can't be encoded, when an option can't be meant, or when the broker could
-// never take the event, which may be too large. Any other error is the
+// Emit stores an event in tx and returns. The broker gets the event after tx
+// has committed. The error has the code InvalidArgument if the payload can't be
+// encoded, if an option is invalid, or if the broker could never take the
+// event, for example because it is too large. Any other error is the
 // database's. The options are those of [enoki.Emit]; a delay counts from this
-// call.
+// call. An Emit may be called concurrently.
 //
 // A test sets a variable of this type to a function of its own.
 type Emit[Tx, T any] func(ctx context.Context, tx Tx, payload T, options ...enoki.EmitOption) error
 
-// Emits declares that the service emits ev, and fills *emit at start.
+// Emits declares that the service emits ev. It fills *emit at start.
 func Emits[Tx, T any](ev enoki.Event[T], emit *Emit[Tx, T]) Event[Tx] {
-	direct := new(enoki.Emit[T]) // nobody calls it: it declares the event
+	direct := new(enoki.Emit[T]) // nobody calls it; it only declares the event
 	if emit == nil {
-		direct = nil // so that it is refused
+		direct = nil // enoki.Emits then refuses it
 	}
 	return Event[Tx]{
 		part: enoki.Emits(ev, direct),
@@ -128,9 +128,9 @@ func put[Tx any](ctx context.Context, sender entrypoint.Sender, s Store[Tx], tx 
 	return nil
 }
 
-// Use declares that the service emits events by way of s, and relays what
-// waits in s for as long as the service runs: at once after a commit of this
-// process, and every second for what others have left.
+// Use declares that the service emits events through s. The service relays the
+// records in s for as long as it runs: at once after a commit of this process,
+// and every second for records that other processes left behind.
 func Use[Tx any](s Store[Tx], events ...Event[Tx]) enoki.Part {
 	x := &extension[Tx]{store: s}
 	parts := []enoki.Part{enoki.Extend(x)}
@@ -141,7 +141,7 @@ func Use[Tx any](s Store[Tx], events ...Event[Tx]) enoki.Part {
 	return enoki.Parts(parts...)
 }
 
-// extension fills the emit functions and relays.
+// extension fills the emit functions and runs the relay.
 type extension[Tx any] struct {
 	store Store[Tx]
 	fills []func(entrypoint.Sender, Store[Tx])
@@ -179,7 +179,8 @@ func (x *extension[Tx]) Start(ctx context.Context, scope *entrypoint.Scope) erro
 	return nil
 }
 
-// Stop leaves what waits in the store; it is emitted at the next start.
+// Stop leaves waiting records in the store. They are emitted after the next
+// start.
 func (x *extension[Tx]) Stop(ctx context.Context) error {
 	x.stop()
 	select {

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// A relay looks at least once a second, for what another process has left
-	// behind, and soon after a transaction here that may be committing yet.
+	// A relay looks at least once a second, for records that another process has
+	// left behind. It also looks soon after a transaction here, which may still be
+	// committing.
 	firstPause = 5 * time.Millisecond
 	lastPause  = time.Second
 
@@ -22,10 +23,10 @@ const (
 	emitTimeout = 10 * time.Second
 )
 
-// handler names the relay among the handlers of dead letters.
+// handler is the relay's name among the handlers of dead letters.
 const handler = "outbox"
 
-// relay brings what waits in a store to the broker.
+// relay brings the records of a store to the broker.
 type relay struct {
 	source  source
 	broker  broker.Broker
@@ -33,9 +34,9 @@ type relay struct {
 	log     *slog.Logger
 	buried  func(broker.DeadLetter)
 
-	failed  bool                // the last look; noted once, not every second
-	refused []broker.DeadLetter // in this look
-	unsent  error               // what this look ended with, of emit
+	failed  bool                // the last look failed; logged once, not every second
+	refused []broker.DeadLetter // the refused records of this look
+	unsent  error               // the error of emit that ended this look
 }
 
 // source is what a relay needs of a Store.
@@ -77,8 +78,8 @@ func (r *relay) look(ctx context.Context) {
 	r.failed = err != nil
 }
 
-// relay has the store hand over what waits in it. A panic of a store's is an
-// error: no other relay would go on for this one.
+// relay makes the store hand over its records. It turns a panic of the store
+// into an error, because no other relay would take over from this one.
 func (r *relay) relay(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -89,8 +90,8 @@ func (r *relay) relay(ctx context.Context) (err error) {
 	return r.source.Relay(ctx, r.emit)
 }
 
-// emit hands one record to the broker. After an unknown outcome it is emitted
-// again, with the same id.
+// emit hands one record to the broker. After an unknown outcome it emits again
+// with the same id.
 func (r *relay) emit(ctx context.Context, rec Record) error {
 	m, err := decode(rec.Message)
 	if err != nil {
