@@ -14,14 +14,16 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// Consume declares an entrypoint for the messages of a queue. The queue and
-// what it is bound to are declared at start. A message is done when fn returns
-// nil; one whose handler fails or panics is logged and dropped, see
-// RequeueOnError; one that can't be decoded is kept as a dead letter.
+// Consume declares an entrypoint for the messages of a queue. It declares the
+// queue and its bindings at start. A message is done when fn returns nil. If fn
+// fails or panics, the message is logged and dropped, see RequeueOnError. A
+// message that can't be decoded becomes a dead letter. fn is called
+// concurrently.
 //
-// T says what fn gets: []byte is the body as it is, string a body of text,
-// Message everything that came, and any other type is decoded from JSON or
-// what else the service accepts. Compressed bodies have been decompressed.
+// T determines what fn gets. []byte is the body as it is. string is the body as
+// text. Message is the whole message. Any other type is decoded from JSON, or
+// from another form that the service accepts. Compressed bodies are
+// decompressed before.
 func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, options ...ConsumeOption) enoki.Part {
 	s := settings{name: queue.Name}
 	var mistake error
@@ -44,10 +46,11 @@ func Consume[T any](queue Queue, fn func(ctx context.Context, payload T) error, 
 
 // consumer is the extension of one Consume.
 type consumer struct {
-	driver *amqp.Driver // known from Prepare on; nil when the service does without
+	driver *amqp.Driver // known after Prepare; nil when the service is isolated
 	queue  Queue
 	settings
-	// handler returns what handles m, or why m can't be read.
+	// handler returns the function that handles m, or the reason why m can't be
+	// read.
 	handler func(scope *entrypoint.Scope, m *Message) (func(context.Context) error, error)
 	mistake error         // in the options
 	member  broker.Member // nil until started
@@ -109,7 +112,7 @@ func (c *consumer) Describe() []entrypoint.Description {
 // String names the consumer for people.
 func (c *consumer) String() string { return fmt.Sprintf("consumer of queue %q", c.queue.Name) }
 
-// handle handles one message and says what becomes of it.
+// handle handles one message and settles it.
 func (c *consumer) handle(ctx context.Context, scope *entrypoint.Scope, m *Message) broker.Settlement {
 	log := scope.Logger.With(slog.String("kind", string(entrypoint.Message)), slog.String("method", c.name), slog.String("id", m.ID))
 	fn, err := c.handler(scope, m)
@@ -126,7 +129,7 @@ func (c *consumer) handle(ctx context.Context, scope *entrypoint.Scope, m *Messa
 	switch {
 	case err == nil:
 		return broker.Settlement{}
-	case stopping: // no fault of the message
+	case stopping: // the message is not at fault
 		return broker.Settlement{Verdict: broker.HandBack}
 	}
 	log.ErrorContext(ctx, "handler failed", "requeued", c.requeue, "error", err)
@@ -136,7 +139,7 @@ func (c *consumer) handle(ctx context.Context, scope *entrypoint.Scope, m *Messa
 	return broker.Settlement{}
 }
 
-// decode returns the payload of a message in the form that its handler wants.
+// decode returns the payload of a message in the form that the handler wants.
 func decode[T any](scope *entrypoint.Scope, m *Message) (payload T, err error) {
 	media, _, _ := strings.Cut(m.ContentType, ";")
 	switch p := any(&payload).(type) {

@@ -1,10 +1,11 @@
-// Package nameko is for services among Python's. It gives services on RabbitMQ
-// what only RabbitMQ has, exchanges to publish to and queues to consume from, as
-// Nameko's Publisher and consume do; a service with one of these runs on no
-// other broker. And it has types for values that Python writes in its own way.
+// Package nameko is for services that work together with Python services. It
+// gives services what only RabbitMQ has: exchanges to publish to and queues to
+// consume from, like Nameko's Publisher and consume. A service with one of
+// these runs on no other broker. The package also has types for values that
+// Python writes in its own way.
 //
-// RPC and events need none of it: package enoki speaks Nameko's wire for them
-// by itself. docs/nameko.md has what of Nameko is where.
+// RPC and events do not need this package: package enoki speaks Nameko's wire
+// by itself. docs/nameko.md maps Nameko's features to Enoki's.
 package nameko
 
 import (
@@ -14,8 +15,8 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// What is declared on the broker, see package amqp. Their flags and defaults
-// are kombu's, so a program in Python declares the same.
+// The declarations of things on the broker, see package amqp. Their flags and
+// defaults are kombu's, so a Python program declares the same.
 type (
 	Exchange    = amqp.Exchange
 	Queue       = amqp.Queue
@@ -23,11 +24,11 @@ type (
 	Declaration = amqp.Declaration // an Exchange or a Queue
 )
 
-// Message is a message from a queue with all that came with it.
+// Message is a message from a queue, with everything that came with it.
 type Message = amqp.Received
 
-// driverOf returns the RabbitMQ driver that a service runs on, or nil when the
-// service does without.
+// driverOf returns the RabbitMQ driver of a service, or nil if the service is
+// isolated.
 func driverOf(scope *entrypoint.Scope, what string) (*amqp.Driver, error) {
 	driver, ok := scope.Broker.(*amqp.Driver)
 	if !ok && scope.Isolated {

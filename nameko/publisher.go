@@ -10,21 +10,22 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// Publisher publishes payloads to one exchange. It returns when the broker has
-// stored the message for every queue that takes it; one that no queue takes is
-// dropped unless it is Mandatory. The options of a call go before those of
-// Publishes; headers are merged.
+// Publisher publishes payloads to one exchange. It blocks until the broker has
+// stored the message for every queue that takes it. If no queue takes it, the
+// message is dropped, unless it is Mandatory. The options of a call override
+// those of Publishes; headers are combined. A Publisher may be called
+// concurrently.
 //
-// The payload becomes JSON, or what the service sends its events as. A []byte
-// is sent as it is, and so is a string with a ContentType. The message carries
-// the context data of ctx. Errors are of type *enoki.Error: NotDelivered,
-// UnknownOutcome, Blocked, InvalidArgument for a payload that can't be encoded,
-// DeadlineExceeded or Canceled.
+// The payload becomes JSON, or the form in which the service sends events. A
+// []byte is sent as it is, and so is a string with a ContentType. The message
+// carries the context data of ctx. Errors are of type *enoki.Error:
+// NotDelivered, UnknownOutcome, Blocked, InvalidArgument for a payload that
+// can't be encoded, DeadlineExceeded or Canceled.
 type Publisher[T any] func(ctx context.Context, payload T, options ...PublishOption) error
 
-// Publishes declares that the service publishes to an exchange, and fills
-// *publish at start, when it also makes sure that the exchange exists. A test
-// fills it with a function of its own.
+// Publishes declares that the service publishes to an exchange. At start it
+// declares the exchange and fills *publish. A test sets *publish to a function
+// of its own.
 func Publishes[T any](exchange Exchange, publish *Publisher[T], options ...PublishOption) enoki.Part {
 	return enoki.Extend(&publisher[T]{exchange: exchange, publish: publish, options: options})
 }
@@ -38,8 +39,7 @@ type publisher[T any] struct {
 
 var _ entrypoint.Preparer = (*publisher[int])(nil)
 
-// outgoing returns the message that the options describe, still without a
-// payload.
+// outgoing returns the message with these options and without a payload.
 func (p *publisher[T]) outgoing(options ...PublishOption) *outgoing {
 	out := &outgoing{Publishing: amqp.Publishing{Exchange: p.exchange.Name, Declare: []Declaration{p.exchange}}}
 	for _, list := range [][]PublishOption{p.options, options} {
@@ -96,10 +96,11 @@ func (p *publisher[T]) Prepare(ctx context.Context, scope *entrypoint.Scope) err
 	return nil
 }
 
-// Start implements [entrypoint.Extension]. All is done by Prepare.
+// Start implements [entrypoint.Extension]. Prepare has done everything.
 func (p *publisher[T]) Start(context.Context, *entrypoint.Scope) error { return nil }
 
-// Stop implements [entrypoint.Extension]. Handlers publish until they have returned.
+// Stop implements [entrypoint.Extension]. Handlers may publish until they have
+// returned.
 func (p *publisher[T]) Stop(context.Context) error { return nil }
 
 // Describe implements [entrypoint.Extension].
@@ -112,13 +113,13 @@ func (p *publisher[T]) String() string {
 	return fmt.Sprintf("publisher to exchange %q", p.exchange.Name)
 }
 
-// outgoing is one message to be.
+// outgoing is one message under construction.
 type outgoing struct {
 	amqp.Publishing
 	contentType string // of a body that is sent as it is; empty for others
 }
 
-// carry takes the payload on board.
+// carry puts the payload into the message.
 func (o *outgoing) carry(ctx context.Context, sender entrypoint.Sender, payload any) (err error) {
 	body, raw := payload.([]byte)
 	if text, ok := payload.(string); ok && o.contentType != "" {
@@ -144,8 +145,8 @@ func (o *outgoing) carry(ctx context.Context, sender entrypoint.Sender, payload 
 	return nil
 }
 
-// kombu's names of bodies that are no payloads of a serializer. Its text/plain
-// is on no list of what Nameko accepts.
+// kombu's names of bodies that are not payloads of a serializer. Nameko does
+// not accept kombu's text/plain by default.
 const (
 	rawType  = "application/data"
 	textType = "application/text"

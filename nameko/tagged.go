@@ -10,21 +10,21 @@ import (
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// Tagged is a value of Python's that JSON has no form for, as text: a datetime,
-// date, time, Decimal, UUID or bytes. It is read in both forms that kombu
-// writes, text and, from version 5.3 on, an object with the type, and written
-// in the form in which it came, so Python gets back what it sent.
+// Tagged is a Python value that JSON has no form for: a datetime, date, time,
+// Decimal, UUID or bytes. kombu writes such a value as text or, from version
+// 5.3 on, as an object with the type. Tagged reads both forms. It writes the
+// form in which the value came, so Python gets back what it sent.
 type Tagged struct {
-	// Type is kombu's name of the type: datetime, date, time, decimal, uuid,
-	// bytes, or base64 for bytes that are no UTF-8. Empty: the value is written
-	// as text alone, which every kombu reads, as text.
+	// Type is kombu's name of the type: datetime, date, time, decimal, uuid, bytes,
+	// or base64 for bytes that are not UTF-8. If it is empty, the value is written
+	// as text. Every kombu reads that, but Python then gets a str.
 	Type string
 
-	// Text is the value as Python prints it; of base64, its base64 form.
+	// Text is the value as Python prints it. For base64 it is the base64 text.
 	Text string
 }
 
-// UnmarshalJSON reads text, or an object of kombu's.
+// UnmarshalJSON reads text or one of kombu's objects.
 func (t *Tagged) UnmarshalJSON(body []byte) error {
 	var text string
 	if json.Unmarshal(body, &text) == nil {
@@ -60,8 +60,8 @@ func (t Tagged) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"__type__": t.Type, "__value__": value})
 }
 
-// uuidVersion is what Python says of a UUID: nil for one of another variant
-// than that of RFC 9562.
+// uuidVersion returns the version that Python gives for a UUID. It is nil for a
+// UUID of another variant than that of RFC 9562.
 func uuidVersion(digits string) any {
 	if len(digits) != 32 || !strings.ContainsRune("89abAB", rune(digits[16])) {
 		return nil
@@ -72,7 +72,7 @@ func uuidVersion(digits string) any {
 // String returns Text.
 func (t Tagged) String() string { return t.Text }
 
-// Time reads a datetime or date, in UTC where it has no zone.
+// Time parses a datetime or date. It is in UTC if it has no zone.
 func (t Tagged) Time() (time.Time, error) { return parseTime(t.Text) }
 
 // Bytes returns the bytes of a value of type bytes or base64.

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// Time is a time as Python services send and read it: ISO 8601 text, of which
-// Python leaves out the zone where a datetime has none. It is read as UTC
-// then. What it writes, datetime.fromisoformat of any Python 3 reads.
+// Time is a time as Python services send and read it, which is ISO 8601 text.
+// If a Python datetime has no zone, its text has none; Time then reads it as
+// UTC. datetime.fromisoformat of every Python 3 reads what Time writes.
 type Time struct{ time.Time }
 
-// TaggedTime is a Time that is written as kombu writes a datetime from version
-// 5.3 on, so that a Python service with such a kombu gets a datetime instead
-// of text. An older one gets an object.
+// TaggedTime is a Time that is written like kombu writes a datetime from
+// version 5.3 on. A Python service with such a kombu gets a datetime and not
+// text. One with an older kombu gets an object.
 type TaggedTime struct{ Time }
 
-// isoFormats are what datetime.isoformat and str of a datetime or date give.
+// isoFormats are the formats that datetime.isoformat and str write for a
+// datetime or date.
 var isoFormats = []string{
 	time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
 	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", time.DateOnly,
@@ -44,8 +45,8 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time; want one such as 2026-11-23T01:02:03+00:00", text)
 }
 
-// MarshalJSON writes microseconds and a numeric zone: Python before 3.11 reads
-// neither nanoseconds nor "Z".
+// MarshalJSON writes microseconds and a numeric zone, because Python before
+// 3.11 reads neither nanoseconds nor "Z".
 func (t Time) MarshalJSON() ([]byte, error) {
 	return json.Marshal(t.Format("2006-01-02T15:04:05.000000-07:00"))
 }
