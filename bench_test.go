@@ -81,7 +81,7 @@ func settings() []setting {
 		{"near", memory.New(), true, plain, 9},
 		{"direct", &direct{Broker: memory.New()}, false, plain, 30},
 		{"measured", &direct{Broker: memory.New()}, false, measured, 32},
-		{"memory", memory.New(), false, plain, 57},
+		{"memory", memory.New(), false, plain, 58},
 	}
 }
 
