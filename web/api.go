@@ -13,8 +13,8 @@ import (
 
 const jsonType = "application/json"
 
-// Schema is a JSON Schema. A type that JSON Schema can't be guessed for, such
-// as one that is an integer or a string, has a method
+// Schema is a JSON Schema. For some types no schema can be guessed, such as one
+// that is an integer or a string. Such a type has a method
 //
 //	Schema(web.Registry) *web.Schema
 //
@@ -34,7 +34,7 @@ func newDocument(o *Options, registry Registry) *huma.OpenAPI {
 	}
 }
 
-// operation is a route in OpenAPI's words, without its types.
+// operation describes a route to OpenAPI, without its types.
 func (h *handler) operation(r *Route) *huma.Operation {
 	return &huma.Operation{
 		OperationID: h.operationID(r),
@@ -47,13 +47,13 @@ func (h *handler) operation(r *Route) *huma.Operation {
 	}
 }
 
-// documentPath writes the wildcards of a path as OpenAPI does.
+// documentPath writes the wildcards of a path in OpenAPI's way.
 func documentPath(path string) string {
 	return strings.NewReplacer("...}", "}", "{$}", "").Replace(path)
 }
 
 // operationID returns the name of a route for generated clients, such as
-// post-api-v1-users-by-id, with a number where another route has that name.
+// post-api-v1-users-by-id. It ends in a number if another route has that name.
 func (h *handler) operationID(r *Route) string {
 	plain := operationName(r)
 	id := plain
@@ -79,8 +79,8 @@ func operationName(r *Route) string {
 	return strings.Join(words, "-")
 }
 
-// function is a typed route's without its types: it takes a pointer to the
-// input and returns one to the output.
+// function is the function of a typed route, without its types. It takes a
+// pointer to the input and returns a pointer to the output.
 type function struct {
 	in, out reflect.Type
 	call    func(ctx context.Context, in any) (out any, err error)
@@ -94,14 +94,14 @@ func (h *handler) typed(r *Route, f *function) {
 		d.mistakes.add("%s", text)
 	}
 	if len(d.mistakes) > 0 {
-		panic(d.mistakes) // add makes an error of it
+		panic(d.mistakes) // add turns it into an error
 	}
 	h.handle(r.name(), r, func(a *answer, req *http.Request) { h.answer(a, req, r, f, in, out) })
 	h.documentSecurity(d.op)
 	h.openAPI.AddOperation(d.op)
 }
 
-// answer answers a request to a typed route.
+// answer replies to a request to a typed route.
 func (h *handler) answer(a *answer, req *http.Request, r *Route, f *function, in *input, out *output) {
 	v := reflect.New(f.in)
 	m := h.memory()
@@ -131,5 +131,5 @@ func (h *handler) answer(a *answer, req *http.Request, r *Route, f *function, in
 	}
 }
 
-// refusal is an error that is told as a problem.
+// refusal is an error that the client gets as a problem.
 type refusal struct{ *Problem }

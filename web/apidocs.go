@@ -15,21 +15,22 @@ import (
 	"time"
 )
 
-// The page loads nothing from elsewhere, so that it works offline, and runs
-// no script but the files beside it. %s are origins that it gets tokens from.
+// The page loads nothing from other origins, so that it works offline. It runs
+// no script but the files beside it. %s are the origins from which it gets
+// tokens.
 const apidocsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
 	"img-src 'self' data:; connect-src 'self'%s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed apidocs/*.html apidocs/*.js apidocs/*.gz apidocs/LICENSE apidocs/NOTICE apidocs/*.txt
 var apidocsFiles embed.FS
 
-// page is one file that is served from memory.
+// page is a file that is served from memory.
 type page struct {
 	contentType string
 	policy      string // Content-Security-Policy
-	gzipped     bool   // as the large files of the API docs are, to keep the binary small
+	gzipped     bool   // the large files of the API docs are, to keep the binary small
 	open        func() (io.ReadSeeker, error)
-	etag        func() (string, error) // without quotes; reads the page the first time
+	etag        func() (string, error) // without quotes; the first call reads the page
 }
 
 func newPage(contentType string, open func() (io.ReadSeeker, error)) *page {
@@ -46,8 +47,8 @@ func newPage(contentType string, open func() (io.ReadSeeker, error)) *page {
 	})}
 }
 
-// apidocs returns the pages of the API documentation by their path. They are
-// read where they lie in the binary.
+// apidocs returns the pages of the API documentation by their paths. The pages
+// stay in the binary and are not copied.
 func apidocs(tokenOrigins []string) map[string]*page {
 	pages := make(map[string]*page)
 	policy := fmt.Sprintf(apidocsPolicy, strings.Join(append([]string{""}, tokenOrigins...), " "))
@@ -67,7 +68,7 @@ func apidocs(tokenOrigins []string) map[string]*page {
 			if err != nil {
 				return nil, err
 			}
-			return f.(io.ReadSeeker), nil // as package embed promises
+			return f.(io.ReadSeeker), nil // package embed promises it
 		})
 		p.policy = policy
 		p.gzipped = strings.HasSuffix(file.name, ".gz")
@@ -76,9 +77,9 @@ func apidocs(tokenOrigins []string) map[string]*page {
 	return pages
 }
 
-// ServeHTTP answers GET and HEAD, and with 304 when the client has the page.
-// A client asks again each time it shows the page: a new release of the
-// service is then seen at once, and costs 304s.
+// ServeHTTP replies to GET and HEAD. It replies with 304 if the client has the
+// page. A client asks each time it shows the page, so it sees a new release of
+// the service at once; a 304 is the price.
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tag, err := p.etag()
 	if err != nil {
@@ -110,7 +111,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, body)
 }
 
-// unpacked opens a page for the rare client that takes no gzip.
+// unpacked opens a page for the rare client that does not take gzip.
 func (p *page) unpacked() (io.ReadSeeker, error) {
 	packed, err := p.open()
 	if err != nil {
@@ -124,7 +125,8 @@ func (p *page) unpacked() (io.ReadSeeker, error) {
 	return bytes.NewReader(body), err
 }
 
-// acceptsGzip reads Accept-Encoding: gzip or * is in it, and not with q=0.
+// acceptsGzip reports whether Accept-Encoding contains gzip or *, and not with
+// q=0.
 func acceptsGzip(values []string) bool {
 	accepted := false
 	for _, value := range values {

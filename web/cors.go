@@ -11,29 +11,29 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// CORS says which pages of other origins may read a service's answers, and
-// send what needs a browser's question first (a preflight). Those pages may
-// then also send requests that change something.
+// CORS says which pages of other origins may read a service's responses and
+// send requests for which a browser first asks permission (a preflight). These
+// pages may also send requests that change something.
 type CORS struct {
-	// Origins are those of the pages: "https://www.example.com",
+	// Origins are the origins of the pages: "https://www.example.com",
 	// "https://*.example.com", or "*" for every page of the web.
 	Origins []string
 
-	// Headers are those of requests that pages may set, beside Accept,
-	// Accept-Language, Content-Language and Range.
-	// Default: Authorization and Content-Type.
+	// Headers are the request headers that pages may set, in addition to Accept,
+	// Accept-Language, Content-Language and Range. Default: Authorization and
+	// Content-Type.
 	Headers []string
 
-	// Expose are headers of answers that pages may read, beside the usual ones.
-	// Default: X-Request-Id and WWW-Authenticate.
+	// Expose are the response headers that pages may read, in addition to the usual
+	// ones. Default: X-Request-Id and WWW-Authenticate.
 	Expose []string
 
-	// Credentials lets a browser send its user's cookies along. It can't be
-	// had for every origin.
+	// Credentials lets a browser send its user's cookies. It can't be combined with
+	// every origin ("*"). Default: false.
 	Credentials bool
 
-	// MaxAge is how long a browser may remember the answer to its question;
-	// negative is not at all. Default: 10 minutes.
+	// MaxAge is how long a browser may remember the reply to a preflight. A
+	// negative value means not at all. Default: 10 minutes.
 	MaxAge time.Duration
 }
 
@@ -49,10 +49,10 @@ func (c *CORS) check() error {
 	return nil
 }
 
-// corsMethods may be asked for; a path that has not the method says so itself.
+// corsMethods may be asked for. A path without the method says so itself.
 var corsMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 
-// cors is CORS, ready to answer.
+// cors is a CORS that is ready to use.
 type cors struct {
 	origins     origins
 	every       bool
@@ -82,8 +82,8 @@ func newCORS(o *CORS) *cors {
 	return c
 }
 
-// allow sets the headers of an answer that the page which asks may read. The
-// answer differs by the page, which caches between have to know.
+// allow sets the headers that let a page read the response. The response
+// depends on the page, so it tells caches to keep one for each origin.
 func (c *cors) allow(header http.Header, r *http.Request) {
 	if c == nil {
 		return
@@ -104,8 +104,8 @@ func (c *cors) allow(header http.Header, r *http.Request) {
 	header.Set("Access-Control-Expose-Headers", c.expose)
 }
 
-// preflight says what the page may do that asks; allow has gone before. What
-// it may not do is left out, and the browser tells its user why.
+// preflight says what the requesting page may do. allow has run before. What
+// the page may not do is left out, and the browser tells its user why.
 func (c *cors) preflight(a *answer, r *http.Request) {
 	header := a.Header()
 	header.Del("Access-Control-Expose-Headers")

@@ -22,8 +22,8 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// handler answers all requests of one Serve. Its routes are fixed once it is
-// made; its scope once it is bound.
+// handler responds to all requests of one Serve. Its routes are fixed once it
+// is made, and its scope once it is bound.
 type handler struct {
 	options  Options
 	mux      *http.ServeMux
@@ -35,16 +35,17 @@ type handler struct {
 	handled  map[string]*Route // by pattern
 	guard    guard
 	declared []Security   // in the document
-	inside   http.Handler // the routes in the middleware of Options; nil without middleware
-	shares   bool         // answers are found by the request's context, as there is middleware
-	largest  int64        // bytes that the body of any route may have; negative for no limit
+	inside   http.Handler // the routes inside the middleware of Options; nil without middleware
+	shares   bool         // there is middleware, so answers are found by the request's context
+	largest  int64        // bytes of the largest body that any route allows; negative means no limit
 
-	operations map[string]bool // ids taken in the OpenAPI document
+	operations map[string]bool // ids that the OpenAPI document has
 }
 
-// NewHandler returns the handler that Serve would listen with, for tests of
-// the routes with package httptest. Handlers run in no service: without a
-// worker slot, a call id and middleware. It panics for routes that can't work.
+// NewHandler returns the handler with which Serve would listen, for tests of
+// the routes with package httptest. Handlers run in no service: they have no
+// worker slot, no call id and no middleware of a service. NewHandler panics if
+// a route can't work.
 func NewHandler(o *Options, routes ...Route) http.Handler {
 	h, err := newHandler(o, routes)
 	if err == nil {
@@ -56,7 +57,7 @@ func NewHandler(o *Options, routes ...Route) http.Handler {
 	return h
 }
 
-// alone does for NewHandler what a service would do.
+// alone replaces the service for NewHandler.
 type alone struct{ entrypoint.Worker }
 
 func (alone) Handle(ctx context.Context, _ entrypoint.Kind, name string, fn func(context.Context) error) (err error) {
@@ -90,8 +91,8 @@ func newHandler(o *Options, routes []Route) (*handler, error) {
 	return h, errors.Join(mistakes...)
 }
 
-// add registers a route. Package http panics for a mistake, as our own code
-// does, which becomes an error here: only then can a service report all.
+// add registers a route. It turns the panics of package http and of our own
+// code into errors, so that a service can report all mistakes.
 func (h *handler) add(r Route) (err error) {
 	defer func() {
 		p := recover()
@@ -135,8 +136,8 @@ func (h *handler) add(r Route) (err error) {
 	return nil
 }
 
-// bind gives the handler the service that it works for, and makes what needs
-// the service's name.
+// bind gives the handler its service and makes everything that needs the
+// service's name.
 func (h *handler) bind(scope *entrypoint.Scope) error {
 	h.scope = scope
 	for _, sockets := range h.sockets {
@@ -148,7 +149,7 @@ func (h *handler) bind(scope *entrypoint.Scope) error {
 	return h.document(scope.Service)
 }
 
-// closeSockets ends the sockets, which package http does not know any more.
+// closeSockets closes the WebSockets, which package http no longer knows.
 func (h *handler) closeSockets(ctx context.Context) error {
 	failures := make([]error, len(h.sockets))
 	var all sync.WaitGroup
@@ -181,15 +182,15 @@ func (h *handler) plain(r *Route, next http.Handler) {
 		switch {
 		case returned || !errors.As(err, &refused):
 		case a.status != 0:
-			panic(http.ErrAbortHandler) // it panicked in the middle of its answer
+			panic(http.ErrAbortHandler) // it panicked in the middle of its response
 		default:
 			a.problem(refused.Problem)
 		}
 	})
 }
 
-// call runs fn as a handler of the service. An error is a refusal, fit for
-// the client; what a client must not see of it is in the log.
+// call runs fn as a handler of the service. An error is a refusal that the
+// client may see. The log has what the client must not see.
 func (h *handler) call(ctx context.Context, fn func(context.Context) error) error {
 	err := h.do(ctx, fn)
 	if err == nil {
@@ -218,14 +219,14 @@ func (h *handler) do(ctx context.Context, fn func(context.Context) error) error 
 	})
 }
 
-// logFailure logs an error whose text the client may not have got.
+// logFailure logs an error, because the client may not see its text.
 func (h *handler) logFailure(ctx context.Context, err error) {
 	e := exchangeOf(ctx)
 	h.scope.Logger.ErrorContext(ctx, "handler failed", "kind", string(entrypoint.HTTP), "method", e.route.label,
 		"request", e.answer.id(), "code", string(enoki.CodeOf(err)), "error", err)
 }
 
-// ServeHTTP answers a request and logs it.
+// ServeHTTP responds to a request and logs it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := newAnswer(h, w, r)
@@ -238,7 +239,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.finish()
 }
 
-// serve lets a request in.
+// serve checks a request and passes it on.
 func (h *handler) serve(a *answer, r *http.Request) {
 	if p := h.guard.refusal(a.Header(), r, h.skipsOrigin); p != nil {
 		a.problem(p)
@@ -258,10 +259,10 @@ func (h *handler) serve(a *answer, r *http.Request) {
 	}
 }
 
-// recovered has serve answer a request. Handlers' own panics end in call; what
-// arrives here is one of middleware, or of decoding or encoding, such as a
-// MarshalJSON's, and whatever ends the goroutine, with which the connection
-// ends.
+// recovered calls serve and catches its panics. call catches the panics of
+// handlers. The panics here come from middleware, or from decoding and
+// encoding, such as a MarshalJSON method. Code may also end the goroutine, and
+// the connection ends with it.
 func (h *handler) recovered(a *answer, r *http.Request, serve serveFunc) {
 	returned := false
 	defer func() {
@@ -269,7 +270,7 @@ func (h *handler) recovered(a *answer, r *http.Request, serve serveFunc) {
 			return
 		}
 		p := recover()
-		if p == http.ErrAbortHandler { // logged by who wants the connection cut
+		if p == http.ErrAbortHandler { // the code that aborts the response has logged it
 			panic(p)
 		}
 		route, within := a.exchanged.place()
@@ -277,24 +278,24 @@ func (h *handler) recovered(a *answer, r *http.Request, serve serveFunc) {
 			"request", a.id(), "error", broker.Ended(p), "stack", string(debug.Stack()))
 		switch {
 		case a.through && a.status != 0 && p != nil:
-			panic(http.ErrAbortHandler) // the client must see that the answer is not whole
+			panic(http.ErrAbortHandler) // the client must see that the response is not complete
 		case a.through && a.status != 0:
-			return // it sees that by the end of the connection
+			return // the end of the connection shows it to the client
 		}
 		a.through = false // nothing was sent yet
 		a.problem(newProblem(http.StatusInternalServerError, "internal error"))
 		if p == nil {
 			a.Header().Set("Connection", "close")
 			a.finish()
-			_ = http.NewResponseController(a.ResponseWriter).Flush() // nobody does it after us
+			_ = http.NewResponseController(a.ResponseWriter).Flush() // nobody flushes after this
 		}
 	}()
 	serve(a, r)
 	returned = true
 }
 
-// unrouted gives the answers of http.ServeMux itself their form: it says 404
-// and 405 in plain text, and knows no OPTIONS.
+// unrouted replaces the responses of http.ServeMux itself: its 404 and 405 are
+// plain text, and it does not know OPTIONS.
 func (h *handler) unrouted(a *answer, r *http.Request) {
 	switch a.status {
 	case http.StatusNotFound:

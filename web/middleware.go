@@ -10,17 +10,17 @@ import (
 	"github.com/enoki-go/enoki/websocket"
 )
 
-// Middleware puts handlers of package http around one route, the first one
-// outermost, inside those of Options. See Options.Middleware.
+// Middleware puts handlers of package http around one route, inside those of
+// Options.Middleware. The first one is outermost.
 func Middleware(middleware ...func(http.Handler) http.Handler) RouteOption {
 	return func(s *settings) { s.middleware = append(s.middleware, middleware...) }
 }
 
 // Request returns the HTTP request that ctx belongs to, for its headers,
-// cookies and address: in the handler of any route, that of a WebSocket's
-// method too, which has the request that opened the socket. It is nil outside
-// of HTTP, as in an RPC method. The request must not be changed, and the body
-// of a typed route has been read.
+// cookies and address. It works in the handler of any route. In a WebSocket's
+// method it is the request that opened the socket. It is nil outside of HTTP,
+// for example in an RPC method. The request must not be changed. The body of a
+// typed route's request has been read.
 func Request(ctx context.Context) *http.Request {
 	if e, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return e.request
@@ -28,15 +28,15 @@ func Request(ctx context.Context) *http.Request {
 	return websocket.Request(ctx)
 }
 
-// Refuse answers a request as if its handler had returned err: with a problem
-// whose status is that of the error's code, such as 401 for
-// enoki.Unauthenticated and 403 for enoki.PermissionDenied. It is for
-// middleware. The headers that w has stay; a 401 without WWW-Authenticate gets
-// that of Options.Security. The text of an error from 500 up goes to the log
-// instead of the client.
+// Refuse responds to a request as if its handler had returned err. It is for
+// middleware. The response is a problem with the status of the error's code,
+// such as 401 for enoki.Unauthenticated and 403 for enoki.PermissionDenied.
+// Headers that w has already stay. A 401 without WWW-Authenticate gets the one
+// of Options.Security. For a status of 500 or more, the error's text goes to
+// the log and not to the client.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	shared, ok := r.Context().Value(exchangedKey{}).(*exchanged)
-	if !ok { // outside of Serve and NewHandler, or with a context of its own
+	if !ok { // outside of Serve and NewHandler, or with another context
 		shared = &exchanged{site: &handler{}}
 	}
 	p := problemOf(err)
@@ -47,7 +47,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	shared.tell(w, p)
 }
 
-// checkMiddleware finds middleware that is nil.
+// checkMiddleware returns an error for middleware that is nil.
 func checkMiddleware(list []func(http.Handler) http.Handler) error {
 	for n, m := range list {
 		if m == nil {
@@ -57,7 +57,7 @@ func checkMiddleware(list []func(http.Handler) http.Handler) error {
 	return nil
 }
 
-// around puts middleware around a handler, the first one outermost.
+// around wraps a handler in middleware; the first one is outermost.
 func around(next http.Handler, middleware []func(http.Handler) http.Handler) http.Handler {
 	for _, m := range slices.Backward(middleware) {
 		next = m(next)
@@ -65,10 +65,10 @@ func around(next http.Handler, middleware []func(http.Handler) http.Handler) htt
 	return next
 }
 
-// serveFunc answers a request by an answer that is held back.
+// serveFunc responds to a request through an answer that is held back.
 type serveFunc func(*answer, *http.Request)
 
-// handle registers what answers the requests to a pattern of a route.
+// handle registers the function for the requests to a pattern of a route.
 func (h *handler) handle(pattern string, r *Route, serve serveFunc) {
 	admitted := func(a *answer, req *http.Request) {
 		a.exchanged.came(req)
@@ -84,11 +84,11 @@ func (h *handler) handle(pattern string, r *Route, serve serveFunc) {
 	}), r.settings.middleware))
 }
 
-// respond has serve answer a request, and sends that to w.
+// respond calls serve and sends its answer to w.
 func (h *handler) respond(w http.ResponseWriter, r *http.Request, serve serveFunc) {
 	a := h.answerTo(w, r)
 	if w == http.ResponseWriter(a) {
-		serve(a, r) // whoever made it sends it
+		serve(a, r) // its maker sends it
 		return
 	}
 	h.recovered(a, r, serve)

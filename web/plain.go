@@ -10,37 +10,37 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// Text is the answer of a Plain route: UTF-8 text, unless Header has another
-// Content-Type.
+// Text is the response of a Plain route. It is UTF-8 text, unless Header has
+// another Content-Type.
 type Text struct {
 	Status int         // Default: 200.
-	Header http.Header // beside, or instead of, the headers that the answer would have. Default: none.
+	Header http.Header // added to the usual headers, or in their place. Default: none.
 	Body   string
 }
 
-// Plain makes a route that answers as an HTTP entrypoint of Nameko does, so
-// that its clients keep working when a service moves: with text, and for an
-// error with "Error: <class>: <message>\n", where the status is 400 for an
-// error whose code is the client's fault and 500 for every other. To answer
-// with another status, return a Text that has it.
+// Plain makes a route that responds like an HTTP entrypoint of Nameko, so that
+// its clients keep working when a service moves. The response is text. The text
+// of an error is "Error: <class>: <message>\n". Its status is 400 if the
+// error's code is the client's fault, and 500 otherwise. Return a Text to
+// respond with another status.
 //
-// methods are separated by commas ("GET,POST"); GET answers HEAD too. rule is
-// a path whose variable parts are written for http.ServeMux ("/x/{id}") or for
-// werkzeug ("/x/<int:id>"; string, int, float, uuid and path), and found by
-// PathValue. A value that does not match its converter is a 404. A rule that
-// ends in a slash matches that path only, and redirects to it from the path
-// without (308).
+// methods are separated by commas ("GET,POST"); GET includes HEAD. rule is a
+// path. Its variable parts are written for http.ServeMux ("/x/{id}") or for
+// werkzeug ("/x/<int:id>"; string, int, float, uuid and path). PathValue
+// returns them. A value that does not match its converter is a 404. A rule that
+// ends in a slash matches only that path; the path without the slash redirects
+// to it (308).
 //
-// Worker slot, deadline, middleware, the limit of the body and what clients
-// see of a handler's errors are those of the other routes: the message of an
-// error that is not the client's fault is shown only when the handler gave it
-// a class of its own (Type and Path of enoki.Error, or fault.TypeFunc). The
-// answers 404 and 405 are problem details, where werkzeug sends HTML, and
-// OPTIONS is answered. The route is not in the documentation.
+// Worker slot, deadline, middleware and the limit of the body are those of the
+// other routes. So is what clients see of an error. The message of an error
+// that is not the client's fault is shown only if the handler gave the error
+// its own class (Type and Path of enoki.Error, or fault.TypeFunc). The
+// responses 404 and 405 are problem details, where werkzeug sends HTML. OPTIONS
+// gets a reply. The route is not in the documentation.
 func Plain(methods, rule string, fn func(context.Context, *http.Request) (*Text, error), opts ...RouteOption) Route {
 	r := Route{method: methods, path: rule, register: func(site *handler, r *Route) {
 		if fn == nil {
-			panic("its function is nil") // add makes an error of it
+			panic("its function is nil") // add turns it into an error
 		}
 		rule, err := parseRule(r.path)
 		if err != nil {
@@ -67,7 +67,7 @@ func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Requ
 	}
 	for method := range strings.SplitSeq(r.method, ",") {
 		method = strings.TrimSpace(method)
-		if method == "" { // to http.ServeMux that means every method
+		if method == "" { // http.ServeMux takes it for every method
 			panic("it names no method; name them as in \"GET,POST\"")
 		}
 		h.handle(method+" "+rule.pattern, r, serve)
@@ -79,8 +79,8 @@ func (h *handler) text(r *Route, rule *rule, fn func(context.Context, *http.Requ
 
 func notFoundText(r *http.Request) string { return fmt.Sprintf("there is nothing at %s", r.URL.Path) }
 
-// callText does a request as a handler of the service and returns what to
-// answer, also for an error.
+// callText runs fn as a handler of the service and returns the response, even
+// for an error.
 func (h *handler) callText(ctx context.Context, fn func(context.Context) (*Text, error)) *Text {
 	var out *Text
 	err := h.do(ctx, func(ctx context.Context) (err error) {
@@ -105,7 +105,7 @@ func (h *handler) callText(ctx context.Context, fn func(context.Context) (*Text,
 	return &Text{Status: status, Body: fmt.Sprintf("Error: %s: %s\n", e.Type, e.Message)}
 }
 
-// check finds what can't be sent.
+// check returns what can't be sent.
 func (t *Text) check() error {
 	switch {
 	case t == nil: // in Nameko's words
@@ -116,16 +116,16 @@ func (t *Text) check() error {
 	return nil
 }
 
-// text answers with t.
+// text responds with t.
 func (a *answer) text(t *Text) {
 	header := a.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	for name, values := range t.Header {
 		header[http.CanonicalHeaderKey(name)] = values
 	}
-	header.Del("Content-Length") // finish counts
+	header.Del("Content-Length") // finish counts the bytes
 	if t.Status != 0 {
 		a.WriteHeader(t.Status)
 	}
-	_, _ = a.Write([]byte(t.Body)) // held back in memory
+	_, _ = a.Write([]byte(t.Body)) // held back in memory, so it can't fail
 }

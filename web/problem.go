@@ -11,9 +11,9 @@ import (
 
 const problemType = "application/problem+json"
 
-// Problem is the body of every answer that is an error: the problem details
-// of RFC 9457, with the error's code and the faulty fields. It is exported for
-// clients written in Go, which can decode an answer into it.
+// Problem is the body of every error response. It is the problem details of RFC
+// 9457 with the error's code and the faulty fields. A client in Go can decode a
+// response into it.
 type Problem struct {
 	Type     string       `json:"type" doc:"Always about:blank: the status and the code say what kind of problem it is." example:"about:blank"`
 	Title    string       `json:"title" doc:"The status in words." example:"Bad Request"`
@@ -30,8 +30,8 @@ type FieldError struct {
 	Message  string `json:"message" doc:"What was expected there." example:"expected integer"`
 }
 
-// Error returns the detail and the fields, so that a client written in Go can
-// return a Problem as an error.
+// Error returns the detail and the fields, so that a client in Go can return a
+// Problem as an error.
 func (p *Problem) Error() string {
 	var text strings.Builder
 	text.WriteString(p.Detail)
@@ -42,7 +42,7 @@ func (p *Problem) Error() string {
 	return text.String()
 }
 
-// newProblem returns the problem of a status that HTTP itself gives, such as
+// newProblem returns the problem for a status that HTTP itself gives, such as
 // 404 or 413.
 func newProblem(status int, detail string) *Problem {
 	return &Problem{
@@ -51,13 +51,13 @@ func newProblem(status int, detail string) *Problem {
 	}
 }
 
-// problemOf returns the problem that tells a client of a handler's error. The
-// text of an error that is not the client's fault may hold secrets, and the
-// client can't do anything with it, so it stays in the log.
+// problemOf returns the problem with which a client learns of a handler's
+// error. If the error is not the client's fault, its text stays in the log: it
+// may hold secrets, and the client can't do anything with it.
 func problemOf(err error) *Problem {
 	code := enoki.CodeOf(err)
 	if code.HTTPStatus() < http.StatusInternalServerError {
-		code = fault.RelayedCode(err) // a mistake of the handler's in a call is none of the client's
+		code = fault.RelayedCode(err) // a handler's mistake in a call is not the client's
 	}
 	p := newProblem(code.HTTPStatus(), "")
 	p.Code = code
@@ -70,14 +70,14 @@ func problemOf(err error) *Problem {
 	}
 	var e *enoki.Error
 	if errors.As(err, &e) && e != nil && e.Message != "" && e.Message != string(e.Code) {
-		p.Detail = e.Message // and not err's, which has what others put around it
+		p.Detail = e.Message // err's own text also has what others put around it
 	} else {
 		p.Detail = strings.ToLower(p.Title)
 	}
 	return p
 }
 
-// publicText is what a client is told of an error of the server.
+// publicText is what a client reads about an error of the server.
 func publicText(code enoki.Code) string {
 	switch code {
 	case enoki.Unavailable, enoki.UnknownService, enoki.Blocked:
@@ -106,7 +106,7 @@ func codeOfStatus(status int) enoki.Code {
 }
 
 func statusText(status int) string {
-	if status == 499 { // package http has no text for what nginx made up
+	if status == 499 { // nginx made it up, and package http has no text for it
 		return "Client Closed Request"
 	}
 	return http.StatusText(status)

@@ -10,18 +10,18 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// Route is one HTTP entrypoint, made by Get, Post, Put, Patch, Delete, Handle,
-// Plain or WebSocket and given to Serve.
+// Route is one HTTP entrypoint. Get, Post, Put, Patch, Delete, Handle, Plain
+// and WebSocket make one for Serve.
 type Route struct {
 	method, path string // Handle has its whole pattern in path
 	settings     settings
-	label        string                   // its name, made once it is served
+	label        string                   // its name, made when it is served
 	functions    []entrypoint.Description // of a WebSocket
-	mistakes     mistakes                 // in what it was made with
+	mistakes     mistakes                 // mistakes in its declaration
 	register     func(*handler, *Route)
 }
 
-// name is how the route is called in logs, middleware and call ids.
+// name is the name of the route in logs, middleware and call ids.
 func (r *Route) name() string {
 	if r.method == "" {
 		return r.path
@@ -44,13 +44,12 @@ type settings struct {
 	maxBody              int64
 	timeout              time.Duration
 	middleware           []func(http.Handler) http.Handler
-	secured              bool // security is this route's own
+	secured              bool // the route has security of its own
 	security             []Security
 	anyOrigin            bool
 }
 
-// With returns the route with options, for the kinds of routes that take none
-// when they are made.
+// With returns the route with further options.
 func (r Route) With(opts ...RouteOption) Route {
 	r.mistakes = slices.Clip(r.mistakes)
 	for n, opt := range opts {
@@ -63,42 +62,44 @@ func (r Route) With(opts ...RouteOption) Route {
 	return r
 }
 
-// RouteOption changes one route.
+// RouteOption is an option of one route.
 type RouteOption func(*settings)
 
-// Summary is a route's line in the documentation.
+// Summary sets a route's line in the documentation. Default: none.
 func Summary(text string) RouteOption { return func(s *settings) { s.summary = text } }
 
-// Description is a route's text in the documentation, in Markdown.
+// Description sets a route's text in the documentation, in Markdown. Default:
+// none.
 func Description(text string) RouteOption { return func(s *settings) { s.description = text } }
 
-// Tags group routes in the documentation.
+// Tags sets the groups of a route in the documentation. Default: none.
 func Tags(tags ...string) RouteOption { return func(s *settings) { s.tags = tags } }
 
-// Status is what a route answers with when its handler returns no error.
-// Default: 200, or 204 for an output without a Body.
+// Status sets a route's status when its handler returns no error. Default: 200,
+// or 204 for an output without a Body.
 func Status(status int) RouteOption { return func(s *settings) { s.status = status } }
 
-// MaxBody is the limit of a route's request body in bytes; negative is no
-// limit. Default: MaxBody of Options.
+// MaxBody sets the limit of a route's request body, in bytes. A negative value
+// means no limit. Default: MaxBody of Options.
 func MaxBody(bytes int64) RouteOption { return func(s *settings) { s.maxBody = bytes } }
 
-// Timeout is how long a route's handler has; negative is no deadline, for
-// streams. Default: Timeout of Options.
+// Timeout sets how long a route's handler may run. A negative value means no
+// deadline, for streams. Default: Timeout of Options.
 func Timeout(d time.Duration) RouteOption { return func(s *settings) { s.timeout = d } }
 
 // UnsafeAnyOrigin lets the pages of every origin send requests to a route that
-// change something, with the cookies of their visitor. It is for what a foreign
-// page must post, such as the answer of a login elsewhere, when the route
-// checks by itself that its visitor has asked for it.
+// change something, with the cookies of their visitor. It is for requests that
+// come from a foreign page, such as the end of a login elsewhere. The route
+// must check itself that its visitor has asked for it.
 func UnsafeAnyOrigin() RouteOption { return func(s *settings) { s.anyOrigin = true } }
 
-// Get makes a route for GET and HEAD requests to path, whose wildcards are
-// written as for http.ServeMux: "/users/{id}", "/files/{path...}".
+// Get makes a route for GET and HEAD requests to path. Its wildcards are
+// written as for http.ServeMux: "/users/{id}", "/files/{path...}". fn is called
+// concurrently.
 //
-// What can't work for any request keeps the service from starting: an input
-// that is not a struct, a wildcard without its field, a pattern that conflicts
-// with another one.
+// A mistake in the declaration keeps the service from starting: an input that
+// is not a struct, a wildcard without a field, a pattern that conflicts with
+// another one.
 func Get[In, Out any](path string, fn func(context.Context, *In) (*Out, error), opts ...RouteOption) Route {
 	return typed(http.MethodGet, path, fn, opts)
 }
@@ -123,16 +124,16 @@ func Delete[In, Out any](path string, fn func(context.Context, *In) (*Out, error
 	return typed(http.MethodDelete, path, fn, opts)
 }
 
-// Handle makes a route of a plain handler, for what the typed ones can't do:
-// files and streams. The pattern is that of http.ServeMux, such as
-// "GET /files/". The limit of the body, the worker slot, the deadline and the
-// middleware are the same. What it writes is sent at once; one that flushes is a
-// stream and gives its worker slot back with the first flush. The route is not in
-// the documentation.
+// Handle makes a route of a handler of package http, for what typed routes
+// can't do, such as files and streams. The pattern is that of http.ServeMux,
+// such as "GET /files/". The limit of the body, the worker slot, the deadline
+// and the middleware are those of the other routes. What h writes is sent at
+// once. A handler that flushes is a stream: it gives its worker slot back with
+// the first flush. The route is not in the documentation.
 func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
 	r := Route{path: pattern, register: func(site *handler, r *Route) {
 		if h == nil {
-			panic("its handler is nil") // add makes an error of it
+			panic("its handler is nil") // add turns it into an error
 		}
 		site.plain(r, h)
 	}}
@@ -142,7 +143,7 @@ func Handle(pattern string, h http.Handler, opts ...RouteOption) Route {
 func typed[In, Out any](method, path string, fn func(context.Context, *In) (*Out, error), opts []RouteOption) Route {
 	r := Route{method: method, path: path, register: func(site *handler, r *Route) {
 		if fn == nil {
-			panic("its function is nil") // add makes an error of it
+			panic("its function is nil") // add turns it into an error
 		}
 		site.typed(r, &function{
 			in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),

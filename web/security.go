@@ -14,19 +14,19 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// Security is a way in which clients say who they are, made by Bearer, Basic,
-// APIKey, OAuth2 or OpenID. It is told to clients, and asked of them; to look
-// at what they send is the work of middleware.
+// Security is a way in which clients say who they are. Bearer, Basic, APIKey,
+// OAuth2 and OpenID make one. The document shows it, and a request without a
+// known caller is refused. Middleware checks what clients send.
 type Security struct {
 	name      string
 	scheme    *huma.SecurityScheme
 	scopes    []string
-	challenge string // of WWW-Authenticate
+	challenge string // the challenge in WWW-Authenticate
 	mistake   error
 }
 
-// Bearer is a token in the header Authorization. name is what the document
-// calls this way, format is that of the token, for people: "JWT", or "".
+// Bearer is a token in the header Authorization. name is its name in the
+// document. format is the format of the token, for people: "JWT", or "".
 func Bearer(name, format string) Security {
 	return newSecurity(name, "Bearer", &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: format})
 }
@@ -36,8 +36,8 @@ func Basic(name string) Security {
 	return newSecurity(name, `Basic realm="`+quotable(name)+`", charset="UTF-8"`, &huma.SecurityScheme{Type: "http", Scheme: "basic"})
 }
 
-// APIKey is a key in a header, in a query parameter or in a cookie: in is
-// "header", "query" or "cookie", and param is the name there.
+// APIKey is a key in a header, a query parameter or a cookie. in is "header",
+// "query" or "cookie". param is the name of the header, parameter or cookie.
 func APIKey(name, in, param string) Security {
 	s := newSecurity(name, `APIKey name="`+quotable(param)+`"`, &huma.SecurityScheme{Type: "apiKey", In: in, Name: param})
 	if !slices.Contains([]string{"header", "query", "cookie"}, in) || param == "" {
@@ -46,19 +46,19 @@ func APIKey(name, in, param string) Security {
 	return s
 }
 
-// OAuth2Flow is how a client gets a token of OAuth 2: with an AuthorizationURL
-// by sending its user there (authorization code), without one by credentials
-// of its own.
+// OAuth2Flow says how a client gets an OAuth 2 token. With an AuthorizationURL
+// it sends its user there (authorization code). Without one it uses its own
+// credentials.
 type OAuth2Flow struct {
 	AuthorizationURL, TokenURL, RefreshURL string
-	Scopes                                 map[string]string // what each is for, by name
+	Scopes                                 map[string]string // what each scope is for, by its name
 }
 
-// OAuth2 is a bearer token that clients get by a flow of OAuth 2.
+// OAuth2 is a bearer token that clients get by an OAuth 2 flow.
 func OAuth2(name string, f OAuth2Flow) Security {
 	flow := &huma.OAuthFlow{AuthorizationURL: f.AuthorizationURL, TokenURL: f.TokenURL, RefreshURL: f.RefreshURL, Scopes: f.Scopes}
 	if flow.Scopes == nil {
-		flow.Scopes = map[string]string{} // must be there
+		flow.Scopes = map[string]string{} // OpenAPI requires it
 	}
 	flows := &huma.OAuthFlows{ClientCredentials: flow}
 	if f.AuthorizationURL != "" {
@@ -76,7 +76,7 @@ func OAuth2(name string, f OAuth2Flow) Security {
 	return s
 }
 
-// OpenID is a bearer token of an OpenID provider; discovery is the URL of its
+// OpenID is a bearer token from an OpenID provider. discovery is the URL of its
 // openid-configuration.
 func OpenID(name, discovery string) Security {
 	s := newSecurity(name, "Bearer", &huma.SecurityScheme{Type: "openIdConnect", OpenIDConnectURL: discovery})
@@ -98,7 +98,7 @@ func isOutsideName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
-// quotable is a text for a quoted-string.
+// quotable returns a text that fits into a quoted-string.
 func quotable(s string) string { return strings.Trim(strconv.QuoteToASCII(s), `"`) }
 
 // originOf returns the scheme and host of an absolute http URL.
@@ -110,20 +110,20 @@ func originOf(text string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// Scopes returns the way with scopes that the document says a client needs.
-// Whether it has them is for middleware or the handler to see.
+// Scopes returns s with scopes that a client needs. The document shows them.
+// Middleware or the handler has to check them.
 func (s Security) Scopes(scopes ...string) Security {
 	s.scopes = slices.Clone(scopes)
 	return s
 }
 
-// Secured gives a route security of its own instead of that of Options: a
-// client needs one of these. Secured() opens the route to everybody.
+// Secured gives a route its own security in place of that of Options: a client
+// needs one of the given ways. Secured() opens the route to everybody.
 func Secured(security ...Security) RouteOption {
 	return func(s *settings) { s.secured, s.security = true, security }
 }
 
-// securityOf returns what a route asks for.
+// securityOf returns the security of a route.
 func (h *handler) securityOf(r *Route) []Security {
 	if r.settings.secured {
 		return r.settings.security
@@ -131,23 +131,23 @@ func (h *handler) securityOf(r *Route) []Security {
 	return h.options.Security
 }
 
-// admits tells whether a request may get to a route.
+// admits reports whether a request may reach a route.
 func (h *handler) admits(r *Route, req *http.Request) bool {
 	return len(h.securityOf(r)) == 0 || isKnown(req)
 }
 
-// isKnown tells whether middleware has found who asks.
+// isKnown reports whether middleware has found the caller.
 func isKnown(r *http.Request) bool {
 	c := enoki.CallerOf(r.Context())
 	return c.Name != "" && !c.Claimed
 }
 
-// anonymous is the refusal of a request by nobody that is known.
+// anonymous returns the refusal for an unknown caller.
 func anonymous() *Problem {
 	return problemOf(enoki.Errorf(enoki.Unauthenticated, "say who you are: this needs credentials"))
 }
 
-// challenge says how to authenticate, as every 401 has to.
+// challenge sets WWW-Authenticate, which every 401 must have.
 func (h *handler) challenge(header http.Header) {
 	if len(header["Www-Authenticate"]) > 0 {
 		return
@@ -159,7 +159,7 @@ func (h *handler) challenge(header http.Header) {
 	}
 }
 
-// declareSecurity puts the ways of Options into the document.
+// declareSecurity adds the security of Options to the document.
 func (h *handler) declareSecurity() error {
 	var mistakes []error
 	for _, s := range h.options.Security {
@@ -168,7 +168,7 @@ func (h *handler) declareSecurity() error {
 	return errors.Join(mistakes...)
 }
 
-// declare puts a way into the document. Two may not have one name.
+// declare adds s to the document. Two may not have the same name.
 func (h *handler) declare(s Security) error {
 	if s.scheme == nil {
 		return errors.New("web: a Security is empty; make one by Bearer, Basic, APIKey, OAuth2 or OpenID")
@@ -192,7 +192,7 @@ func (h *handler) declare(s Security) error {
 	return nil
 }
 
-// documented is a route's security in the words of OpenAPI; nil for none.
+// documented returns a route's security for OpenAPI; nil means none.
 func (h *handler) documented(r *Route) []map[string][]string {
 	var list []map[string][]string
 	for _, s := range h.securityOf(r) {
@@ -201,7 +201,7 @@ func (h *handler) documented(r *Route) []map[string][]string {
 	return list
 }
 
-// documentSecurity says in the document what a stranger is answered.
+// documentSecurity adds the response to an unknown caller to the document.
 func (h *handler) documentSecurity(op *huma.Operation) {
 	if len(op.Security) == 0 {
 		return
@@ -220,7 +220,8 @@ func (h *handler) documentSecurity(op *huma.Operation) {
 	op.Responses["401"], op.Responses["403"] = &unknown, &forbidden
 }
 
-// tokenOrigins are the origins from which the page of the API fetches tokens.
+// tokenOrigins returns the origins from which the documentation page fetches
+// tokens.
 func (h *handler) tokenOrigins() []string {
 	var urls []string
 	for _, s := range h.declared {

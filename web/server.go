@@ -17,12 +17,12 @@ import (
 )
 
 // Serve declares the HTTP routes of a service. It listens when the service
-// starts and, when the service stops, takes no more connections and lets
-// running requests finish for as long as the service may take. Several Serves
+// starts. When the service stops, it takes no more connections. Running
+// requests may then finish for as long as the service may take. Several Serves
 // of one process need different addresses.
 //
-// Beside the routes it serves /openapi.json, /openapi.yaml and /apidocs/, and
-// answers HEAD where there is a GET, and OPTIONS.
+// It also serves /openapi.json, /openapi.yaml and /apidocs/. It replies to HEAD
+// wherever there is a GET, and to OPTIONS.
 func Serve(o *Options, routes ...Route) enoki.Part {
 	h, err := newHandler(o, routes)
 	return enoki.Extend(&server{options: h.options, routes: routes, about: h.routes, mistakes: err})
@@ -35,16 +35,16 @@ type server struct {
 	about    []entrypoint.Description // of the routes
 	mistakes error                    // of the routes
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	http   *http.Server
-	handle *handler      // that of http
+	handle *handler      // the handler of http
 	served chan struct{} // closed when http.Serve has returned
 }
 
-// Check returns what is wrong with the routes.
+// Check returns the mistakes in the routes.
 func (s *server) Check() error { return s.mistakes }
 
-// Describe describes the routes, and that of the documentation.
+// Describe describes the routes and the documentation.
 func (s *server) Describe() []entrypoint.Description {
 	all := slices.Clone(s.about)
 	if !s.options.NoDocs {
@@ -54,7 +54,7 @@ func (s *server) Describe() []entrypoint.Description {
 	return all
 }
 
-// Start listens.
+// Start listens and serves.
 func (s *server) Start(ctx context.Context, scope *entrypoint.Scope) error {
 	if s.mistakes != nil {
 		return s.mistakes
@@ -85,7 +85,7 @@ func (s *server) Start(ctx context.Context, scope *entrypoint.Scope) error {
 	return nil
 }
 
-// report says where to look, for people.
+// report logs the address, for people.
 func (s *server) report(log *slog.Logger, url string) {
 	if !s.options.NoDocs {
 		log = log.With("docs", url+"/apidocs/")
@@ -93,7 +93,7 @@ func (s *server) report(log *slog.Logger, url string) {
 	log.Info("http listening", "address", url)
 }
 
-// newHTTPServer returns a server whose requests have ctx as their root.
+// newHTTPServer returns a server whose requests' contexts come from ctx.
 func newHTTPServer(ctx context.Context, h *handler) *http.Server {
 	o := &h.options
 	return &http.Server{
@@ -120,7 +120,7 @@ func (s *server) listen(ctx context.Context, scope *entrypoint.Scope) (net.Liste
 	return listener, nil
 }
 
-// hosts returns the names to which the service answers.
+// hosts returns the host names that the service accepts.
 func (s *server) hosts(listening net.Addr, scope *entrypoint.Scope) *loopback.Hosts {
 	names := s.options.Hosts
 	if names == nil {
@@ -136,7 +136,7 @@ func (s *server) address(scope *entrypoint.Scope) string {
 	return cmp.Or(s.options.Addr, scope.HTTPAddress, DefaultAddr)
 }
 
-// Stop drains.
+// Stop stops listening and waits for running requests until ctx ends.
 func (s *server) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,25 +17,24 @@ import (
 	"github.com/enoki-go/enoki/websocket"
 )
 
-// SocketFunction is a method that clients call over a WebSocket, made by
-// SocketMethod and given to WebSocket.
+// SocketFunction is a method that clients call over a WebSocket. SocketMethod
+// makes one for WebSocket.
 type SocketFunction struct {
 	function *entrypoint.Function
 	mistake  error
 }
 
-// socketIDArg is Nameko's name of the argument that says who calls. A client
-// can't give it itself.
+// socketIDArg is Nameko's name of the argument with the caller's socket id. A
+// client can't set it itself.
 const socketIDArg = "socket_id"
 
-// SocketMethod makes a method of fn, which takes a context, the id of the
-// socket that calls, and the named arguments, and returns results and an
-// error, as in
+// SocketMethod makes a method of fn. fn takes a context, the id of the calling
+// socket and the named arguments. It returns results and an error, as in
 //
 //	func(ctx context.Context, socketID, channel string, last int) ([]string, error)
 //
-// with the names "channel" and "last?". An argument whose name ends in "?" may
-// be left out.
+// with the names "channel" and "last?". "?" after a name makes the argument
+// optional.
 func SocketMethod(name string, fn any, args ...string) SocketFunction {
 	if t := reflect.TypeOf(fn); t != nil && t.Kind() == reflect.Func && (t.NumIn() < 2 || t.In(1).Kind() != reflect.String) {
 		return SocketFunction{mistake: fmt.Errorf("method %q: %s takes no socket id; make its second argument a string", name, t)}
@@ -44,22 +43,22 @@ func SocketMethod(name string, fn any, args ...string) SocketFunction {
 	return SocketFunction{function: f, mistake: err}
 }
 
-// WebSocket makes a route on which clients open WebSockets and call methods,
-// in Nameko's frames; see package websocket, which also has the limits: they
-// are options of the hub. The path of Nameko is "/ws", the default.
+// WebSocket makes a route on which clients open WebSockets and call methods in
+// Nameko's frames. Package websocket describes the frames; the options of the
+// hub have the limits. An empty path is "/ws", which is Nameko's.
 //
 // Each call runs as a handler of the service: with a worker slot, a deadline
-// (Timeout of Options), a call id and the middleware, for which its kind is
-// entrypoint.WebSocket and its method that of the client. The request that
-// opened the socket is websocket.Request(ctx).
+// (Timeout of Options), a call id and the middleware. Middleware sees the kind
+// entrypoint.WebSocket and the client's method. Request returns the request
+// that opened the socket.
 //
-// The calls that run when the service stops are finished and answered, then
+// When the service stops, running calls are finished and get their reply. Then
 // their sockets are closed with 1001.
 func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route {
 	path = cmp.Or(path, "/ws")
 	return Route{method: socketMethod, path: path, functions: describeSocket(path, methods), register: func(site *handler, r *Route) {
 		if hub == nil {
-			panic("its hub is nil; make one with websocket.NewHub") // add makes an error of it
+			panic("its hub is nil; make one with websocket.NewHub") // add turns it into an error
 		}
 		functions, err := socketFunctions(methods)
 		if err != nil {
@@ -69,7 +68,7 @@ func WebSocket(path string, hub *websocket.Hub, methods ...SocketFunction) Route
 	}}
 }
 
-// socketMethod stands where the other routes have their method.
+// socketMethod stands where other routes have their HTTP method.
 const socketMethod = "WS"
 
 // describeSocket describes the methods.
@@ -77,7 +76,7 @@ func describeSocket(path string, methods []SocketFunction) []entrypoint.Descript
 	var all []entrypoint.Description
 	for _, m := range methods {
 		if m.mistake == nil && m.function != nil {
-			about := broker.Method{Name: m.function.Name(), Args: m.function.Args()[1:]} // without the socket
+			about := broker.Method{Name: m.function.Name(), Args: m.function.Args()[1:]} // without the socket's id
 			all = append(all, entrypoint.Description{
 				Kind: entrypoint.WebSocket, Name: about.Name, Method: &about, Route: &entrypoint.Route{Method: http.MethodGet, Path: path},
 				Text: fmt.Sprintf("WS %s %s(%s)", path, about.Name, strings.Join(about.Args, ", ")),
@@ -107,7 +106,7 @@ func socketFunctions(methods []SocketFunction) (map[string]*entrypoint.Function,
 	return functions, errors.Join(mistakes...)
 }
 
-// socket registers a route of sockets.
+// socket registers a route of WebSockets.
 func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*entrypoint.Function) {
 	sockets := websocket.NewServer(hub, func(ctx context.Context, c *websocket.Call) (any, error) {
 		result, err := h.callSocket(ctx, r, functions[c.Method], c)
@@ -127,7 +126,7 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*ent
 		err := sockets.Serve(a, req)
 		switch {
 		case a.status != http.StatusSwitchingProtocols:
-			version := a.Header().Values("Sec-Websocket-Version") // RFC 6455 wants it beside the refusal of another one
+			version := a.Header().Values("Sec-Websocket-Version") // RFC 6455 requires it beside the refusal of another version
 			a.problem(newProblem(a.status, strings.TrimSpace(a.held.String())))
 			a.Header()["Sec-Websocket-Version"] = version
 		case err != nil:
@@ -136,7 +135,7 @@ func (h *handler) socket(r *Route, hub *websocket.Hub, functions map[string]*ent
 	})
 }
 
-// callSocket does a call as a handler of the service.
+// callSocket runs a call as a handler of the service.
 func (h *handler) callSocket(ctx context.Context, r *Route, f *entrypoint.Function, c *websocket.Call) (result any, err error) {
 	if f == nil {
 		return nil, websocket.MethodNotFound()
@@ -157,7 +156,7 @@ func (h *handler) callSocket(ctx context.Context, r *Route, f *entrypoint.Functi
 	return result, err
 }
 
-// bindSocket gives the arguments of a call their types.
+// bindSocket decodes the arguments of a call.
 func bindSocket(f *entrypoint.Function, c *websocket.Call) (func(context.Context) (any, error), error) {
 	var named map[string]json.RawMessage
 	mistake := ""
@@ -174,6 +173,6 @@ func bindSocket(f *entrypoint.Function, c *websocket.Call) (func(context.Context
 			Args: []any{text}, Message: text,
 		}
 	}
-	id, _ := json.Marshal(c.SocketID) // a text always encodes
+	id, _ := json.Marshal(c.SocketID) // a string always marshals
 	return f.Bind([]json.RawMessage{id}, named)
 }
