@@ -1,9 +1,3 @@
-// Package amqp is the RabbitMQ driver: it implements [broker.Broker] over AMQP
-// 0-9-1 with the exchanges, queues, properties and headers of Nameko 2 and 3,
-// so that services of both kinds work in one cluster.
-//
-// Bodies and call semantics are left to package enoki, and the protocol of a
-// connection to package wire.
 package amqp
 
 import (

@@ -1,10 +1,13 @@
 package amqp
 
 import (
+	"log/slog"
 	"math"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/enoki-go/enoki/broker"
 	"github.com/enoki-go/enoki/broker/amqp/wire"
 	"github.com/enoki-go/enoki/internal/contextdata"
 )
@@ -91,4 +94,18 @@ func mapOf(t wire.Table) map[string]any {
 		m[k] = valueOf(v)
 	}
 	return m
+}
+
+// guard logs a panic and sets *err to it, unless err is nil. Defer it in code that
+// reads what other programs have written.
+func guard(log *slog.Logger, what string, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	failure := broker.Ended(p)
+	log.Error(what+" can't be read", "error", failure, "stack", string(debug.Stack()))
+	if err != nil {
+		*err = failure
+	}
 }
