@@ -16,52 +16,52 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// answer is the http.ResponseWriter of a request. It holds the answer back
-// until the handler has returned, so that a late failure can replace it; the
-// handlers of Handle may stream, so theirs passes through.
+// answer is the http.ResponseWriter of a request. It holds the response back
+// until the handler has returned, so that a late failure can replace it.
+// Handlers of Handle may stream, so their responses pass through.
 //
-// Where middleware has put a writer of its own around the request's answer,
-// a handler has an inner answer that holds back what goes to that writer.
+// Middleware may put its own writer around the request's answer. The handler
+// then has an inner answer, which holds back what goes to that writer.
 type answer struct {
 	http.ResponseWriter
 	exchanged *exchanged
 	inner     bool // another answer lies outside
 	head      bool // the request is a HEAD
-	last      bool // of its connection
+	last      bool // the connection ends after it
 	status    int  // 0 until it is known
 	size      int  // bytes of the body
 	held      *bytes.Buffer
-	through   bool        // not held back any more
-	given     http.Header // what others had set before; kept by discard
-	values    [3]string   // of headers, for set
-	used      int         // of values
+	through   bool        // no longer held back
+	given     http.Header // headers that others have set before; discard keeps them
+	values    [3]string   // room for headers, see set
+	used      int         // how many of values are used
 	arrival   arrival     // of the request
 	streams   func()      // called when a part is sent before the rest is there; may be nil
 }
 
-// exchanged is what the answers of one request share. A handler that goes on
-// after middleware has given up on it may still use it.
+// exchanged is what the answers of one request share. A handler may still use
+// it after middleware has given up on the handler.
 type exchanged struct {
 	site  *handler
-	outer *answer // nil when middleware has hidden it
+	outer *answer // nil if middleware has hidden it
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	requestID string
-	route     string          // the pattern that fits the request; empty for none
-	within    context.Context // of the handler, or as near to it as the request came
+	route     string          // the pattern that fits the request; empty if none fits
+	within    context.Context // the context of the handler, or the last one before it
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// A buffer that had one huge answer is not kept for all the small ones.
+// A larger buffer is not kept, because most answers are small.
 const largestKeptBuffer = 64 << 10
 
-// newAnswer returns the outermost answer of a request. A request in chunks is the
-// last one of its connection: package http does not tell whether it had a
-// Content-Length too, after which RFC 9112, 6.1, has the connection closed,
-// since a proxy in front may take what follows for another request than we do.
+// newAnswer returns the outermost answer of a request. The connection ends
+// after a request in chunks. RFC 9112, 6.1, requires that if the request had a
+// Content-Length too, because a proxy in front may see another request in what
+// follows. Package http does not tell whether it had one.
 func newAnswer(site *handler, w http.ResponseWriter, r *http.Request) *answer {
-	both := &struct { // made at once
+	both := &struct { // one allocation
 		answer
 		exchanged
 	}{}
@@ -85,7 +85,7 @@ func (h *handler) answerTo(w http.ResponseWriter, r *http.Request) *answer {
 		return a
 	}
 	shared, ok := r.Context().Value(exchangedKey{}).(*exchanged)
-	if !ok { // middleware has made a context of its own
+	if !ok { // middleware has made another context
 		return newAnswer(h, w, r)
 	}
 	return &answer{
@@ -101,8 +101,8 @@ func (h *handler) answerTo(w http.ResponseWriter, r *http.Request) *answer {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// set sets a header of the name, which must be in the canonical form. Beyond
-// what each answer has anyway, it makes room as Header.Set does.
+// set sets a header. name must be in canonical form. set allocates only for
+// headers that not every answer has, like Header.Set.
 func (a *answer) set(name, value string) {
 	if a.used == len(a.values) {
 		a.Header()[name] = []string{value}
@@ -114,8 +114,8 @@ func (a *answer) set(name, value string) {
 	a.Header()[name] = a.values[n : n+1 : n+1]
 }
 
-// id returns the request's id, which is the unique part of the call's id as
-// soon as there is a call.
+// id returns the request's id. Once there is a call, it is the unique part of
+// the call's id.
 func (e *exchanged) id() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -132,14 +132,14 @@ func (e *exchanged) called(id string) {
 	e.requestID = id
 }
 
-// came notes how far a request came.
+// came notes how far a request has come.
 func (e *exchanged) came(r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.route, e.within = r.Pattern, r.Context()
 }
 
-// routed notes the pattern of a request that came to no handler of ours.
+// routed notes the pattern of a request that none of our handlers gets.
 func (e *exchanged) routed(pattern string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,22 +153,22 @@ func (e *exchanged) place() (route string, within context.Context) {
 	return e.route, e.within
 }
 
-// instance is the request's id as the URI that a problem has.
+// instance returns the request's id as a URI for a problem.
 func (e *exchanged) instance() string { return "urn:uuid:" + e.id() }
 
 func (a *answer) id() string { return a.exchanged.id() }
 
 func (a *answer) instance() string { return a.exchanged.instance() }
 
-// WriteHeader sets the status; only the first one counts. Informational ones
-// (1xx) are sent at once.
+// WriteHeader sets the status. Only the first call counts. Informational
+// statuses (1xx) are sent at once.
 func (a *answer) WriteHeader(status int) {
 	informational := status < 200 && status != http.StatusSwitchingProtocols
 	if a.status != 0 && !informational {
 		return
 	}
 	if status == http.StatusSwitchingProtocols {
-		a.pass() // what follows is no HTTP
+		a.pass() // what follows is not HTTP
 	}
 	if !informational {
 		a.status = status
@@ -195,7 +195,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.ResponseWriter.Write(p)
 }
 
-// Flush sends what was written so far when the answer passes through.
+// Flush sends what was written so far if the answer passes through.
 func (a *answer) Flush() {
 	if !a.through {
 		return
@@ -207,11 +207,11 @@ func (a *answer) Flush() {
 	if a.streams != nil {
 		a.streams()
 	}
-	_ = http.NewResponseController(a.ResponseWriter).Flush() // a writer that can't flush needs none
+	_ = http.NewResponseController(a.ResponseWriter).Flush() // a writer that can't flush needs no flush
 }
 
-// Hijack gives the connection away, for handlers that ask for http.Hijacker
-// instead of http.ResponseController.
+// Hijack gives the connection away. It is for handlers that use http.Hijacker
+// and not http.ResponseController.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
 	if err == nil {
@@ -221,16 +221,16 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// extendDeadline gives the client its time for the next write. The timeout of
+// extendDeadline gives the client time for the next write. The timeout of
 // http.Server would count the handler's time too.
 func (a *answer) extendDeadline() {
 	timeout := a.exchanged.site.options.WriteTimeout
 	if w, ok := a.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok && timeout > 0 {
-		_ = w.SetWriteDeadline(time.Now().Add(timeout)) // fails on a dead connection only, as the write will
+		_ = w.SetWriteDeadline(time.Now().Add(timeout)) // fails only on a dead connection, and so will the write
 	}
 }
 
-// pass ends the holding back.
+// pass stops holding the answer back.
 func (a *answer) pass() {
 	a.Header().Set(requestIDHeader, a.id())
 	a.close()
@@ -240,17 +240,18 @@ func (a *answer) pass() {
 	}
 }
 
-// close has the connection closed after the answer, if it is the last.
+// close closes the connection after the answer if it is the last one.
 func (a *answer) close() {
 	if a.last {
 		a.Header().Set("Connection", "close")
 	}
 }
 
-// keep has discard spare the headers that are set.
+// keep makes discard keep the headers that are set.
 func (a *answer) keep() { a.given = a.Header().Clone() }
 
-// discard forgets an answer that is held back, to write another one.
+// discard forgets the answer that is held back, so that another one can be
+// written.
 func (a *answer) discard() {
 	clear(a.Header())
 	maps.Copy(a.Header(), a.given)
@@ -258,18 +259,18 @@ func (a *answer) discard() {
 	a.held.Reset()
 }
 
-// problem replaces what was to be the answer by a problem.
+// problem replaces the answer by a problem.
 func (a *answer) problem(p *Problem) {
 	a.discard()
 	a.exchanged.tell(a, p)
 }
 
-// tell writes a problem to w, whose headers stay.
+// tell writes a problem to w and keeps the headers of w.
 func (e *exchanged) tell(w http.ResponseWriter, p *Problem) {
 	p.Instance = e.instance()
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // a struct of texts and numbers always is valid JSON
+		panic(err) // strings and numbers always marshal
 	}
 	header := w.Header()
 	header.Set(requestIDHeader, e.id())
@@ -300,7 +301,7 @@ func (a *answer) finish() {
 	a.extendDeadline()
 	a.ResponseWriter.WriteHeader(a.status)
 	if !a.head && a.held.Len() > 0 {
-		_, _ = a.ResponseWriter.Write(a.held.Bytes()) // the client has gone; nobody is left to tell
+		_, _ = a.ResponseWriter.Write(a.held.Bytes()) // if it fails, the client has gone
 	}
 }
 

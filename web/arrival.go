@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// arrival is the body of a request as it comes. The deadline of http.Server
-// would count against the client how long its request waits for memory or for
-// a worker, and what its handler does between two reads; here only the reads
-// count.
+// arrival is the body of a request while it arrives. The deadline of
+// http.Server would also count the time in which the request waits for memory
+// or for a worker, and the handler's time between two reads. Here only the
+// reads count.
 type arrival struct {
 	io.ReadCloser
 	conn     readDeadliner
-	deadline time.Time     // of the client
-	idle     time.Duration // since the deadline was set, nobody read
+	deadline time.Time     // the client's deadline
+	idle     time.Duration // how long nobody has read since the deadline was set
 	at       time.Time     // when the last read ended
-	ended    bool          // nothing more comes; package http waits for the client to leave then, without a deadline
+	ended    bool          // nothing more comes; package http then waits without a deadline for the client to leave
 }
 
 type readDeadliner interface{ SetReadDeadline(time.Time) error }
 
-// leastIdle is for how long nobody reads before the client's deadline is put
-// off, so that bodies which are there already cost no deadline.
+// leastIdle is the time without reads from which the client's deadline is
+// extended. Below it, nothing is extended: a body that has already arrived then
+// costs no deadline.
 const leastIdle = 100 * time.Millisecond
 
-// begin has r's body measured, whose client has until timeout after now.
+// begin measures the body of r. The client has until timeout after now.
 func (b *arrival) begin(w http.ResponseWriter, r *http.Request, now time.Time, timeout time.Duration) {
 	if r.Body == nil || r.Body == http.NoBody || timeout <= 0 {
 		return
@@ -48,7 +49,7 @@ func (b *arrival) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// resume puts off the deadline by what was not the client's time.
+// resume extends the deadline by the time in which nobody read.
 func (b *arrival) resume() {
 	if b.ended {
 		return
@@ -59,5 +60,5 @@ func (b *arrival) resume() {
 	}
 	b.deadline = b.deadline.Add(b.idle)
 	b.idle = 0
-	_ = b.conn.SetReadDeadline(b.deadline) // fails on a dead connection only, as the read will
+	_ = b.conn.SetReadDeadline(b.deadline) // fails only on a dead connection, and so will the read
 }

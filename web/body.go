@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// syntaxFault says where a body stops being JSON, or returns "".
+// syntaxFault says where a body stops being JSON. It is "" if the body is JSON.
 func syntaxFault(body []byte) string {
 	err := json.Unmarshal(body, new(json.RawMessage))
 	var syntax *json.SyntaxError
@@ -29,11 +29,11 @@ func position(body []byte, offset int64) (line, column int) {
 	return strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')
 }
 
-// maxDepth is how deep lists and objects may lie in each other; package
-// quickjson reads no deeper.
+// maxDepth is the deepest nesting of lists and objects. Package quickjson reads
+// no deeper.
 const maxDepth = 100
 
-// depthOf returns how deep lists and objects lie in each other in JSON.
+// depthOf returns how deeply lists and objects are nested in JSON.
 func depthOf(body []byte) (deepest int) {
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
@@ -53,8 +53,8 @@ func depthOf(body []byte) (deepest int) {
 	return deepest
 }
 
-// decodeFault says why a body that fits can't be decoded: a number is too large
-// for its type, or a type of the service's own refused its value.
+// decodeFault says why a valid body can't be decoded. Either a number is too
+// large for its type, or a type of the service refused its value.
 func decodeFault(body []byte, err error) FieldError {
 	fault := FieldError{Location: "body", Message: "a value can't be read"}
 	var unfit *jsonv2.SemanticError
@@ -72,10 +72,10 @@ func decodeFault(body []byte, err error) FieldError {
 	return fault
 }
 
-// locationOf writes a pointer into a body as locations are written.
+// locationOf writes a pointer into a body in the form of locations.
 func locationOf(body []byte, pointer jsontext.Pointer) string {
 	var value any
-	_ = json.Unmarshal(body, &value) // was JSON
+	_ = json.Unmarshal(body, &value) // it was JSON before
 	at := "body"
 	for name := range pointer.Tokens() {
 		switch v := value.(type) {
@@ -94,7 +94,7 @@ func locationOf(body []byte, pointer jsontext.Pointer) string {
 	return at
 }
 
-// kindText names a Go type to somebody who writes JSON.
+// kindText names a Go type for people who write JSON.
 func kindText(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:

@@ -19,22 +19,21 @@ import (
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// shape is a schema made ready to check JSON by. It reads the text itself,
-// front to end, so that nothing is lost on the way to the check: a key that
-// comes twice is refused, and a key in another case is another key. It may be
-// used concurrently.
+// shape is a schema that is ready to check JSON. It reads the text itself, so
+// that nothing is lost before the check. A key that comes twice is refused, and
+// a key in another case is another key. A shape may be used concurrently.
 type shape struct {
-	schema  *Schema // for huma's words
-	typ     string  // "" takes every type
+	schema  *Schema // for huma's messages
+	typ     string  // "" accepts every type
 	null    bool
-	beside  *shape // when it is that or null; nothing else is set then
+	beside  *shape // accepts that or null; nothing else is set then
 	pattern *regexp.Regexp
 	enum    []any // as encoding/json decodes them
 
 	members    []shapeMember
-	at         map[string]int // of members
-	open       bool           // other keys may come
-	others     *shape         // that they have
+	at         map[string]int // the index in members, by key
+	open       bool           // other keys are allowed
+	others     *shape         // the shape of the values of other keys
 	dependents map[string][]string
 
 	items *shape
@@ -48,13 +47,14 @@ type shapeMember struct {
 	name     string
 	shape    *shape
 	required bool
-	standard []byte // JSON of the default, or nil
+	standard []byte // the default as JSON, or nil
 }
 
-// anything takes every value. Keys that come twice are refused even so.
+// anything accepts every value, but refuses keys that come twice.
 var anything = &shape{null: true, open: true}
 
-// shapes are those that are being made; types may be recursive.
+// shapes are the shapes under construction. They are kept because types may be
+// recursive.
 type shapes struct {
 	registry huma.Registry
 	made     map[*Schema]*shape
@@ -68,7 +68,7 @@ func (b *shapes) of(s *Schema) *shape {
 		s = b.registry.SchemaFromRef(s.Ref)
 	}
 	if s == nil {
-		return anything // additional properties without a schema, a foreign reference
+		return anything // additional properties without a schema, or a foreign reference
 	}
 	if made := b.made[s]; made != nil {
 		return made
@@ -128,7 +128,7 @@ func (b *shapes) each(list []*Schema) []*shape {
 	return out
 }
 
-// maybe returns what s is beside null, when it is one of the two.
+// maybe returns the other schema if s accepts one schema or null.
 func maybe(s *Schema) *Schema {
 	if s.Type == "" && len(s.AnyOf) == 2 && s.AnyOf[1].Type == typeNull && s.OneOf == nil && s.AllOf == nil && s.Not == nil && s.Enum == nil {
 		return s.AnyOf[0]
@@ -136,7 +136,7 @@ func maybe(s *Schema) *Schema {
 	return nil
 }
 
-// plain returns a value as encoding/json decodes it.
+// plain returns a value in the form in which encoding/json decodes it.
 func plain(value any) any {
 	text, err := json.Marshal(value)
 	if err != nil || json.Unmarshal(text, &value) != nil {
@@ -151,20 +151,21 @@ func defaultOf(s *Schema) []byte {
 	}
 	text, err := json.Marshal(s.Default)
 	if err != nil {
-		return nil // declarations are checked before
+		return nil // declarations were checked before
 	}
 	return text
 }
 
-// visit is the check of one text. Without faults it ends at the first fault.
+// visit is the check of one text. If nobody wants the faults, it ends at the
+// first one.
 type visit struct {
 	*quickjson.Scanner
 	path   []byte
 	faults *[]FieldError
 }
 
-// maxFaults is how many faults of a request are told: an answer must not be
-// much larger than what it answers.
+// maxFaults is how many faults of a request the response lists. A response must
+// not be much larger than its request.
 const maxFaults = 20
 
 // passes reports whether text is JSON that fits.
@@ -175,8 +176,7 @@ func (s *shape) passes(text []byte) bool {
 	})
 }
 
-// faults says what is wrong with text, which is JSON and lies at the location;
-// known is false when more can't be said than that it is not taken.
+// faults returns what is wrong with text, which is JSON and lies at location.
 func (s *shape) faults(text []byte, location string) []FieldError {
 	var faults []FieldError
 	quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool {
@@ -186,7 +186,7 @@ func (s *shape) faults(text []byte, location string) []FieldError {
 	return faults
 }
 
-// fault notes what is wrong where v is, and reports whether to go on.
+// fault notes a fault at the present place and reports whether to go on.
 func (v *visit) fault(format string, a ...any) bool {
 	if v.faults == nil || len(*v.faults) == maxFaults {
 		return false
@@ -227,7 +227,7 @@ func (s *shape) visitType(v *visit) bool {
 	case kind == typeNull && s.null:
 		return v.Null()
 	case kind == "":
-		return false // no JSON
+		return false // not JSON
 	case s.typ == "":
 	case s.typ == huma.TypeInteger && kind == huma.TypeNumber:
 	case s.typ != kind:
@@ -246,7 +246,7 @@ func (s *shape) visitType(v *visit) bool {
 	return v.skip()
 }
 
-// kindOf returns the type of a value that begins so, or "".
+// kindOf returns the type of a value that begins with first, or "".
 func kindOf(first byte) string {
 	switch {
 	case first == '"':
@@ -265,10 +265,10 @@ func kindOf(first byte) string {
 	return ""
 }
 
-// exactDigits is how long a number may be to be exact as a float64.
+// exactDigits is the length up to which a number is exact as a float64.
 const exactDigits = 15
 
-// longestExact bounds what exact arithmetic is done with, in bytes.
+// longestExact is the length in bytes up to which a number is computed exactly.
 const longestExact = 40
 
 func (s *shape) visitNumber(v *visit) bool {
@@ -304,8 +304,8 @@ func (s *shape) visitNumber(v *visit) bool {
 	return true
 }
 
-// inBits reports whether an integer has room in 64 bits, where the format says
-// that it must. Fewer bits are in the schema as its limits.
+// inBits reports whether an integer fits into 64 bits, if the format requires
+// it. For smaller integers the schema has limits.
 func inBits(text []byte, n float64, format string) bool {
 	switch format {
 	case "int64":
@@ -316,7 +316,8 @@ func inBits(text []byte, n float64, format string) bool {
 	return true
 }
 
-// compareNumber compares the number text, which n is about, with a limit.
+// compareNumber compares the number in text with limit. n is text as a float64,
+// which may be inexact.
 func compareNumber(text []byte, n, limit float64) int {
 	if len(text) > exactDigits && len(text) <= longestExact && n != 0 {
 		if exact, ok := new(big.Rat).SetString(string(text)); ok {
@@ -332,7 +333,7 @@ func compareNumber(text []byte, n, limit float64) int {
 	return 0
 }
 
-// isMultiple calculates with decimal fractions as people do: 0.3 is a multiple
+// isMultiple computes with decimal fractions, as people do: 0.3 is a multiple
 // of 0.1.
 func isMultiple(text []byte, n, of float64) bool {
 	if n == 0 {
@@ -393,7 +394,7 @@ func (s *shape) choices() string {
 	return fmt.Sprintf("expected value to be one of \"%s\"", strings.Join(words, ", "))
 }
 
-// visitFormat has huma look at the format of a string.
+// visitFormat lets huma check the format of a string.
 func (s *shape) visitFormat(v *visit, text string) bool {
 	if s.schema.ContentEncoding == "base64" {
 		if _, err := base64.StdEncoding.DecodeString(text); err != nil {
@@ -408,7 +409,7 @@ func (s *shape) visitFormat(v *visit, text string) bool {
 	}
 	var detail *huma.ErrorDetail
 	detail, _ = result.Errors[0].(*huma.ErrorDetail)
-	message, _, _ := strings.Cut(detail.Message, ": ") // what follows repeats the value
+	message, _, _ := strings.Cut(detail.Message, ": ") // the rest repeats the value
 	return v.fault("%s", message)
 }
 
@@ -463,25 +464,25 @@ func (s *shape) visitText(v *visit, see func(text []byte)) bool {
 	return s.visitAgain(v, text)
 }
 
-// visitAgain visits a text that was read.
+// visitAgain visits a text that was read before.
 func (s *shape) visitAgain(v *visit, text []byte) bool {
 	return quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool {
 		return s.visit(&visit{Scanner: scan, path: v.path, faults: v.faults})
 	})
 }
 
-// canonical is the same for equal values.
+// canonical returns the same text for equal values.
 func canonical(text []byte) string {
 	var value any
 	if json.Unmarshal(text, &value) != nil {
 		return string(text)
 	}
-	same, _ := json.Marshal(value) // was JSON
+	same, _ := json.Marshal(value) // it was JSON before
 	return string(same)
 }
 
-// visitChoice reads a value that has to fit other schemas too, or is one of
-// several values.
+// visitChoice reads a value that must also fit other schemas, or that must be
+// one of several values.
 func (s *shape) visitChoice(v *visit) bool {
 	text, ok := v.Skip()
 	if !ok {
@@ -529,11 +530,11 @@ func (s *shape) isOneOf(text []byte) bool {
 	return slices.ContainsFunc(s.enum, func(one any) bool { return reflect.DeepEqual(one, value) })
 }
 
-// keys are those of an object that have come: bits for those of its members,
-// names for others.
+// keys are the keys of an object that have come. Members are bits, others are
+// names.
 type keys struct {
 	few    uint64
-	more   []bool // of members beyond the first 64
+	more   []bool // for members beyond the first 64
 	others map[string]bool
 }
 
@@ -593,13 +594,13 @@ func (s *shape) visitObject(v *visit) bool {
 	return ok && s.isWhole(v, &seen) && s.isRight(v, n)
 }
 
-// How much of a foreign key, and of where it is, is told back, in bytes.
+// How many bytes of a foreign key, and of its place, a response repeats.
 const (
 	longestKey      = 100
 	longestLocation = 300
 )
 
-// unexpected says so of a key, and names the one that was perhaps meant.
+// unexpected returns the fault of an unknown key. It suggests a similar key.
 func (s *shape) unexpected(key string) string {
 	for _, m := range s.members {
 		if strings.EqualFold(m.name, key) {
@@ -609,7 +610,7 @@ func (s *shape) unexpected(key string) string {
 	return "unexpected property"
 }
 
-// isWhole looks for members that have not come.
+// isWhole notes the required members that have not come.
 func (s *shape) isWhole(v *visit, seen *keys) bool {
 	for i, m := range s.members {
 		if m.required && !seen.has(i) && !v.faultAt(m.name, "expected required property %s to be present", m.name) {
@@ -625,7 +626,7 @@ func (s *shape) isWhole(v *visit, seen *keys) bool {
 	return true
 }
 
-// faultAt is fault for a member of the object where v is.
+// faultAt is fault for a member of the present object.
 func (v *visit) faultAt(name, format string, a ...any) bool {
 	before := len(v.path)
 	defer func() { v.path = v.path[:before] }()

@@ -18,9 +18,9 @@ import (
 	"github.com/enoki-go/enoki/internal/tag"
 )
 
-// declaration looks at the types of one route: it makes ready what requests
-// are read by and answers written by, describes it for the document, and
-// gathers all that can't work for any request.
+// declaration reads the types of one route. It prepares how requests are read
+// and responses are written, and describes both for the document. It collects
+// all mistakes that can't work for any request.
 type declaration struct {
 	route    *Route
 	registry *schemas
@@ -29,7 +29,7 @@ type declaration struct {
 	mistakes mistakes
 }
 
-// mistakes are what is wrong with a route.
+// mistakes are the mistakes in a route.
 type mistakes []string
 
 func (m *mistakes) add(format string, a ...any) {
@@ -43,8 +43,8 @@ func (b *declaration) mistake(field, format string, a ...any) {
 	b.mistakes.add("field "+field+": "+format, a...)
 }
 
-// field returns the schema of a field, without what some of its tags say, or
-// nil after a mistake.
+// field returns the schema of a field. It ignores the tags in without. It
+// returns nil after a mistake.
 func (b *declaration) field(f reflect.StructField, without ...string) (s *Schema) {
 	for _, tag := range without {
 		f.Tag = reflect.StructTag(strings.ReplaceAll(string(f.Tag), tag+`:"`, "-"+tag+`:"`))
@@ -57,7 +57,7 @@ func (b *declaration) field(f reflect.StructField, without ...string) (s *Schema
 	return s
 }
 
-// input reads the declaration of what the route takes.
+// input reads the declaration of a route's input.
 func (b *declaration) input(t reflect.Type) *input {
 	in := &input{has: map[string]bool{}}
 	if implements[huma.Resolver](t) || implements[huma.ResolverWithPath](t) {
@@ -89,15 +89,15 @@ func (b *declaration) input(t reflect.Type) *input {
 	return in
 }
 
-// ownTags refuses tags that nobody reads.
+// ownTags refuses tags that nothing reads.
 func (b *declaration) ownTags(f reflect.StructField) {
 	if err := tag.CheckOwn(f.Tag, fieldTags); err != nil {
 		b.mistake(f.Name, "%v", err)
 	}
 }
 
-// fieldsOf returns the fields of a struct and of those embedded in it, with
-// indexes from the outermost.
+// fieldsOf returns the fields of a struct and of its embedded structs, with
+// indexes from the outermost one.
 func (b *declaration) fieldsOf(t reflect.Type) []reflect.StructField {
 	var fields []reflect.StructField
 	for _, f := range reflect.VisibleFields(t) {
@@ -190,14 +190,14 @@ func (b *declaration) document(p *param, name string) {
 	b.op.Parameters = append(b.op.Parameters, out)
 }
 
-// isToken reports whether a name can be one of a header or a cookie.
+// isToken reports whether name is a valid name of a header or a cookie.
 func isToken(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 }
 
-// wildcards compares the wildcards of the path with the fields that they go to.
+// wildcards compares the wildcards of the path with the fields of the input.
 func (b *declaration) wildcards(in *input) {
 	fields := map[string]bool{}
 	for _, p := range in.params {
@@ -245,7 +245,7 @@ func (b *declaration) body(in *input, f reflect.StructField) {
 	}
 }
 
-// noForm finds fields of a body that were meant for a form.
+// noForm notes fields of a JSON body that have a form tag.
 func (b *declaration) noForm(t reflect.Type) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -261,7 +261,8 @@ func (b *declaration) noForm(t reflect.Type) {
 	}
 }
 
-// mediaType returns that of a body in JSON, which a tag may make more exact.
+// mediaType returns the media type of a JSON body. A tag may make it more
+// exact.
 func (b *declaration) mediaType(f reflect.StructField) string {
 	own := f.Tag.Get("contentType")
 	switch {
@@ -293,7 +294,7 @@ func (b *declaration) rawBody(in *input, f reflect.StructField) {
 	b.op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{media: {Schema: schema}}}
 }
 
-// output reads the declaration of what the route answers with.
+// output reads the declaration of a route's output.
 func (b *declaration) output(t reflect.Type) *output {
 	out := &output{status: b.route.settings.status, mediaTypes: jsonType}
 	if t.Kind() != reflect.Struct {
@@ -320,7 +321,7 @@ func (b *declaration) output(t reflect.Type) *output {
 	}
 	b.responses(out, body, headers)
 	if own := out.mediaTypes; own == "*/*" {
-		out.mediaTypes = "application/octet-stream" // when the field is empty
+		out.mediaTypes = "application/octet-stream" // if the field is empty
 	}
 	return out
 }
@@ -396,7 +397,7 @@ func (b *declaration) header(out *output, f reflect.StructField, name string, do
 	}
 }
 
-// responses describes the answers.
+// responses describes the responses.
 func (b *declaration) responses(out *output, body *Schema, headers map[string]*huma.Header) {
 	if out.status == 0 {
 		out.status = http.StatusOK
@@ -437,7 +438,7 @@ func (b *declaration) responses(out *output, body *Schema, headers map[string]*h
 	}}
 }
 
-// direction is which way a type goes.
+// direction says whether a type is read or written.
 type direction bool
 
 const (
@@ -452,16 +453,16 @@ func (b *declaration) json(t reflect.Type, where string, way direction) bool {
 	return len(b.mistakes) == before
 }
 
-// walk looks at a type and those in it. Types in seen are looked at already;
-// one that is false in it has no struct between itself and here, so that its
-// schema would have no end.
+// walk checks a type and the types in it. seen has the types that were checked.
+// A type is false in seen if no struct lies between it and here: its schema
+// would never end.
 func (b *declaration) walk(t reflect.Type, where string, way direction, seen map[reflect.Type]bool) {
 	whole, known := seen[t]
 	if known && !whole {
 		b.mistake(where, "%s is a list, map or pointer of itself, which the documentation can't describe; put it into a struct", t)
 	}
 	if t == reflect.TypeFor[url.URL]() {
-		return // a text in our dialect
+		return // our dialect writes it as text
 	}
 	if known || implements[huma.SchemaProvider](t) || speaks(t) {
 		return
@@ -490,8 +491,8 @@ func (b *declaration) walk(t reflect.Type, where string, way direction, seen map
 	}
 }
 
-// walkFields looks at the fields of a struct. What lies in it may be of a type
-// that lies around it.
+// walkFields checks the fields of a struct. A field may have the type of a
+// struct around it.
 func (b *declaration) walkFields(t reflect.Type, where string, way direction, seen map[reflect.Type]bool) {
 	inside := map[reflect.Type]bool{}
 	for each := range seen {
@@ -526,7 +527,7 @@ func (b *declaration) walkFields(t reflect.Type, where string, way direction, se
 	}
 }
 
-// speaks reports whether a type has a form of its own in JSON.
+// speaks reports whether a type has its own form in JSON.
 func speaks(t reflect.Type) bool {
 	return implements[json.Marshaler](t) || implements[json.Unmarshaler](t) || implements[encoding.TextMarshaler](t) || implements[encoding.TextUnmarshaler](t)
 }

@@ -4,15 +4,16 @@ import (
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// defaults tells which shapes have defaults somewhere below them.
+// defaults says which shapes have defaults below them.
 type defaults map[*shape]bool
 
-// in reports whether a value of the shape may lack what has a default.
+// in reports whether a value of the shape may lack something that has a
+// default.
 func (d defaults) in(s *shape) bool {
 	if found, known := d[s]; known || s == nil {
 		return found
 	}
-	d[s] = false // while it is looked at: types may be recursive
+	d[s] = false // meanwhile, because types may be recursive
 	found := d.in(s.items) || d.in(s.others) || d.in(s.beside)
 	for _, m := range s.members {
 		found = d.in(m.shape) || m.standard != nil || found
@@ -21,13 +22,13 @@ func (d defaults) in(s *shape) bool {
 	return found
 }
 
-// complete returns text, which fits the shape, with the defaults of what was
-// left out. It is done in the text because only there a zero that was sent
-// differs from nothing.
+// complete returns text with the defaults of everything that was left out. text
+// fits the shape. This is done in the text, because after decoding a zero that
+// was sent looks like nothing.
 func (s *shape) complete(text []byte) []byte {
 	out := make([]byte, 0, len(text)+64)
 	if !quickjson.ScanPlain(text, func(scan *quickjson.Scanner) bool { return s.appendTo(&out, scan) }) {
-		return text // can't be: it was read before
+		return text // impossible: it was read before
 	}
 	return out
 }
@@ -74,7 +75,7 @@ func (s *shape) appendObject(out *[]byte, scan *quickjson.Scanner) bool {
 			return s.others.appendTo(out, scan)
 		}
 		if s.members[i].standard != nil && scan.Peek() == 'n' {
-			return scan.Null() // counts as left out
+			return scan.Null() // it counts as left out
 		}
 		seen.add(i, len(s.members))
 		begin(key)

@@ -10,16 +10,16 @@ import (
 	"github.com/enoki-go/enoki/websocket"
 )
 
-// unfit marks an error of binding arguments, made before any handler ran. It
-// is shown as it is, while a handler's would be one of another hop.
+// unfit marks an error of binding arguments, from before any handler ran. It is
+// shown unchanged. The same error of a handler would come from another hop.
 type unfit struct{ error }
 
 func (u unfit) Unwrap() error { return u.error }
 
-// exception returns an error as clients of Nameko's entrypoints see it. The
-// text of an error is that of a problem, which hides what is not the client's
-// fault, since these clients sit on the far side of the internet, too. Only an
-// error to which the handler gave a class of its own shows its text.
+// exception returns an error as clients of Nameko's entrypoints see it. Its
+// text is that of a problem. A problem hides what is not the client's fault,
+// and these clients are on the internet too. Only an error with a class of its
+// own shows its own text.
 func (h *handler) exception(err error) *enoki.Error {
 	var binding unfit
 	var e *enoki.Error
@@ -32,7 +32,7 @@ func (h *handler) exception(err error) *enoki.Error {
 	}
 	e = h.scope.Errors.Answer(err)
 	switch {
-	case e.Type == "RemoteError": // of a call that the handler made
+	case e.Type == "RemoteError": // from a call that the handler made
 		if e.Code.HTTPStatus() < http.StatusInternalServerError {
 			return e
 		}
@@ -46,7 +46,7 @@ func (h *handler) exception(err error) *enoki.Error {
 	return e
 }
 
-// socketError is an exception in the form of package websocket.
+// socketError returns an exception in the form of package websocket.
 func socketError(e *enoki.Error) *websocket.Error {
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {

@@ -7,13 +7,13 @@ import (
 	"github.com/enoki-go/enoki/internal/deadline"
 )
 
-// exchange is one request to a route and its answer.
+// exchange is one request to a route and its response.
 type exchange struct {
 	route   *Route
 	request *http.Request
 	answer  *answer
 	within  exchangeContext
-	limit   deadline.Context // of the handler, when it has one
+	limit   deadline.Context // the handler's, if it has one
 }
 
 type exchangeKey struct{}
@@ -25,8 +25,8 @@ func newExchange(req *http.Request, r *Route, a *answer) *exchange {
 	return e
 }
 
-// exchangeContext is a context in which exchangeOf finds an exchange. It lies
-// in the exchange, to be made with it.
+// exchangeContext is a context from which exchangeOf gets the exchange. It is
+// part of the exchange, to save an allocation.
 type exchangeContext struct {
 	context.Context
 	exchange *exchange
@@ -43,5 +43,5 @@ func exchangeOf(ctx context.Context) *exchange {
 	return ctx.Value(exchangeKey{}).(*exchange)
 }
 
-// Context returns the request's context, in which call finds the exchange.
+// Context returns the request's context, from which call gets the exchange.
 func (e *exchange) Context() context.Context { return &e.within }

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// member is a field of a struct as it is in JSON.
+// member is a field of a struct as JSON sees it.
 type member struct {
 	reflect.StructField
 	name     string
 	index    []int // from the struct, through embedded ones
-	tagged   bool  // the name is from the tag
+	tagged   bool  // the name comes from the tag
 	omits    bool  // it may be left out: omitempty or omitzero
 	isQuoted bool  // its value is written as a string: the option string
 }
 
 // membersOf returns the fields of a struct that JSON has, by the rules of
-// encoding/json: of several with one name the least deep counts, among those
-// the one whose tag has the name, and none if that is not one. What has lost
-// its name so at the same depth is clashes.
+// encoding/json. Of several fields with one name, the least deep one counts. At
+// the same depth the one with the name in its tag counts. If that is not
+// exactly one, none counts, and clashes has the name.
 func membersOf(t reflect.Type) (members []member, clashes []string) {
 	all := map[string][]member{}
 	collectMembers(t, nil, map[reflect.Type]bool{}, all)
@@ -50,8 +50,8 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// collectMembers adds the fields of t, which lies at the index path, to all by
-// their names. Types above are those on the way down.
+// collectMembers adds the fields of t to all, by their names. path is the index
+// of t. above has the types on the way down.
 func collectMembers(t reflect.Type, path []int, above map[reflect.Type]bool, all map[string][]member) {
 	if above[t] {
 		return
@@ -88,7 +88,7 @@ func collectMembers(t reflect.Type, path []int, above map[reflect.Type]bool, all
 	}
 }
 
-// isQuotable reports whether the option string has a meaning for the type.
+// isQuotable reports whether the option string applies to the type.
 func isQuotable(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

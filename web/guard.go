@@ -11,16 +11,16 @@ import (
 	"github.com/enoki-go/enoki/internal/loopback"
 )
 
-// guard refuses what the pages of strangers have a browser send.
+// guard refuses requests that pages of foreign origins make a browser send.
 type guard struct {
 	hosts   *loopback.Hosts // set when the server listens
 	cross   http.CrossOriginProtection
 	open    bool    // to the pages of every origin
-	trusted origins // their pages may send what changes something
-	cors    *cors   // nil for none
+	trusted origins // their pages may send requests that change something
+	cors    *cors   // nil means none
 }
 
-// set takes over the options.
+// set sets the guard from the options.
 func (g *guard) set(o *Options) error {
 	var mistakes []error
 	g.open = o.UnsafeAnyOrigin
@@ -33,8 +33,8 @@ func (g *guard) set(o *Options) error {
 	return errors.Join(append(mistakes, g.trusted.check())...)
 }
 
-// refusal returns what is wrong with where a request comes from, or nil. It
-// sets the headers that the pages of other origins read answers by.
+// refusal returns what is wrong with the origin or the host of a request, or
+// nil. It sets the headers that let pages of other origins read the response.
 func (g *guard) refusal(header http.Header, r *http.Request, exempt func(*http.Request) bool) *Problem {
 	if !g.hosts.Has(r.Host) {
 		p := newProblem(http.StatusMisdirectedRequest, loopback.Refusal(r)+"; web.Options.Hosts and --http-hosts have others")
@@ -49,8 +49,7 @@ func (g *guard) refusal(header http.Header, r *http.Request, exempt func(*http.R
 		"a page of another origin may not send this; name its origin in web.Options.TrustedOrigins or CORS if it should"))
 }
 
-// preflight answers a browser that asks for the rights of a page, and tells
-// whether it has.
+// preflight replies to a preflight and reports whether the request was one.
 func (g *guard) preflight(a *answer, r *http.Request) bool {
 	if g.cors == nil || r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
@@ -59,15 +58,15 @@ func (g *guard) preflight(a *answer, r *http.Request) bool {
 	return true
 }
 
-// skipsOrigin tells whether the route of a request takes it from any origin.
+// skipsOrigin reports whether the request's route accepts every origin.
 func (h *handler) skipsOrigin(r *http.Request) bool {
 	_, pattern := h.mux.Handler(r)
 	route := h.handled[pattern]
 	return route != nil && route.settings.anyOrigin
 }
 
-// origins are those of web pages, such as https://www.example.com, or
-// https://*.example.com for every name below; "*" is every origin.
+// origins are origins of web pages: https://www.example.com, or
+// https://*.example.com for every name below, or "*" for every origin.
 type origins []string
 
 func (list origins) has(origin string) bool {

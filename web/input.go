@@ -17,26 +17,26 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// input is what a route takes, made ready to read requests. What is checked is
-// what the handler gets: the text that was checked is the one that is decoded,
-// and names mean the same to both.
+// input is a route's input, ready to read requests. The text that was checked
+// is also the one that is decoded. Names mean the same to both.
 type input struct {
 	params    []*param
-	has       map[string]bool // places of params
-	body      []int           // index of the field Body, or nil
-	optional  bool            // a request without a body is fine
+	has       map[string]bool // the places of params
+	body      []int           // the index of the field Body, or nil
+	optional  bool            // a request may have no body
 	shape     *shape
-	completes bool // the body may lack what has a default
+	completes bool // the body may lack something that has a default
 
-	raw []int // index of the field RawBody, or nil
+	raw []int // the index of the field RawBody, or nil
 }
 
-// maxForm is how much of a form is kept in memory, in bytes; the rest goes to
+// maxForm is how many bytes of a form are kept in memory. The rest goes to
 // files, which net/http deletes after the request.
 const maxForm = 1 << 20
 
-// read fills in, or says what is wrong with the request. limit is that of the
-// body in bytes, or negative. What the body takes comes from m.
+// read fills in, or returns what is wrong with the request. limit is the
+// largest body in bytes; a negative limit means none. m provides the memory for
+// the body.
 func (i *input) read(w http.ResponseWriter, req *http.Request, limit int64, m *memory, in reflect.Value) *Problem {
 	faults := i.readParams(req, in)
 	if i.body == nil && i.raw == nil {
@@ -71,7 +71,7 @@ func (i *input) read(w http.ResponseWriter, req *http.Request, limit int64, m *m
 	return invalid(faults)
 }
 
-// invalid is the answer to a request with faults, or nil.
+// invalid returns the problem for a request with faults, or nil.
 func invalid(faults []FieldError) *Problem {
 	if len(faults) == 0 {
 		return nil
@@ -114,13 +114,13 @@ func (i *input) readParams(req *http.Request, in reflect.Value) (faults []FieldE
 
 func headerValues(req *http.Request, name string) []string {
 	if name == "Host" && req.Host != "" {
-		return []string{req.Host} // package http takes it out of the header
+		return []string{req.Host} // package http removes it from the header
 	}
 	return req.Header[name]
 }
 
-// untyped refuses JSON without a Content-Type, which pages of other origins may
-// send without being asked for their rights first.
+// untyped refuses JSON without a Content-Type. Pages of other origins may send
+// such a request without a preflight.
 func (i *input) untyped(req *http.Request) *Problem {
 	if req.ContentLength == 0 || i.raw != nil {
 		return nil
@@ -128,7 +128,7 @@ func (i *input) untyped(req *http.Request) *Problem {
 	return newProblem(http.StatusUnsupportedMediaType, "the body has no Content-Type; send "+jsonType)
 }
 
-// unreadable says why a body can't be read, by its header.
+// unreadable says by its headers why a body can't be read.
 func (i *input) unreadable(req *http.Request) *Problem {
 	for _, encoding := range req.Header["Content-Encoding"] {
 		if !strings.EqualFold(strings.TrimSpace(encoding), "identity") && strings.TrimSpace(encoding) != "" {
@@ -144,7 +144,7 @@ func (i *input) unreadable(req *http.Request) *Problem {
 	case len(types) > 1:
 		return newProblem(http.StatusUnsupportedMediaType, "the request has several Content-Types; send one")
 	case i.raw != nil:
-		return nil // the handler's, or the form's
+		return nil // the handler or the form reads it
 	}
 	media, params, err := mime.ParseMediaType(types[0])
 	switch {
@@ -156,8 +156,8 @@ func (i *input) unreadable(req *http.Request) *Problem {
 	return nil
 }
 
-// largestExpected is how much room is made for a body because it was announced,
-// in bytes; room beyond that is made for what has come.
+// largestExpected is how many bytes are allocated for a body because its length
+// was announced. More is allocated as the body arrives.
 const largestExpected = 16 << 10
 
 func readAll(req *http.Request) ([]byte, error) {
@@ -174,7 +174,7 @@ func readAll(req *http.Request) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// brokenBody is the answer to a body that did not come whole.
+// brokenBody returns the problem for a body that did not arrive whole.
 func brokenBody(err error, limit int64) *Problem {
 	var large *http.MaxBytesError
 	var late net.Error
@@ -218,8 +218,8 @@ func (i *input) readRaw(req *http.Request, limit int64, m *memory, field reflect
 	return nil
 }
 
-// readBody decodes a body that fits, and adds what does not to faults. It
-// returns the answer to one that is no JSON.
+// readBody decodes a body that fits, and adds to faults what does not fit. It
+// returns the problem for a body that is not JSON.
 func (i *input) readBody(text []byte, in reflect.Value, faults *[]FieldError) *Problem {
 	switch {
 	case len(text) == 0 && i.optional:

@@ -15,11 +15,12 @@ import (
 	"github.com/enoki-go/enoki/internal/quickjson"
 )
 
-// dialect is how bodies are read and written: as encoding/json does, but that a
-// field has its exact name and comes once, that a slice or map that is nil is
-// an empty list or object, that a whole number in a value of type any is an int64
-// or a *big.Int, and that a url.URL is a text. It is read only.
-// json.Number is encoding/json's, which the module does not know.
+// dialect is how bodies are read and written. It is encoding/json with these
+// differences. A key must have the exact name of its field and may come only
+// once. A nil slice is an empty list and a nil map an empty object. A whole
+// number in a value of type any is an int64 or a *big.Int. A url.URL is a text.
+// A json.Number is encoding/json's, which the module does not know. dialect is
+// read only.
 var dialect = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
 	jsonv2.MatchCaseInsensitiveNames(false),
@@ -45,7 +46,7 @@ var dialect = jsonv2.JoinOptions(
 	)),
 )
 
-// unmarshalNumber reads a number into an any, and leaves anything else to others.
+// unmarshalNumber reads a number into an any. It leaves other values to others.
 func unmarshalNumber(d *jsontext.Decoder, v *any) error {
 	if d.PeekKind() != '0' {
 		return errors.ErrUnsupported
@@ -66,7 +67,7 @@ func unmarshal(data []byte, v reflect.Value) error {
 	return jsonv2.Unmarshal(data, v.Addr().Interface(), dialect)
 }
 
-// marshal writes v and a line's end. It writes nothing when v can't be encoded.
+// marshal writes v and a newline. It writes nothing if v can't be encoded.
 func marshal(w io.Writer, v any) error {
 	text, ok := appendJSON(room(w), v)
 	if !ok {
@@ -79,7 +80,7 @@ func marshal(w io.Writer, v any) error {
 	return err
 }
 
-// room returns where to encode what will be written to w next.
+// room returns a buffer for what will be written to w next.
 func room(w io.Writer) []byte {
 	if a, ok := w.(*answer); ok {
 		return a.held.AvailableBuffer()
@@ -87,8 +88,8 @@ func room(w io.Writer) []byte {
 	return nil
 }
 
-// appendJSON appends v. It refuses what is not ordinary, and what may hold HTML
-// that was escaped.
+// appendJSON appends v. It refuses types that are not plain, and values that
+// may hold escaped HTML.
 func appendJSON(b []byte, v any) ([]byte, bool) {
 	if v == nil {
 		return b, false
@@ -99,6 +100,6 @@ func appendJSON(b []byte, v any) ([]byte, bool) {
 
 // appendKey appends a key of an object.
 func appendKey(b, key []byte) []byte {
-	text, _ := json.Marshal(string(key)) // a string can always be written
+	text, _ := json.Marshal(string(key)) // a string always marshals
 	return append(b, text...)
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// bounded returns a listener with at most n connections open at a time; those
-// that come then wait with the system. n below 1 is no limit.
+// bounded returns a listener with at most n open connections. Further ones wait
+// in the system. If n is below 1, there is no limit.
 func bounded(l net.Listener, n int) net.Listener {
 	if n < 1 {
 		return l
@@ -16,7 +16,7 @@ func bounded(l net.Listener, n int) net.Listener {
 
 type boundedListener struct {
 	net.Listener
-	open   chan struct{} // has one for each connection
+	open   chan struct{} // one item for each open connection
 	once   sync.Once
 	closed chan struct{}
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/enoki-go/enoki/internal/budget"
 )
 
-// growth is how much of memory a byte takes that is read into a buffer which
-// doubles as it grows.
+// growth is how many bytes of memory one byte takes in a buffer that doubles as
+// it grows.
 const growth = 2
 
-// memory is what one request has of the service's budget.
+// memory is the share of one request in the service's budget.
 type memory struct {
 	waiting, working budget.Share
-	patience         time.Duration // that is left
+	patience         time.Duration // the time that is left to wait
 	body             metered
 }
 
@@ -26,20 +26,20 @@ func (h *handler) memory() *memory {
 	return &memory{waiting: h.scope.Memory.Arrive(), working: h.scope.Memory.Work(), patience: budget.Patience}
 }
 
-// release gives all back, once the request is answered.
+// release gives everything back after the response.
 func (m *memory) release() {
 	m.waiting.Release()
 	m.working.Release()
 }
 
-// meter has a body count as it comes, so that a slow client has what it has
-// sent, up to most bytes.
+// meter counts a body as it arrives, up to most bytes. A slow client thus holds
+// only what it has sent.
 func (m *memory) meter(req *http.Request, most int64) {
 	m.body = metered{ReadCloser: req.Body, ctx: req.Context(), memory: m, left: most}
 	req.Body = &m.body
 }
 
-// decode takes what decoding a body of n bytes costs.
+// decode takes what it costs to decode a body of n bytes.
 func (m *memory) decode(ctx context.Context, n int) error {
 	if err := m.working.TakeWithin(ctx, int64(n)*budget.Decoding, &m.patience); err != nil {
 		return err
@@ -53,7 +53,7 @@ type metered struct {
 	io.ReadCloser
 	ctx    context.Context
 	memory *memory
-	left   int64 // that may still be kept in memory; negative for no limit
+	left   int64 // how much more may be kept in memory; negative means no limit
 }
 
 func (b *metered) Read(p []byte) (int, error) {
@@ -69,20 +69,19 @@ func (b *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keptPlain is how much of a body counts that a handler of package http reads,
-// in bytes; what is larger is hardly kept in memory.
+// keptPlain is how many bytes count of a body that a handler of package http
+// reads. Handlers hardly keep larger bodies in memory.
 const keptPlain = 1 << 20
 
-// counted is a body that a handler reads while it has a worker. It never waits:
-// what has the memory may be waiting for that worker.
+// counted is a body that a handler reads while it has a worker. It never waits
+// for memory: the holders of the memory may wait for that worker.
 type counted struct {
 	io.ReadCloser
 	share budget.Share
-	left  int64 // of keptPlain
+	left  int64 // what is left of keptPlain
 }
 
-// count has the body of a request count as it is read, and returns what ends
-// that.
+// count counts the body of a request as it is read. done ends that.
 func (h *handler) count(req *http.Request) (done func()) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return func() {}
@@ -100,8 +99,8 @@ func (b *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// exhausted is the answer to a request for which there was no memory in time,
-// or nil when err is another.
+// exhausted returns the problem for a request that got no memory in time. It is
+// nil if err is another error.
 func exhausted(err error) *Problem {
 	if !errors.Is(err, budget.ErrFull) {
 		return nil

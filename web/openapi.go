@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// document makes the OpenAPI document of the routes and serves it, with the
-// page that shows it.
+// document makes the OpenAPI document of the routes. It serves the document and
+// the page that shows it.
 func (h *handler) document(service string) error {
 	document := h.openAPI
 	document.Info.Title = h.options.Title
@@ -20,9 +20,9 @@ func (h *handler) document(service string) error {
 	if err != nil {
 		return fmt.Errorf("web: OpenAPI document as JSON: %w", err)
 	}
-	asYAML := sync.OnceValues(document.YAML) // it takes a millisecond or more, and is seldom asked for
+	asYAML := sync.OnceValues(document.YAML) // it takes a millisecond or more, and few ask for it
 	pages := apidocs(h.tokenOrigins())
-	// No more exact type, so that a browser shows the document.
+	// A more exact type would keep browsers from showing the document.
 	pages["/openapi.json"] = newPage(jsonType, func() (io.ReadSeeker, error) { return bytes.NewReader(asJSON), nil })
 	pages["/openapi.yaml"] = newPage("application/yaml", func() (io.ReadSeeker, error) {
 		body, err := asYAML()

@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// output is what a route answers with, made ready to be written.
+// output is a route's output, ready to be written.
 type output struct {
 	status     int   // unless the field Status says otherwise
-	statusAt   []int // index of the field Status, or nil
-	statuses   []int // that it may have; nil is every one that is no error
+	statusAt   []int // the index of the field Status, or nil
+	statuses   []int // the allowed statuses; nil allows every one that is no error
 	headers    []header
-	body       []int // index of the field Body, or nil
+	body       []int // the index of the field Body, or nil
 	isRaw      bool  // the body is sent as it is
 	mediaTypes string
 }
 
 // header is a field of an output that becomes a header.
 type header struct {
-	name   string // in the canonical form
+	name   string // in canonical form
 	index  []int
-	layout string // of a time
+	layout string // the layout of a time
 }
 
-// write answers with out, a pointer to the output's struct.
+// write responds with out, a pointer to the output's struct.
 func (o *output) write(a *answer, out any) error {
 	v := reflect.ValueOf(out)
 	switch {
@@ -55,7 +55,7 @@ func (o *output) write(a *answer, out any) error {
 	return o.writeBody(a, v.FieldByIndex(o.body))
 }
 
-// hasNoBody reports whether an answer with the status has no body.
+// hasNoBody reports whether a response with the status has no body.
 func hasNoBody(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusNotModified
 }
@@ -88,7 +88,7 @@ func (o *output) statusOf(v reflect.Value) (int, error) {
 	return status, nil
 }
 
-// write adds the header; none for nil, an empty text and a zero time.
+// write adds the header. It adds none for nil, an empty text and a zero time.
 func (h *header) write(to http.Header, v reflect.Value) error {
 	if v.Kind() == reflect.Slice && !isText(v.Type()) {
 		for i := range v.Len() {
@@ -120,7 +120,7 @@ func (h *header) text(v reflect.Value) (string, error) {
 		switch {
 		case value.IsZero():
 			return "", nil
-		case h.layout == http.TimeFormat: // which has GMT in it
+		case h.layout == http.TimeFormat: // the format has GMT in it
 			value = value.UTC()
 		}
 		return value.Format(h.layout), nil
@@ -152,7 +152,7 @@ func (h *header) text(v reflect.Value) (string, error) {
 	return strconv.FormatBool(v.Bool()), nil
 }
 
-// isText reports whether values of the type write their own text.
+// isText reports whether the type writes its own text.
 func isText(t reflect.Type) bool {
 	return implements[encoding.TextMarshaler](t) || implements[fmt.Stringer](t)
 }

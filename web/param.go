@@ -19,29 +19,29 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// places are where parameters come from, which are their tags, too.
+// places are where parameters come from. They are also the names of the tags.
 var places = []string{"path", "query", "header", "cookie"}
 
-// param is a field of an input that comes from somewhere else than the body.
+// param is a field of an input that does not come from the body.
 type param struct {
 	place, name string
 	index       []int
 	typ         reflect.Type // without a pointer
 	pointer     bool
-	list        bool // of values of the type of its elements
+	list        bool // a list of values
 	explode     bool // a comma is part of a value
 	read        reader
 	required    bool
-	standard    []string // when it does not come; nil is none
+	standard    []string // used if no value comes; nil means none
 	schema      *Schema
-	shape       *shape // nil when the type says it all
+	shape       *shape // nil if the type is the only rule
 }
 
-// A reader sets v to the value of a text. It returns the value in JSON, or what
-// was expected instead.
+// A reader sets v to the value of a text. It returns the value as JSON, or what
+// it expected.
 type reader func(text string, v reflect.Value) (token []byte, fault string)
 
-// location is where a fault of the parameter lies.
+// location returns the place of the parameter in a fault.
 func (p *param) location() string { return p.place + "." + p.name }
 
 // set sets the field of an input from the texts that came.
@@ -74,7 +74,7 @@ func (p *param) set(texts []string, came bool, in reflect.Value) []FieldError {
 	return p.shape.faults(token, p.location())
 }
 
-// value sets v to what the texts mean.
+// value sets v to the value of the texts.
 func (p *param) value(texts []string, v reflect.Value) (token []byte, fault string) {
 	if !p.list {
 		return p.read(texts[0], v)
@@ -94,8 +94,8 @@ func (p *param) value(texts []string, v reflect.Value) (token []byte, fault stri
 	return append(token, ']'), ""
 }
 
-// split returns the values of a list. They may come in several texts and, but
-// with explode, several in one.
+// split returns the values of a list. They may come in several texts. Without
+// explode, one text may hold several values.
 func (p *param) split(texts []string) []string {
 	if p.explode {
 		return texts
@@ -104,7 +104,7 @@ func (p *param) split(texts []string) []string {
 	for _, text := range texts {
 		for value := range strings.SplitSeq(text, ",") {
 			if p.place == "header" {
-				value = strings.Trim(value, " \t") // of no item, by RFC 9110, 5.6.1
+				value = strings.Trim(value, " \t") // the space around an item is not part of it: RFC 9110, 5.6.1
 			}
 			if value != "" {
 				values = append(values, value)
@@ -114,7 +114,7 @@ func (p *param) split(texts []string) []string {
 	return values
 }
 
-// readerOf returns what reads values of t. layout is that of a time.
+// readerOf returns the reader for values of t. layout is that of a time.
 func readerOf(t reflect.Type, layout string) (reader, bool) {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
@@ -145,7 +145,7 @@ func readString(text string, v reflect.Value) ([]byte, string) {
 }
 
 func quoted(text string) []byte {
-	token, _ := json.Marshal(text) // a string can always be written
+	token, _ := json.Marshal(text) // a string always marshals
 	return token
 }
 
@@ -176,8 +176,8 @@ func readUint(text string, v reflect.Value) ([]byte, string) {
 	return strconv.AppendUint(nil, n, 10), ""
 }
 
-// decimal is how a number with a fraction is written: not as NaN, and not in
-// hexadecimal, as Go would take it.
+// decimal matches a number with a fraction. Go would also accept NaN and
+// hexadecimal.
 var decimal = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
 func readFloat(text string, v reflect.Value) ([]byte, string) {
@@ -234,8 +234,8 @@ func readURL(text string, v reflect.Value) ([]byte, string) {
 	return quoted(text), ""
 }
 
-// readText has a type read its own text. What its error says may repeat the
-// value, so that only a message for clients is told.
+// readText lets a type read its own text. The type's error may repeat the
+// value, so only a message for clients is shown.
 func readText(text string, v reflect.Value) ([]byte, string) {
 	err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
 	if err == nil {
@@ -248,10 +248,10 @@ func readText(text string, v reflect.Value) ([]byte, string) {
 	return nil, fmt.Sprintf("expected the text of a %s", strings.ToLower(v.Type().Name()))
 }
 
-// durationPattern is what a duration looks like to time.ParseDuration.
+// durationPattern matches what time.ParseDuration accepts.
 const durationPattern = `^[+-]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`
 
-// newParam returns the parameter that a field is, whose tag for a place says so.
+// newParam returns the parameter of a field. The field has a tag for place.
 func (b *declaration) newParam(f reflect.StructField, place string) *param {
 	tag := f.Tag.Get(place)
 	name, options, _ := strings.Cut(tag, ",")
@@ -306,7 +306,7 @@ func (b *declaration) paramSchema(f reflect.StructField, p *param, element refle
 	case element == reflect.TypeFor[time.Duration](), element == reflect.TypeFor[url.URL]():
 		f.Type = text
 	case element != reflect.TypeFor[time.Time]() && !implements[huma.SchemaProvider](element) && reflect.PointerTo(element).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		f.Type = text // its text counts here, whatever it is in JSON
+		f.Type = text // here its text counts, not its JSON form
 	}
 	if p.list && f.Type == text {
 		f.Type = reflect.TypeFor[[]string]()
@@ -325,7 +325,7 @@ func (b *declaration) paramSchema(f reflect.StructField, p *param, element refle
 	case element == reflect.TypeFor[url.URL]() && target.Format == "":
 		target.Format = "uri-reference"
 	case element == reflect.TypeFor[time.Time]() && f.Tag.Get("timeFormat") != "":
-		target.Format = "" // readers of the document know no layouts of Go
+		target.Format = "" // readers of the document do not know Go's layouts
 		switch f.Tag.Get("timeFormat") {
 		case time.DateOnly:
 			target.Format = "date"
@@ -337,7 +337,7 @@ func (b *declaration) paramSchema(f reflect.StructField, p *param, element refle
 	return s
 }
 
-// setDefault reads the default of a parameter, as a client would send it.
+// setDefault reads the default of a parameter as if a client had sent it.
 func (b *declaration) setDefault(f reflect.StructField, p *param) {
 	text, isSet := f.Tag.Lookup("default")
 	if !isSet {
@@ -367,5 +367,5 @@ func (b *declaration) setDefault(f reflect.StructField, p *param) {
 		b.mistake(f.Name, "the default %q is not valid: %s", text, fault)
 		return
 	}
-	_ = json.Unmarshal(token, &p.schema.Default) // was made as JSON
+	_ = json.Unmarshal(token, &p.schema.Default) // it was made as JSON
 }

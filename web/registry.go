@@ -19,16 +19,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// schemas is the Registry of an API: it makes the schema of each type, which
-// the OpenAPI document shows and by which requests are checked. What it adds to
-// huma's is what encoding/json does with a type.
+// schemas is the Registry of an API. It makes the schema of each type. The
+// OpenAPI document shows it, and requests are checked against it. It adds to
+// huma's schemas what encoding/json does with a type.
 type schemas struct {
 	byName map[string]*Schema
 	types  map[string]reflect.Type
-	names  map[reflect.Type]string // of structs
+	names  map[reflect.Type]string // names of structs
 
 	mistakes mistakes // in tags
-	later    []func() // what is looked at once all schemas are there
+	later    []func() // checks that run once all schemas exist
 }
 
 const schemaPrefix = "#/components/schemas/"
@@ -37,8 +37,8 @@ func newSchemas() *schemas {
 	return &schemas{byName: map[string]*Schema{}, types: map[string]reflect.Type{}, names: map[reflect.Type]string{}}
 }
 
-// Schema returns the schema of a type, which for a struct is a reference when
-// allowed. The hint names a type that has no name.
+// Schema returns the schema of a type. For a struct it is a reference if
+// allowRef is true. hint names a type without a name.
 func (r *schemas) Schema(t reflect.Type, allowRef bool, hint string) *Schema {
 	isPointer := t.Kind() == reflect.Pointer
 	for t.Kind() == reflect.Pointer {
@@ -51,7 +51,7 @@ func (r *schemas) Schema(t reflect.Type, allowRef bool, hint string) *Schema {
 	return s
 }
 
-// nullable returns a schema that takes null beside what s takes.
+// nullable returns a schema that accepts null and what s accepts.
 func nullable(s *Schema) *Schema {
 	if maybe(s) != nil {
 		return s
@@ -60,7 +60,7 @@ func nullable(s *Schema) *Schema {
 	s = &own
 	switch {
 	case s.Type == "" && s.Ref == "" && s.OneOf == nil && s.AnyOf == nil && s.AllOf == nil && s.Not == nil:
-		return s // takes everything
+		return s // it accepts everything
 	case s.Type == "":
 		return &Schema{AnyOf: []*Schema{s, {Type: typeNull}}, Description: s.Description, Default: s.Default}
 	case len(s.Enum) > 0 && !slices.Contains(s.Enum, nil):
@@ -85,7 +85,7 @@ func (r *schemas) schema(t reflect.Type, allowRef bool, hint string) *Schema {
 	case t == reflect.TypeFor[net.IP](), t == reflect.TypeFor[netip.Addr]():
 		return &Schema{Type: huma.TypeString, Format: "ip"}
 	case implements[json.Marshaler](t), implements[json.Unmarshaler](t):
-		return transformed(r, t, &Schema{}) // whatever it reads and writes
+		return transformed(r, t, &Schema{}) // it has its own JSON form
 	case implements[encoding.TextMarshaler](t), implements[encoding.TextUnmarshaler](t):
 		return transformed(r, t, &Schema{Type: huma.TypeString})
 	case t.Kind() == reflect.Struct:
@@ -94,9 +94,9 @@ func (r *schemas) schema(t reflect.Type, allowRef bool, hint string) *Schema {
 	s := huma.SchemaFromType(r, t)
 	switch {
 	case s == nil:
-		return &Schema{} // told of where declarations are checked
+		return &Schema{} // the check of declarations reports it
 	case s.Type == huma.TypeArray:
-		s.Nullable = false // none is written as []
+		s.Nullable = false // a nil list is written as []
 	case s.Type == huma.TypeInteger:
 		bound(s, t)
 	case t.Kind() == reflect.Map && isNumber(t.Key()) && !speaks(t.Key()):
@@ -118,8 +118,8 @@ func transformed(r Registry, t reflect.Type, s *Schema) *Schema {
 	return s
 }
 
-// bound gives an integer the limits of its type. Those of 64 bits can't be told
-// as the float that a limit is.
+// bound gives an integer the limits of its type. A limit is a float, which
+// can't hold the limits of 64 bits.
 func bound(s *Schema, t reflect.Type) {
 	bits := t.Bits()
 	unsigned := t.Kind() >= reflect.Uint
@@ -140,7 +140,7 @@ func (r *schemas) ofStruct(t reflect.Type, allowRef bool, hint string) *Schema {
 	if !known {
 		name = r.nameFor(t, hint)
 		s := &Schema{}
-		r.names[t], r.types[name], r.byName[name] = name, t, s // before its fields: types may be recursive
+		r.names[t], r.types[name], r.byName[name] = name, t, s // before its fields, because types may be recursive
 		*s = *transformed(r, t, r.object(t))
 	}
 	if allowRef {
@@ -149,8 +149,8 @@ func (r *schemas) ofStruct(t reflect.Type, allowRef bool, hint string) *Schema {
 	return r.byName[name]
 }
 
-// nameFor returns a name for the schema of a struct. Two types of one name, of
-// different packages or without one, differ by a number.
+// nameFor returns a name for the schema of a struct. Types with the same name,
+// from different packages or without one, get a number.
 func (r *schemas) nameFor(t reflect.Type, hint string) string {
 	plain := huma.DefaultSchemaNamer(t, hint)
 	name := plain
@@ -191,7 +191,8 @@ func (r *schemas) object(t reflect.Type) *Schema {
 	return s
 }
 
-// property describes one field. A null for an optional one counts as left out.
+// property describes one field. A null for an optional field counts as left
+// out.
 func (r *schemas) property(t reflect.Type, m *member) *Schema {
 	field := m.StructField
 	if m.isQuoted {
@@ -211,7 +212,7 @@ func (r *schemas) property(t reflect.Type, m *member) *Schema {
 	return s
 }
 
-// quotedPattern is what a number or a bool looks like in a string.
+// quotedPattern matches a number or a bool inside a string.
 func quotedPattern(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -227,7 +228,7 @@ func quotedPattern(t reflect.Type) string {
 	return "^-?(0|[1-9][0-9]*)$"
 }
 
-// SchemaFromRef returns the schema that a reference means, or nil.
+// SchemaFromRef returns the schema of a reference, or nil.
 func (r *schemas) SchemaFromRef(ref string) *Schema {
 	name, ours := strings.CutPrefix(ref, schemaPrefix)
 	if !ours {
@@ -236,7 +237,7 @@ func (r *schemas) SchemaFromRef(ref string) *Schema {
 	return r.byName[name]
 }
 
-// TypeFromRef returns the type that a reference means, or nil.
+// TypeFromRef returns the type of a reference, or nil.
 func (r *schemas) TypeFromRef(ref string) reflect.Type {
 	return r.types[strings.TrimPrefix(ref, schemaPrefix)]
 }
@@ -244,11 +245,11 @@ func (r *schemas) TypeFromRef(ref string) reflect.Type {
 // Map returns the schemas by name.
 func (r *schemas) Map() map[string]*Schema { return r.byName }
 
-// RegisterTypeAlias is huma's; nobody calls it here.
+// RegisterTypeAlias is part of huma's interface; nothing calls it here.
 func (r *schemas) RegisterTypeAlias(reflect.Type, reflect.Type) {}
 
 // MarshalJSON writes the schemas by name.
 func (r *schemas) MarshalJSON() ([]byte, error) { return json.Marshal(r.byName) }
 
-// MarshalYAML returns what to write: the schemas by name.
+// MarshalYAML returns the schemas by name.
 func (r *schemas) MarshalYAML() (any, error) { return maps.Clone(r.byName), nil }

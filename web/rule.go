@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// rule is the path of a Plain route: a pattern of http.ServeMux, and what its
-// wildcards must be like where the rule has converters.
+// rule is the path of a Plain route. It has a pattern of http.ServeMux, and
+// what its wildcards must match if the rule has converters.
 type rule struct {
 	pattern string
 	values  map[string]*regexp.Regexp
-	slash   bool // it ends in one, so the path without is redirected
+	slash   bool // it ends in a slash, so the path without it is redirected
 }
 
-// placeholder is a variable part of a rule of werkzeug, such as <int:id>.
+// placeholder matches a variable part of a werkzeug rule, such as <int:id>.
 var placeholder = regexp.MustCompile(`<(?:([^<>:()]+)(\([^()]*\))?:)?([A-Za-z_][A-Za-z0-9_]*)>`)
 
-// converters are werkzeug's, with what they match.
+// converters are werkzeug's converters and what they match.
 var converters = map[string]*regexp.Regexp{
 	"": nil, "default": nil, "string": nil,
 	"int":   regexp.MustCompile(`^[0-9]+$`),
@@ -27,7 +27,7 @@ var converters = map[string]*regexp.Regexp{
 	"path":  regexp.MustCompile(`^[^/]`),
 }
 
-// parseRule reads a rule, whose placeholders may be those of werkzeug or of
+// parseRule reads a rule. Its placeholders are werkzeug's or those of
 // http.ServeMux.
 func parseRule(text string) (rule, error) {
 	r := rule{values: map[string]*regexp.Regexp{}}
@@ -52,13 +52,13 @@ func parseRule(text string) (rule, error) {
 	}
 	if strings.HasSuffix(r.pattern, "/") {
 		r.slash = r.pattern != "/"
-		r.pattern += "{$}" // and not everything below
+		r.pattern += "{$}" // only this path, not everything below it
 	}
 	return r, mistake
 }
 
-// fits reports whether the values in the request's path are what the rule's
-// converters ask for.
+// fits reports whether the values in the request's path match the rule's
+// converters.
 func (r *rule) fits(req *http.Request) bool {
 	for name, value := range r.values {
 		if !value.MatchString(req.PathValue(name)) {
@@ -68,7 +68,7 @@ func (r *rule) fits(req *http.Request) bool {
 	return true
 }
 
-// withSlash redirects to the path with the slash that the rule ends in, with
+// withSlash redirects to the path with the slash at the end of the rule, with
 // werkzeug's status.
 func withSlash(a *answer, r *http.Request) {
 	target := *r.URL

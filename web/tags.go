@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// tagTypes are the tags that say something of values of one type only.
+// tagTypes are the tags that apply to values of one type only.
 var tagTypes = []struct{ tag, typ string }{
 	{"minimum", huma.TypeNumber}, {"maximum", huma.TypeNumber}, {"exclusiveMinimum", huma.TypeNumber},
 	{"exclusiveMaximum", huma.TypeNumber}, {"multipleOf", huma.TypeNumber},
@@ -19,7 +19,8 @@ var tagTypes = []struct{ tag, typ string }{
 	{"minProperties", huma.TypeObject}, {"maxProperties", huma.TypeObject},
 }
 
-// schemaTags are the tags that describe a value, in a parameter or within a body.
+// schemaTags are the tags that describe a value, in a parameter or within a
+// body.
 var schemaTags = []string{
 	"json", "required", "default", "nullable", "enum", "doc", "example", "format", "encoding", "hidden", "sensitive",
 	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "patternDescription",
@@ -27,21 +28,21 @@ var schemaTags = []string{
 	"dependentRequired", "additionalProperties", "nameHint", "timeFormat", "contentType",
 }
 
-// fieldTags are those of the fields of an input or an output.
+// fieldTags are the tags of the fields of an input or an output.
 var fieldTags = slices.Concat(places, []string{"form"}, schemaTags)
 
-// ofField returns the schema of a field's type with what the field's tags say.
-// What is wrong with the tags is noted under where.
+// ofField returns the schema of a field's type, with what the field's tags say.
+// It notes mistakes in the tags under where.
 func (r *schemas) ofField(f reflect.StructField, where, hint string) (s *Schema) {
 	defer func() {
-		if p := recover(); p != nil { // huma's way to refuse a tag
+		if p := recover(); p != nil { // huma refuses a tag with a panic
 			r.mistake(where, "%v", p)
 			s = &Schema{}
 		}
 	}()
 	standard, hasDefault := f.Tag.Lookup("default")
 	null := f.Tag.Get("nullable")
-	for _, ours := range []string{"nullable", "default"} { // of which huma knows less
+	for _, ours := range []string{"nullable", "default"} { // huma knows less of these
 		f.Tag = reflect.StructTag(strings.ReplaceAll(string(f.Tag), ours+`:"`, "-"+ours+`:"`))
 	}
 	s = huma.SchemaFromField(r, f, hint)
@@ -77,7 +78,7 @@ func (r *schemas) real(s *Schema) *Schema {
 	return s
 }
 
-// checkTags looks for tags that can't mean anything for values of the type.
+// checkTags notes tags that do not apply to values of the type.
 func (r *schemas) checkTags(f reflect.StructField, s *Schema, where string) {
 	s = r.real(s)
 	items := s
@@ -89,7 +90,7 @@ func (r *schemas) checkTags(f reflect.StructField, s *Schema, where string) {
 		if value == "" {
 			continue
 		}
-		typ := items.Type // of which huma takes them
+		typ := items.Type // huma applies the tags to them
 		if known.typ == huma.TypeArray || known.typ == huma.TypeObject {
 			typ = s.Type
 		}
@@ -131,8 +132,8 @@ func (r *schemas) defaultOf(s *Schema, text, where string) any {
 	return nil
 }
 
-// checkValues looks whether the values that tags have are such as the schema
-// wants, once all schemas are there.
+// checkValues checks the values in tags against the schema, once all schemas
+// exist.
 func (r *schemas) checkValues(t reflect.Type, s *Schema, where string) {
 	whole := newShapes(r).of(s)
 	check := func(tag string, value any) {
@@ -159,7 +160,7 @@ func (r *schemas) checkValues(t reflect.Type, s *Schema, where string) {
 
 func short(text []byte) string { return fmt.Sprintf("%.80s", text) }
 
-// settle does what waited for all schemas, and returns what is wrong.
+// settle runs what waited for all schemas, and returns the mistakes.
 func (r *schemas) settle() mistakes {
 	for len(r.later) > 0 {
 		check := r.later[0]
