@@ -79,4 +79,5 @@ type Error struct {
 	Message string
 }
 
+// Error returns the file, the line and the message.
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message) }

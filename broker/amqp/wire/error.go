@@ -25,6 +25,7 @@ type Error struct {
 	Reason string // by the broker, for people
 }
 
+// Error returns the broker's reason and its reply code.
 func (e *Error) Error() string { return fmt.Sprintf("%s (code %d)", e.Reason, e.Code) }
 
 var (
