@@ -81,9 +81,10 @@ func (c *Client) AtMostOnce() *Client {
 }
 
 // Bind fills the functions of the contract struct that target points to. Each
-// function then calls the service. A call without a deadline gets the timeout
-// of its method's timeout tag, or else the client's timeout. The errors of the
-// functions are of type *Error.
+// function then calls the service. A call ends at the deadline of its context,
+// and at the timeout of its method's timeout tag if that is earlier. Without
+// either, it has the client's timeout. The errors of the functions are of type
+// *Error.
 func (c *Client) Bind(service string, target any) (err error) {
 	if c == nil {
 		return fmt.Errorf("bind %q: the client is nil; make one with NewClient", service)

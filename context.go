@@ -66,7 +66,7 @@ func Attempt(ctx context.Context) int {
 }
 
 // CallerKey is the key of the context data that carries a caller's name to
-// other services. A handler sends the name only if it says so:
+// other services. Enoki does not send the name by itself; a handler does, with
 //
 //	ctx = enoki.WithContextData(ctx, enoki.CallerKey, enoki.CallerOf(ctx).Name)
 const CallerKey = "enoki_caller"
