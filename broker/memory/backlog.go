@@ -6,8 +6,8 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// Backlog implements broker.Broker. It tells of every subscription that this
-// link has, or that takes events of a source that it has emitted.
+// Backlog implements broker.Broker. It covers every subscription that this link
+// has, or that takes events of a source from which this link has emitted.
 func (b *Broker) Backlog(ctx context.Context) (broker.Backlog, error) {
 	var out broker.Backlog
 	if err := b.lock(ctx); err != nil {
@@ -25,8 +25,8 @@ func (b *Broker) Backlog(ctx context.Context) (broker.Backlog, error) {
 	return out, nil
 }
 
-// consumes tells whether a member of this link takes events from q. It wants
-// hub.mu held.
+// consumes reports whether a member of this link takes events from q. hub.mu
+// must be held.
 func (b *Broker) consumes(q *queue) bool {
 	for _, c := range q.consumers {
 		if c.member.link == b {

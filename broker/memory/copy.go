@@ -9,25 +9,25 @@ import (
 	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
-// copyContent returns a message of its own with what of m reaches the other
-// side, but for its context data.
+// copyContent returns a copy of what a message brings to the other side,
+// without its context data.
 func copyContent(m *broker.Message) *broker.Message {
 	return &broker.Message{ID: m.ID, ContentType: m.ContentType, Body: bytes.Clone(m.Body)}
 }
 
-// copyMessage returns a message of its own with all of m, which must have
-// travelled.
+// copyMessage returns a full copy of m, whose context data must have passed
+// travel.
 func copyMessage(m *broker.Message) *broker.Message {
 	c := copyContent(m)
-	c.Context, _ = travel(m.Context) // a second time it can't fail
+	c.Context, _ = travel(m.Context) // it can't fail a second time
 	c.Attempt, c.Redelivered = m.Attempt, m.Redelivered
 	c.Instance, c.OneWay = m.Instance, m.OneWay
 	return c
 }
 
-// travel returns context data as another process would get them: of the types
-// that broker.Message allows, without nil, sharing nothing, and within the
-// limits of all brokers.
+// travel returns context data as another process would get it. It has only the
+// types that broker.Message allows, has no nil values, shares nothing, and is
+// within the limits of all brokers.
 func travel(data map[string]any) (map[string]any, error) {
 	if data == nil {
 		return nil, nil
@@ -43,7 +43,7 @@ func travel(data map[string]any) (map[string]any, error) {
 	return arrived, nil
 }
 
-// journey counts how many bytes context data would take, roughly.
+// journey counts roughly how many bytes context data would take.
 type journey struct{ size int }
 
 func (j *journey) members(data map[string]any, depth int) (map[string]any, error) {
@@ -98,7 +98,7 @@ func (j *journey) list(list []any, depth int) (any, error) {
 	return arrived, nil
 }
 
-// copyInstance returns a description of its own.
+// copyInstance returns a copy of a description.
 func copyInstance(i broker.Instance) broker.Instance {
 	i.Methods = slices.Clone(i.Methods)
 	for n, m := range i.Methods {

@@ -11,15 +11,16 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// dead is a dead letter and what it came from: a subscription, or a call.
-// Neither changes.
+// dead is a dead letter and its origin: a subscription, or a call. Neither
+// changes.
 type dead struct {
 	letter broker.DeadLetter
 	from   subscribed
 	call   *call
 }
 
-// bury keeps w as a dead letter; l says what it is about. It wants hub.mu held.
+// bury keeps w as a dead letter. l has what is known of the failure. hub.mu
+// must be held.
 func (c *consumer) bury(w *work, l broker.DeadLetter) *broker.DeadLetter {
 	m := *w.message // shared and never changed; loops give out copies
 	m.Attempt, m.Redelivered = w.number(), w.redelivered
@@ -33,14 +34,14 @@ func (c *consumer) bury(w *work, l broker.DeadLetter) *broker.DeadLetter {
 	return d.copy()
 }
 
-// copy returns a letter of its own.
+// copy returns a copy of the letter.
 func (d *dead) copy() *broker.DeadLetter {
 	l := d.letter
 	l.Message = copyMessage(l.Message)
 	return &l
 }
 
-// DeadLetters implements broker.Broker. Loops don't wait for each other.
+// DeadLetters implements broker.Broker. Loops do not wait for each other.
 func (b *Broker) DeadLetters(ctx context.Context, f broker.DeadLetterFilter) iter.Seq2[*broker.HeldLetter, error] {
 	return func(yield func(*broker.HeldLetter, error) bool) {
 		if err := b.lock(ctx); err != nil {
@@ -68,7 +69,7 @@ func (b *Broker) hold(d *dead) *broker.HeldLetter {
 	return held
 }
 
-// retry delivers a dead letter anew, with the content of edited.
+// retry delivers a dead letter again, with the content of edited.
 func (b *Broker) retry(ctx context.Context, d *dead, edited *broker.Message) error {
 	if err := b.lock(ctx); err != nil {
 		return err
@@ -94,8 +95,8 @@ func (b *Broker) retry(ctx context.Context, d *dead, edited *broker.Message) err
 	return nil
 }
 
-// sourceOf returns the queue that a dead letter came from, or nil when nothing
-// takes from it any more. It wants mu held.
+// sourceOf returns the queue that a dead letter came from, or nil if nothing
+// takes from it any more. mu must be held.
 func (h *hub) sourceOf(d *dead) *queue {
 	if d.call == nil {
 		return h.events[d.from]
@@ -118,7 +119,7 @@ func (b *Broker) discard(ctx context.Context, d *dead) error {
 	return nil
 }
 
-// forgetDead wants mu held.
+// forgetDead removes d. mu must be held.
 func (h *hub) forgetDead(d *dead) {
 	h.dead = slices.DeleteFunc(h.dead, func(other *dead) bool { return other == d })
 }

@@ -13,8 +13,8 @@ import (
 // topic is what subscriptions bind to.
 type topic struct{ source, event string }
 
-// subscribed names a queue that a subscription has. The queue of a Singleton
-// has neither service nor handler, only that of a Broadcast has an id.
+// subscribed identifies the queue of a subscription. The queue of a Singleton
+// has neither service nor handler. Only the queue of a Broadcast has an id.
 type subscribed struct {
 	topic
 	service, handler, id string
@@ -31,12 +31,12 @@ func subscribedBy(i *broker.Instance, sub *broker.Subscription) subscribed {
 	return key
 }
 
-// directly names the queue of calls to one instance.
+// directly identifies the queue of calls to one instance.
 type directly struct{ service, instance string }
 
-// hub is the broker that links share.
+// hub is the broker that all its links share.
 type hub struct {
-	mu      sync.Mutex // guards all below, and all of queue, consumer and member
+	mu      sync.Mutex // guards the fields below, and all fields of queue, consumer and member
 	calls   map[string]*queue
 	direct  map[directly]*queue
 	events  map[subscribed]*queue
@@ -44,7 +44,7 @@ type hub struct {
 	members map[*member]struct{}
 	locks   map[string]*lock
 	dead    []*dead // oldest first
-	emitted uint64  // events
+	emitted uint64  // number of events
 }
 
 func newHub() *hub {
@@ -58,13 +58,13 @@ func newHub() *hub {
 	}
 }
 
-// callsTo returns the queue of calls to service, or to one instance of it.
+// callsTo returns the queue of calls to a service, or to one instance of it.
 func (h *hub) callsTo(service, instance string) *queue {
 	if instance != "" {
 		if q := h.direct[directly{service, instance}]; q != nil {
 			return q
 		}
-		return &queue{hub: h} // that nobody takes from
+		return &queue{hub: h} // nobody takes from it
 	}
 	q := h.calls[service]
 	if q == nil {
@@ -74,7 +74,7 @@ func (h *hub) callsTo(service, instance string) *queue {
 	return q
 }
 
-// check refuses a subscription that is there and is kept in another way.
+// check refuses a subscription that exists with other flags.
 func (h *hub) check(s *broker.Service) error {
 	for _, sub := range s.Subscriptions {
 		q := h.events[subscribedBy(&s.Instance, &sub)]
@@ -105,15 +105,14 @@ func (h *hub) eventsFor(i *broker.Instance, sub *broker.Subscription) *queue {
 	return q
 }
 
-// forget drops the queue of a subscription that does not last when nobody
-// reads it any more.
+// forget drops the queue of an ephemeral subscription once nobody reads it.
 func (h *hub) forget(i *broker.Instance, sub *broker.Subscription, q *queue) {
 	if q.lasts || len(q.consumers) > 0 {
 		return
 	}
 	key := subscribedBy(i, sub)
 	if h.events[key] != q {
-		return // forgotten before
+		return // it was forgotten before
 	}
 	delete(h.events, key)
 	h.bound[key.topic] = slices.DeleteFunc(h.bound[key.topic], func(other *queue) bool { return other == q })
@@ -132,8 +131,8 @@ func (h *hub) route(t topic, w *work) {
 	}
 }
 
-// after runs f with hub.mu held when delay has passed: at once if it is 0 or
-// less. It wants hub.mu held itself.
+// after runs f with hub.mu held when delay is over, or at once if it is 0 or
+// less. hub.mu must be held.
 func (h *hub) after(delay time.Duration, f func()) {
 	if delay <= 0 {
 		f()
@@ -146,7 +145,7 @@ func (h *hub) after(delay time.Duration, f func()) {
 	})
 }
 
-// abandon says that nobody waits for the answer to the call w any more.
+// abandon notes that nobody waits for the reply to the call w any more.
 func (h *hub) abandon(w *work) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

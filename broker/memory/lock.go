@@ -9,19 +9,19 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// lock is a name that can be held, guarded by hub.mu.
+// lock is a name that can be held. hub.mu guards it.
 type lock struct {
 	state   []byte
 	holder  *held   // nil while it is free
-	waiting []*held // in the order they came
+	waiting []*held // in the order in which they came
 }
 
-// held implements broker.Lock. It waits for its lock first.
+// held implements broker.Lock. At first it waits for its lock.
 type held struct {
 	link *Broker
 	lock *lock
-	got  chan struct{} // closed, with hub.mu held, when the lock is held
-	lost chan struct{} // closed, with hub.mu held, when it is held no more
+	got  chan struct{} // closed, with hub.mu held, once the lock is held
+	lost chan struct{} // closed, with hub.mu held, once the lock is no longer held
 }
 
 // Lock implements broker.Broker. A lock is lost only when its link is closed.
@@ -49,7 +49,7 @@ func (b *Broker) Lock(ctx context.Context, name string) (broker.Lock, error) {
 	}
 }
 
-// lockOf returns the lock of that name. It wants hub.mu held.
+// lockOf returns the lock of that name. hub.mu must be held.
 func (h *hub) lockOf(name string) *lock {
 	l := h.locks[name]
 	if l == nil {
@@ -59,7 +59,7 @@ func (h *hub) lockOf(name string) *lock {
 	return l
 }
 
-// next gives a free lock to the first that waits. It wants hub.mu held.
+// next gives a free lock to the first one that waits. hub.mu must be held.
 func (l *lock) next() {
 	for l.holder == nil && len(l.waiting) > 0 {
 		first := l.waiting[0]
@@ -105,7 +105,7 @@ func (h *held) Release() {
 	h.release()
 }
 
-// release wants hub.mu held.
+// release gives up the lock. hub.mu must be held.
 func (h *held) release() {
 	h.lock.waiting = slices.DeleteFunc(h.lock.waiting, func(other *held) bool { return other == h })
 	if h.lock.holder != h {
@@ -116,7 +116,7 @@ func (h *held) release() {
 	h.lock.next()
 }
 
-// releaseAll gives up what link holds. It wants hub.mu held.
+// releaseAll gives up all locks of link. hub.mu must be held.
 func (h *hub) releaseAll(link *Broker) {
 	for _, l := range h.locks {
 		if l.holder != nil && l.holder.link == link {

@@ -1,11 +1,11 @@
-// Package memory is a message broker inside this process: the driver that
-// users' unit tests run on. It keeps every promise of package broker except
-// that it forgets all when the process ends.
+// Package memory is a message broker inside this process, for users' unit
+// tests. It keeps every promise of package broker, with one exception: it
+// forgets everything when the process ends.
 //
-// It starts a goroutine for each running handler and none besides, and waits
-// by timers only, so that in a testing/synctest bubble an hour of retry delay
-// passes at once. What goes through it is copied on the way in and out:
-// services share no memory.
+// It starts one goroutine for each running handler and no others, and waits
+// only with timers. In a testing/synctest bubble an hour of retry delay
+// therefore passes at once. Messages are copied on the way in and on the way
+// out, so that services share no memory.
 package memory
 
 import (
@@ -18,21 +18,22 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// Broker is a link to an in-process broker. Services meet when they use the
-// same Broker or one that Link has made from it.
+// Broker is a link to a broker in this process. Services meet if they use the
+// same Broker, or links that Link has made from it. Its methods may be called
+// concurrently.
 type Broker struct {
 	hub     *hub
-	closed  chan struct{}   // closed, with hub.mu held, by Close
+	closed  chan struct{}   // closed by Close, with hub.mu held
 	emitted map[string]bool // sources; guarded by hub.mu
-	suspect *work           // the event that may end the process and runs; guarded by hub.mu
+	suspect *work           // the running event that may end the process; guarded by hub.mu
 }
 
 var _ broker.Broker = (*Broker)(nil)
 
-// New returns a link to a new broker, on which nothing is.
+// New returns a link to a new, empty broker.
 func New() *Broker { return newLink(newHub()) }
 
-// Link returns another link to the same broker, which stays when b is closed.
+// Link returns another link to the same broker. It stays open when b is closed.
 func (b *Broker) Link() *Broker { return newLink(b.hub) }
 
 func newLink(h *hub) *Broker {
@@ -41,20 +42,20 @@ func newLink(h *hub) *Broker {
 
 type labelKey struct{}
 
-// Labelled returns a ctx for Emit by which the event bears a label, so that two
-// copies of it can be told apart: see Label.
+// Labelled returns a ctx for Emit that gives the event a label. Two copies of
+// an event can be told apart by it, see Label.
 func Labelled(ctx context.Context, label string) context.Context {
 	return context.WithValue(ctx, labelKey{}, label)
 }
 
-// Label returns, of the ctx of an event's handler, the label that the event was
-// emitted with and the number of its delivery to this subscription.
+// Label returns the label that an event was emitted with, and the number of its
+// delivery to this subscription. ctx is that of the event's handler.
 func Label(ctx context.Context) string {
 	label, _ := ctx.Value(labelKey{}).(string)
 	return label
 }
 
-// err is ErrClosed after Close.
+// err returns ErrClosed after Close.
 func (b *Broker) err() error {
 	select {
 	case <-b.closed:
@@ -64,7 +65,7 @@ func (b *Broker) err() error {
 	}
 }
 
-// lock takes the hub's lock for work that ctx and the link still allow.
+// lock takes the hub's lock, unless ctx has ended or the link is closed.
 func (b *Broker) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -77,10 +78,9 @@ func (b *Broker) lock(ctx context.Context) error {
 	return nil
 }
 
-// Call implements broker.Broker. A service is unknown when none of its
-// instances is there, also when the last one leaves before it has started the
-// call. A request with context data of a type that can't travel is
-// broker.ErrNotDelivered.
+// Call implements broker.Broker. A service is unknown if it has no instance, or
+// if its last instance leaves before it has started the call. A request whose
+// context data has a type that can't travel is broker.ErrNotDelivered.
 func (b *Broker) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
 	w, err := newWork(req)
 	if err != nil {
@@ -105,9 +105,9 @@ func (b *Broker) Call(ctx context.Context, service, method string, req *broker.M
 	}
 }
 
-// Emit implements broker.Broker. An event with context data of a type that
-// can't travel is broker.ErrInvalid. One that is due later is delivered
-// then also when the link that emitted it has been closed.
+// Emit implements broker.Broker. An event whose context data has a type that
+// can't travel is broker.ErrInvalid. A delayed event is delivered even if the
+// link that emitted it has been closed.
 func (b *Broker) Emit(ctx context.Context, source, event string, m *broker.Message) error {
 	w, err := newWork(m)
 	if err != nil {
@@ -159,7 +159,8 @@ func check(s *broker.Service) error {
 	return nil
 }
 
-// Services implements broker.Broker. It does not wait: who is there is known.
+// Services implements broker.Broker. It does not wait, because it knows all
+// instances.
 func (b *Broker) Services(ctx context.Context) ([]broker.Instance, error) {
 	if err := b.lock(ctx); err != nil {
 		return nil, err
@@ -175,11 +176,11 @@ func (b *Broker) Services(ctx context.Context) ([]broker.Instance, error) {
 	return shown, nil
 }
 
-// Ready implements broker.Broker: a link works until it is closed.
+// Ready implements broker.Broker. A link works until it is closed.
 func (b *Broker) Ready() error { return b.err() }
 
-// Close implements broker.Broker. It does not wait for the handlers it cuts
-// off.
+// Close implements broker.Broker. It does not wait for the handlers that it
+// cuts off.
 func (b *Broker) Close() error {
 	b.hub.mu.Lock()
 	defer b.hub.mu.Unlock()

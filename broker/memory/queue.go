@@ -9,30 +9,30 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// work is one delivery of a message, on its way to one handler. It is not
-// changed once it is in a queue, but for its call and the time it starts, and
-// its attempt while it stays in its place.
+// work is one delivery of a message on its way to one handler. In a queue it is
+// not changed, except for its call and its start, and for its attempt while it
+// keeps its place.
 type work struct {
 	message     *broker.Message // shared by all deliveries; handlers get copies
-	place       uint64          // of the event among all, by the time it was due
+	place       uint64          // of the event among all events, by the time at which it was due
 	attempt     int
 	redelivered bool
-	first       time.Time // when the first attempt of an event began
+	first       time.Time // when the first attempt at an event began
 	revived     int       // how often it was retried as a dead letter
 	call        *call     // nil for an event
 	unsettled   int       // deliveries in a row that ended without an outcome
-	starts      int       // of those, and this one, as a suspect: see broker.AttemptsAlone
+	starts      int       // how many of them, with this one, it started as a suspect: see broker.AttemptsAlone
 	begun       bool      // its handler runs
 	deliveries  int       // so far
 	label       string    // see Labelled
-	ended       error     // of a handler that did not return, when it has its turn once more
+	ended       error     // the error of a handler that did not return, until the next turn
 }
 
-// call is what a call has more than an event, guarded by hub.mu.
+// call is what a call has in addition to an event. hub.mu guards it.
 type call struct {
 	service, method string
 	answer          chan answer        // has room for the one answer
-	cancel          context.CancelFunc // of its handler; nil before it runs
+	cancel          context.CancelFunc // cancels its handler; nil before the handler runs
 	abandoned       bool
 }
 
@@ -40,7 +40,7 @@ func newCall(service, method string) *call {
 	return &call{service: service, method: method, answer: make(chan answer, 1)}
 }
 
-// reply answers the call; only the first answer counts.
+// reply answers the call. Only the first answer counts.
 func (c *call) reply(a answer) {
 	select {
 	case c.answer <- a:
@@ -48,7 +48,7 @@ func (c *call) reply(a answer) {
 	}
 }
 
-// unknown is the error of a call that nobody can take.
+// unknown returns the error of a call that nobody can take.
 func (c *call) unknown(instance string) error {
 	missing := "no instance of it is there"
 	if instance != "" {
@@ -62,7 +62,8 @@ type answer struct {
 	err   error
 }
 
-// newWork returns a first delivery of m, or says why it can't be delivered.
+// newWork returns the first delivery of m, or the reason why it can't be
+// delivered.
 func newWork(m *broker.Message) (*work, error) {
 	data, err := travel(m.Context)
 	if err != nil {
@@ -73,21 +74,21 @@ func newWork(m *broker.Message) (*work, error) {
 	return &work{message: sent, attempt: 1}, nil
 }
 
-// again returns w to be delivered another time.
+// again returns w for another delivery.
 func (w *work) again(attempt int) *work {
 	next := *w
 	next.attempt, next.redelivered = attempt, true
 	return &next
 }
 
-// settled returns w to be delivered another time after an outcome.
+// settled returns w for another delivery after an outcome.
 func (w *work) settled(attempt int) *work {
 	next := w.again(attempt)
 	next.unsettled, next.starts = 0, 0
 	return next
 }
 
-// number returns that of the attempt in hand.
+// number returns the number of the current attempt.
 func (w *work) number() int { return w.attempt + max(w.starts-1, 0) }
 
 // delivery returns the message for a handler.
@@ -97,15 +98,15 @@ func (w *work) delivery() *broker.Message {
 	return m
 }
 
-// queue holds work in order until a consumer takes it. All methods want hub.mu
-// held.
+// queue holds work in order until a consumer takes it. All its methods need
+// hub.mu held.
 type queue struct {
 	hub       *hub
-	lasts     bool // of events: stays when nobody reads it
-	ordered   bool // of events: only the first of the consumers gets any
+	lasts     bool // for events: it stays when nobody reads it
+	ordered   bool // for events: only the first consumer gets any
 	waiting   []*work
 	consumers []*consumer
-	turn      int // index of the consumer that was asked last
+	turn      int // the index of the consumer that was last asked
 }
 
 // push adds w at the end.
@@ -114,18 +115,18 @@ func (q *queue) push(w *work) {
 	q.dispatch()
 }
 
-// pushFront adds w at the front, where it has been before.
+// pushFront adds w at the front, where it was before.
 func (q *queue) pushFront(w *work) {
 	q.waiting = slices.Insert(q.waiting, 0, w)
 	q.dispatch()
 }
 
-// pushAfter adds w at the end when delay has passed.
+// pushAfter adds w at the end after delay.
 func (q *queue) pushAfter(delay time.Duration, w *work) {
 	q.hub.after(delay, func() { q.push(w) })
 }
 
-// dispatch starts what waits, as far as consumers have workers to spare.
+// dispatch starts waiting work, as far as consumers have spare workers.
 func (q *queue) dispatch() {
 	for i := 0; i < len(q.waiting); {
 		w := q.waiting[i]
@@ -151,9 +152,9 @@ func (q *queue) dispatch() {
 	}
 }
 
-// idle returns the next consumer in turn that has a worker to spare for w, or
-// nil. held tells that there are workers, for others than w. Nobody's turn is
-// over by a look alone, so that a simulation is the same each time.
+// idle returns the next consumer in turn with a spare worker for w, or nil.
+// held says that there are spare workers, but not for w. A look alone does not
+// end a turn, so that every run of a simulation is the same.
 func (q *queue) idle(w *work) (c *consumer, held bool) {
 	if q.ordered {
 		return q.active(), false
@@ -172,8 +173,8 @@ func (q *queue) idle(w *work) (c *consumer, held bool) {
 	return nil, held
 }
 
-// active returns the consumer that alone gets events, or nil while it has
-// enough. One that leaves stays the active one until its handlers have ended.
+// active returns the one consumer that gets events, or nil while it has enough.
+// A leaving consumer stays the active one until its handlers have ended.
 func (q *queue) active() *consumer {
 	if len(q.consumers) == 0 || q.consumers[0].member.left || q.consumers[0].spare == 0 {
 		return nil
@@ -181,8 +182,8 @@ func (q *queue) active() *consumer {
 	return q.consumers[0]
 }
 
-// remove ends the work of c, but not what it runs.
+// remove removes c. Its running handlers go on.
 func (q *queue) remove(c *consumer) {
 	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == c })
-	q.dispatch() // to fail the calls that nobody will take
+	q.dispatch() // this fails the calls that nobody will take
 }
