@@ -1,18 +1,20 @@
 // Package embedded runs a NATS server with JetStream inside this process, so
-// that a service needs nothing installed. It is an ordinary server on a
-// loopback port: other processes on the machine connect to its URL, this
-// process by InProcessConn.
+// that a service needs no installed broker. It is an ordinary server on a
+// loopback port. Other processes on the machine connect to its URL; this
+// process uses InProcessConn.
 //
-// It lets in who knows the password, which the server makes and keeps, with its
-// port, in the file url of its directory: only the user who started it may read
-// that. URL has it, and so have connections that package nats makes by
-// Config.InProcess.
+// A client needs the password. The server makes it and keeps it, together with
+// its port, in the file url of its directory, which only the user who started
+// it may read. URL contains it. Connections that package nats makes by
+// Config.InProcess have it too.
 //
-// The server keeps its files in a directory of its own, which one process at a
-// time may use. Every stored message is synced to disk before it is confirmed,
-// unless Options.Fast is set. The size of the store is limited below the free
-// disk space, because a JetStream that meets its limit refuses cleanly and goes
-// on. One that meets a full disk all the same, because others have filled it,
-// stores nothing more until it is started again: that is done here, as soon as
-// there is room; until then Server.Ready says so.
+// The server keeps its files in a directory of its own, which only one process
+// at a time may use. It syncs every stored message to disk before it confirms
+// it, unless Options.Fast is set. The store has a limit below the free disk
+// space, because a JetStream at its limit refuses messages cleanly and goes on.
+// Other programs may fill the disk all the same. A JetStream on a full disk
+// stores nothing more until it is started again. This package starts it again
+// as soon as there is room; until then, Server.Ready returns an error.
+//
+// It leaves services, calls and events to package nats.
 package embedded

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// healPause is the time between two looks whether the disk has room.
+	// healPause is the pause between two checks of the room on the disk.
 	healPause = time.Second
 
-	// relapse is the least time between two starts of the server: a disk that
-	// is filled by others may be full again at once.
+	// relapse is the shortest time between two starts of the server. Other programs
+	// may fill the disk again at once.
 	relapse = 10 * time.Second
 
-	// The room on the disk that the server is started again with: an eighth of
-	// its limit, but at least and at most so many bytes.
+	// The room on the disk that a restart needs is an eighth of the limit, but at
+	// least leastRoom and at most mostRoom bytes.
 	leastRoom = 1 << 20
 	mostRoom  = 64 << 20
 )
@@ -27,8 +27,8 @@ func (s *Server) running() *natsserver.Server {
 	return s.server
 }
 
-// Ready returns nil while the server stores messages, and otherwise why it does
-// not, and what helps.
+// Ready returns nil while the server stores messages. Otherwise its error says
+// why not, and what helps.
 func (s *Server) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,9 +41,9 @@ func (s *Server) setSick(err error) {
 	s.sick = err
 }
 
-// heal starts the server again when it has met a disk that did not take a
-// write, most likely a full one: the stream that did so refuses all further
-// ones until then. It waits until there is room.
+// heal starts the server again after the disk refused a write, most likely
+// because it is full. The stream refuses all further messages until then. heal
+// first waits until there is room.
 func (s *Server) heal() {
 	var last time.Time
 	for {
@@ -72,7 +72,7 @@ func (s *Server) heal() {
 	}
 }
 
-// sleep returns false when the server has to end.
+// sleep waits for d. It returns false when the server has to end.
 func (s *Server) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -84,7 +84,7 @@ func (s *Server) sleep(d time.Duration) bool {
 	}
 }
 
-// room returns nil when the disk has enough of it.
+// room returns nil if the disk has enough room.
 func (s *Server) room() error {
 	need := min(max(s.maxStore/8, leastRoom), mostRoom)
 	free, err := freeSpace(s.options.Dir)
@@ -97,14 +97,13 @@ func (s *Server) room() error {
 	return nil
 }
 
-// restart puts a new server in the place of the old one, on the same port and
-// files.
+// restart replaces the server by a new one with the same port and files.
 func (s *Server) restart() error {
 	old := s.running()
 	old.Shutdown()
 	old.WaitForShutdown()
 	select {
-	case <-s.log.hurt: // of the end of the old one
+	case <-s.log.hurt: // the old server caused it
 	default:
 	}
 	server, err := s.options.run(s.maxStore, s.log)

@@ -16,34 +16,33 @@ import (
 	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
-// DefaultPort is the port that NATS clients expect a server on.
+// DefaultPort is the port on which NATS clients expect a server.
 const DefaultPort = 4222
 
-// ErrPortInUse says that somebody else listens on the port: most likely a NATS
-// server that could be used instead.
+// ErrPortInUse says that another program listens on the port. It is most likely
+// a NATS server that could be used instead.
 var ErrPortInUse = errors.New("port is in use")
 
-// ErrLocked says that another process has its embedded server in the
-// directory.
+// ErrLocked says that another process has its embedded server in the directory.
 var ErrLocked = brokerdir.ErrLocked
 
 // Options say where the server keeps its files and where it listens. Dir must
-// be given; the rest has useful zeros.
+// be set; all other fields have useful zero values.
 type Options struct {
-	Dir      string       // for the server's files; created when missing
+	Dir      string       // the server's files; created if missing
 	Host     string       // address to listen on; default 127.0.0.1
-	Port     int          // default that which the directory had before, else DefaultPort, else a free one; -1 takes a free one
-	MaxStore int64        // most bytes to store; default 4 GiB, or half of the free space when that is less
-	Open     bool         // let everybody in who reaches the port, without the password
-	Fast     bool         // confirm before the disk has it: a power cut loses up to two minutes of confirmed messages
-	Logger   *slog.Logger // for the server's warnings and errors; default slog.Default()
+	Port     int          // default: the directory's last port, else DefaultPort, else a free one; -1 means a free one
+	MaxStore int64        // the most bytes to store; default 4 GiB, or half of the free space if that is less
+	Open     bool         // let in every client that reaches the port, without the password; default false
+	Fast     bool         // confirm before the disk has the message: a power cut loses up to two minutes of confirmed messages; default false
+	Logger   *slog.Logger // gets the server's warnings and errors; default slog.Default()
 
-	password string // empty for Open
+	password string // empty if Open
 }
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
-	options  Options // with the port that it has
+	options  Options // with the actual port
 	lock     *brokerdir.Lock
 	url      string
 	maxStore int64
@@ -51,19 +50,19 @@ type Server struct {
 	lost     map[string]uint64 // see Lost
 
 	shutdown sync.Once
-	closing  chan struct{}  // closed when it has to end
-	healing  sync.WaitGroup // and what keeps records
+	closing  chan struct{}  // closed when the server has to end
+	healing  sync.WaitGroup // waits for heal and keepRecords
 	down     chan struct{}  // closed once everything has ended
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	server *natsserver.Server
-	sick   error // why it stores nothing; nil when it is well
+	sick   error // why it stores nothing; nil while it does
 }
 
-// Start starts a server and returns when it takes connections, a few
-// milliseconds later; recovering a large store takes longer. The error is one
-// line that names the directory or the port, and satisfies errors.Is with
-// ErrPortInUse or ErrLocked when that was the reason.
+// Start starts a server. It blocks until the server takes connections, which is
+// a few milliseconds, or longer if it recovers a large store. The error is one
+// line that names the directory or the port. Use errors.Is to compare it with
+// ErrPortInUse and ErrLocked.
 func Start(o Options) (*Server, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -85,7 +84,7 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// startLocked starts a server in a directory that is ours.
+// startLocked starts a server in a directory that this process has locked.
 func startLocked(o Options) (*Server, error) {
 	last, password, err := brokerdir.Last(o.Dir)
 	if err != nil {
@@ -106,7 +105,7 @@ func startLocked(o Options) (*Server, error) {
 	return s, nil
 }
 
-// startOnPort tries the ports that there are when none was asked for.
+// startOnPort tries the possible ports if none was asked for.
 func startOnPort(o Options, last int) (*Server, error) {
 	if o.Port != 0 {
 		return start(o)
@@ -138,8 +137,8 @@ func (o Options) address() string {
 	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port))
 }
 
-// check finds a port in use before the directory is touched, so that a second
-// process on the machine hears of the server it can use rather than of a lock.
+// check finds a used port before it touches the directory. A second process on
+// the machine thus learns of the server that it can use, and not of a lock.
 func (o Options) check() error {
 	if o.Dir == "" {
 		return errors.New("embedded NATS: Options.Dir is empty: name a directory for its files")
@@ -162,7 +161,7 @@ func (o Options) checkPort() error {
 }
 
 func (o Options) listenError(err error) error {
-	// 10048 is Windows' word for it, which package syscall does not map.
+	// 10048 is the same error on Windows; package syscall does not map it.
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048)) {
 		return fmt.Errorf("embedded NATS: %w: %s", ErrPortInUse, o.address())
 	}
@@ -189,7 +188,7 @@ func start(o Options) (*Server, error) {
 	}, nil
 }
 
-// run starts a server of NATS and returns when it takes connections.
+// run starts a NATS server and returns when it takes connections.
 func (o Options) run(limit int64, log *logger) (*natsserver.Server, error) {
 	server, err := natsserver.NewServer(o.serverOptions(limit))
 	if err != nil {
@@ -241,7 +240,7 @@ func (o Options) serverOptions(limit int64) *natsserver.Options {
 // operator might.
 const maxMemory = 64 << 20
 
-// startError says why the server did not come up: the port may have been taken
+// startError says why the server did not start. The port may have been taken
 // since check, or the directory can't be used.
 func (o Options) startError(said string) error {
 	if l, err := net.Listen("tcp", o.address()); o.Port != natsserver.RANDOM_PORT && err != nil {
@@ -252,19 +251,19 @@ func (o Options) startError(said string) error {
 	return fmt.Errorf("embedded NATS: can't start in %s: %s", o.Dir, said)
 }
 
-// URL is where other processes of this machine connect to. It has the password,
-// unless the server is open.
+// URL returns the URL for other processes of this machine. It contains the
+// password, unless the server is open.
 func (s *Server) URL() string { return s.url }
 
-// MaxStore is the most bytes that the server will store.
+// MaxStore returns the most bytes that the server will store.
 func (s *Server) MaxStore() int64 { return s.maxStore }
 
 // InProcessConn opens a connection to the server for this process. It makes
 // *Server a nats.InProcessConnProvider.
 //
-// It is a socket. What the server itself offers is a net.Pipe, which has no
-// buffer: each write holds the client's lock until the server has read it,
-// while the workers of a service wait to send their replies.
+// The connection is a socket. The server's own function returns a net.Pipe,
+// which has no buffer: each write holds the client's lock until the server has
+// read it, and the workers of a service wait meanwhile to send their replies.
 func (s *Server) InProcessConn() (net.Conn, error) {
 	address := s.running().Addr()
 	if address == nil {
@@ -273,8 +272,9 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 	return net.Dial(address.Network(), address.String())
 }
 
-// Shutdown ends the server and waits until its files are closed and its
-// directory is free. Calling it again waits like the first call.
+// Shutdown ends the server. It blocks until its files are closed and its
+// directory is free. It may be called twice; the second call waits like the
+// first.
 func (s *Server) Shutdown() {
 	s.shutdown.Do(func() {
 		close(s.closing)
