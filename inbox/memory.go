@@ -1,6 +1,6 @@
-// Package inbox has inboxes for event handlers: they remember which events
-// were handled, so that one that comes twice is handled once. Which handler
-// has one is said in package enoki, by its option Once.
+// Package inbox has inboxes for event handlers. An inbox remembers which events
+// were handled, so that an event that comes twice is handled only once. A
+// handler gets an inbox by the field Once of enoki.Subscription.
 package inbox
 
 import (
@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// Keep is how long an inbox remembers unless told otherwise: longer than any
-// retry of a broker or an emitter.
+// Keep is how long an inbox remembers by default. It is longer than any retry
+// of a broker or of an emit.
 const Keep = 24 * time.Hour
 
-// Memory is an inbox in this process: it forgets all when the process ends,
-// and other instances don't know what it knows. It may be used concurrently,
-// by any number of handlers.
+// Memory is an inbox in this process. It forgets everything when the process
+// ends, and other instances do not share it. It may be used concurrently, by
+// any number of handlers.
 type Memory struct {
 	keep time.Duration
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	done    map[string]struct{}
-	oldest  []entry // of done, in the order of their age
+	oldest  []entry // the entries of done, the oldest first
 	running map[string]chan struct{}
 }
 
@@ -30,7 +30,8 @@ type entry struct {
 	at  time.Time
 }
 
-// NewMemory returns an inbox that remembers for as long as keep; 0 is Keep.
+// NewMemory returns an inbox that remembers for the duration keep. 0 means
+// Keep.
 func NewMemory(keep time.Duration) *Memory {
 	if keep <= 0 {
 		keep = Keep
@@ -56,8 +57,9 @@ func (m *Memory) Once(ctx context.Context, key string, do func(ctx context.Conte
 	}
 }
 
-// begin tells whether key is done, or returns what is closed when the one that
-// works on it ends; otherwise the caller works on it from now on.
+// begin reports whether key is done. If another caller works on it, other is
+// closed when that one ends. If other is nil, the caller works on it from now
+// on.
 func (m *Memory) begin(key string) (known bool, other <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -72,7 +74,7 @@ func (m *Memory) begin(key string) (known bool, other <-chan struct{}) {
 	return false, nil
 }
 
-// run does the work and remembers it if it succeeds; a panic is no success.
+// run does the work, and remembers it if it succeeds. A panic is not a success.
 func (m *Memory) run(ctx context.Context, key string, do func(ctx context.Context) error) (err error) {
 	succeeded := false
 	defer func() { m.end(key, succeeded) }()
@@ -92,7 +94,7 @@ func (m *Memory) end(key string, succeeded bool) {
 	}
 }
 
-// forget drops what was done before that time.
+// forget drops the entries from before that time.
 func (m *Memory) forget(before time.Time) {
 	for len(m.oldest) > 0 && m.oldest[0].at.Before(before) {
 		delete(m.done, m.oldest[0].key)
