@@ -1,6 +1,6 @@
-// Package serializer has the forms of bodies, beside JSON, that Nameko's
-// services can be set to: MessagePack and YAML. They are given to
-// enoki.Options. Pickle is not among them: it runs code of whoever sent it.
+// Package serializer has the forms of bodies, besides JSON, that Nameko's
+// services can use: MessagePack and YAML. Set one in enoki.Options. Pickle is
+// not among them, because it runs code of its sender.
 package serializer
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/enoki-go/enoki"
 )
 
-// ByName returns the serializer with Nameko's name: "msgpack" or "yaml"; nil
-// for "json", which needs none.
+// ByName returns the serializer with Nameko's name: "msgpack" or "yaml". It
+// returns nil for "json", which needs none, and an error for any other name.
 func ByName(name string) (*enoki.Serializer, error) {
 	switch name {
 	case "json":
@@ -37,8 +37,8 @@ func ByName(name string) (*enoki.Serializer, error) {
 }
 
 // MsgPack returns the serializer "msgpack": MessagePack in bodies of type
-// application/x-msgpack. Its bytes are text in base64 in Go, as those of
-// encoding/json are; a time stamp is text in RFC 3339.
+// application/x-msgpack. Go sees its bytes as base64 text, like those of
+// encoding/json, and its time stamps as RFC 3339 text.
 func MsgPack() enoki.Serializer {
 	return enoki.Serializer{
 		Name: "msgpack", ContentType: "application/x-msgpack",
@@ -54,17 +54,17 @@ func fromMsgPack(body []byte) ([]byte, error) {
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("%d bytes follow the value", len(rest))
 	}
-	if !json.Valid(plain) { // such as a map whose keys are no text
+	if !json.Valid(plain) { // for example a map whose keys are not text
 		return nil, fmt.Errorf("it holds what JSON has no form for")
 	}
 	return plain, nil
 }
 
-// maxDepth is how deep values may lie within each other.
+// maxDepth is the deepest nesting of values.
 const maxDepth = 1000
 
-// appendPlain appends the first value of a body as JSON, in which a float has a
-// point, and returns what follows it.
+// appendPlain appends the first value of a body as JSON and returns the rest of
+// the body. A float gets a decimal point.
 func appendPlain(b, body []byte, depth int) (out, rest []byte, err error) {
 	if depth > maxDepth {
 		return nil, nil, fmt.Errorf("values lie more than %d deep", maxDepth)
@@ -97,7 +97,7 @@ func separated(b []byte, i uint32) []byte {
 	return b
 }
 
-// appendKey is appendPlain for the key of a map, which is text; whole numbers
+// appendKey is appendPlain for the key of a map. The key is text; whole numbers
 // become text.
 func appendKey(b, body []byte) (out, rest []byte, err error) {
 	if kind := msgp.NextType(body); kind != msgp.IntType && kind != msgp.UintType {
@@ -107,7 +107,7 @@ func appendKey(b, body []byte) (out, rest []byte, err error) {
 	return append(b, '"'), rest, err
 }
 
-// appendScalar is appendPlain for what is neither a map nor an array.
+// appendScalar is appendPlain for values that are neither maps nor arrays.
 func appendScalar(b, body []byte) (out, rest []byte, err error) {
 	rest, err = msgp.Skip(body)
 	if err != nil {
@@ -120,7 +120,7 @@ func appendScalar(b, body []byte) (out, rest []byte, err error) {
 	b = append(b, text.Bytes()...)
 	switch kind := msgp.NextType(body); {
 	case kind != msgp.Float32Type && kind != msgp.Float64Type:
-	case !bytes.ContainsAny(text.Bytes(), ".eN"): // nor NaN or Inf
+	case !bytes.ContainsAny(text.Bytes(), ".eN"): // not NaN or Inf either
 		b = append(b, ".0"...)
 	}
 	return b, rest, nil
@@ -135,10 +135,10 @@ func toMsgPack(body []byte) ([]byte, error) {
 }
 
 // YAML returns the serializer "yaml": YAML in bodies of type
-// application/x-yaml, of which it reads what JSON has a form for. It writes
-// JSON, which is YAML, in the form that parsers of YAML 1.1 read alike: numbers
-// with an exponent have a point and a sign, and what YAML may not contain is
-// escaped.
+// application/x-yaml. It reads the YAML values that JSON has a form for. It
+// writes JSON, which is YAML, so that parsers of YAML 1.1 read it alike:
+// numbers with an exponent have a point and a sign, and characters that YAML
+// may not contain are escaped.
 func YAML() enoki.Serializer {
 	return enoki.Serializer{
 		Name: "yaml", ContentType: "application/x-yaml",
@@ -146,8 +146,8 @@ func YAML() enoki.Serializer {
 	}
 }
 
-// fromYAML takes JSON as it is: so its numbers and escapes are not read by
-// YAML's rules.
+// fromYAML returns JSON as it is, so that YAML's rules do not change its
+// numbers and escapes.
 func fromYAML(body []byte) ([]byte, error) {
 	if json.Valid(body) {
 		return body, nil
@@ -156,7 +156,7 @@ func fromYAML(body []byte) ([]byte, error) {
 	if err == nil && json.Valid(text) {
 		return text, nil
 	}
-	var v any // the library writes some characters as JSON has no escape for
+	var v any // the library writes characters for which JSON has no escape
 	if err := yaml.Unmarshal(body, &v); err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func toYAML(body []byte) ([]byte, error) {
 	return out, nil
 }
 
-// appendRune escapes what YAML may not contain.
+// appendRune escapes characters that YAML may not contain.
 func appendRune(b []byte, r rune) []byte {
 	switch {
 	case r == 0x85, r >= 0xa0 && r <= 0xd7ff && r != 0x2028 && r != 0x2029, r >= 0xe000 && r <= 0xfffd && r != 0xfeff, r >= 0x10000:
@@ -212,8 +212,8 @@ func numberLength(b []byte) int {
 	return n
 }
 
-// appendNumber gives a number with an exponent a point and a sign, without
-// which YAML 1.1 takes it for text.
+// appendNumber gives a number with an exponent a point and a sign. Without them
+// YAML 1.1 reads it as text.
 func appendNumber(b, number []byte) []byte {
 	e := bytes.IndexAny(number, "eE")
 	if e < 0 {
@@ -230,8 +230,8 @@ func appendNumber(b, number []byte) []byte {
 	return append(b, number[e+1:]...)
 }
 
-// decode decodes JSON with whole numbers as integers, which other forms keep
-// apart from those with a fraction.
+// decode decodes JSON. Whole numbers become integers, because other forms keep
+// them apart from fractions.
 func decode(body []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -273,13 +273,13 @@ func number(n json.Number) (any, error) {
 	if whole, err := strconv.ParseUint(string(n), 10, 64); err == nil {
 		return whole, nil
 	}
-	if f, exact := floatOf(n); exact { // as JSON has floats below 1e21
+	if f, exact := floatOf(n); exact { // JSON writes floats below 1e21 like this
 		return f, nil
 	}
 	return nil, fmt.Errorf("number %s is over 64 bits", n)
 }
 
-// floatOf returns a whole number as a float, if that is what it can be.
+// floatOf returns a whole number as a float, if a float holds it exactly.
 func floatOf(n json.Number) (f float64, exact bool) {
 	whole, ok := new(big.Int).SetString(string(n), 10)
 	if !ok {
