@@ -1,7 +1,8 @@
-// Package telemetry makes what a process tells about itself: log lines, pretty
-// on a terminal and JSON elsewhere, and Prometheus metrics of the calls it
-// handles and makes. It knows nothing of services; package host feeds it.
+// Package telemetry has log lines and metrics. Log lines are pretty on a
+// terminal and JSON elsewhere. Prometheus metrics count the calls that a
+// process handles and makes. The package knows nothing of services; package
+// host feeds it.
 //
-// Nothing here is global: a Metrics has series of its own, and a logger is
-// handed to those who log.
+// Nothing here is global. Each Metrics has its own series, and each component
+// gets its logger as a value.
 package telemetry

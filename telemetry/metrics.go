@@ -12,9 +12,9 @@ import (
 // OK is the code of a call that ended without an error.
 const OK = "ok"
 
-// maxNames is how many different pairs of service and method one side of a
-// process may have before further ones are counted as "other": names can come
-// from outside, and every one costs some 20 time series.
+// maxNames is how many pairs of service and method one side of a process may
+// have. Further ones are counted as "other". Names can come from outside, and
+// each costs about 20 time series.
 const maxNames = 1000
 
 // Metrics counts the calls that a process handles and makes:
@@ -25,14 +25,13 @@ const maxNames = 1000
 //	enoki_called_total{service,method,kind,code}      calls made that have ended
 //	enoki_call_seconds{service,method,kind}           how long they took
 //	enoki_calling{service}                            how many wait now
-//	enoki_dead_letters_total{service,handler}         messages that were kept because they could not be handled
-//	enoki_breaker_open{service,method}                1 while calls to it are refused, 0.5 while some are let through
+//	enoki_dead_letters_total{service,handler}         messages that became dead letters
+//	enoki_breaker_open{service,method}                1 while calls are refused, 0.5 while some are let through
 //	enoki_retries_total{service,method}               calls that were sent again
 //	enoki_ready                                       1 while ready, else 0; see WatchReady
 //
-// what Watch adds,
-// and what the Go runtime and the operating system say of the process. Its
-// methods may be called concurrently.
+// It also has the readings of Watch and the metrics of the Go runtime and of
+// the operating system. Its methods may be called concurrently.
 type Metrics struct {
 	handled  side
 	called   side
@@ -41,7 +40,7 @@ type Metrics struct {
 	retries  *family
 	ready    *family
 	buried   *nameLimit       // names in dead
-	read     func() []Reading // nil without any; see Watch
+	read     func() []Reading // nil means none; see Watch
 }
 
 // NewMetrics returns metrics that have counted nothing yet.
@@ -57,18 +56,18 @@ func NewMetrics() *Metrics {
 	}
 }
 
-// Handler serves the metrics to Prometheus, in its text format.
+// Handler serves the metrics in Prometheus' text format.
 func (m *Metrics) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var page bytes.Buffer
 		m.write(&page)
 		metrics.WriteProcessMetrics(&page)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(page.Bytes()) // the client has gone
+		_, _ = w.Write(page.Bytes()) // if it fails, the client has gone
 	})
 }
 
-// write writes what is counted here.
+// write writes what this package counts.
 func (m *Metrics) write(w io.Writer) {
 	for _, f := range []*family{
 		m.handled.total, m.handled.seconds, m.handled.running, m.called.total, m.called.seconds, m.called.running,
@@ -81,25 +80,25 @@ func (m *Metrics) write(w io.Writer) {
 	}
 }
 
-// Handling notes that a handler has started. Its end is noted by calling the
-// result once with its code, OK when there was no error.
+// Handling notes that a handler has started. Call ended once when it has ended,
+// with its code; the code is OK if there was no error.
 func (m *Metrics) Handling(service, method, kind string) (ended func(code string)) {
 	return m.handled.start(service, method, kind)
 }
 
-// Calling notes that a call to service has started, like Handling.
+// Calling notes that a call to service has started. Use ended as with Handling.
 func (m *Metrics) Calling(service, method, kind string) (ended func(code string)) {
 	return m.called.start(service, method, kind)
 }
 
-// Buried notes that a message is kept as a dead letter of a handler.
+// Buried counts a dead letter of a handler.
 func (m *Metrics) Buried(service, handler string) {
 	n := m.buried.admit(name{service, handler})
 	m.dead.counter(label{"handler", n.method}, label{"service", n.service}).Inc()
 }
 
-// Breaker notes how far the circuit breaker of a method that is called is open:
-// 1 is fully. The names are those of contracts.
+// Breaker notes how far the circuit breaker of a called method is open; 1 is
+// fully open. The names are those of contracts.
 func (m *Metrics) Breaker(service, method string, open float64) {
 	m.breakers.gauge(label{"method", method}, label{"service", service}).Set(open)
 }
@@ -120,7 +119,7 @@ func (m *Metrics) WatchReady(ready func() bool) {
 	})
 }
 
-// side is one half of the metrics: what is handled, or what is called.
+// side is one half of the metrics: handled calls or made calls.
 type side struct {
 	total   *family
 	seconds *family
@@ -129,14 +128,14 @@ type side struct {
 	series  *memo[labels, *series]
 }
 
-// labels are what a call is counted under, but for its outcome.
+// labels are the labels of a call, except its outcome.
 type labels struct {
 	name
 	kind string
 }
 
-// series are the metrics of one set of labels. To look them up by their labels
-// costs more than to count.
+// series are the metrics of one set of labels. They are kept because a look-up
+// by labels costs more than to count.
 type series struct {
 	running  *metrics.Gauge
 	outcomes *memo[string, outcome] // by code
@@ -147,8 +146,8 @@ type outcome struct {
 	seconds *metrics.PrometheusHistogram
 }
 
-// bounds, in seconds, reach from a call within the machine to the longest a
-// caller waits.
+// bounds, in seconds, reach from a call within the machine to the longest time
+// that a caller waits.
 func bounds() []float64 {
 	return []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 }
@@ -176,8 +175,7 @@ func (s *side) start(service, method, kind string) func(code string) {
 	}
 }
 
-// of returns the series of a call. Those of a name beyond the limit are not
-// kept under it.
+// of returns the series of a call. A name beyond the limit shares one series.
 func (s *side) of(l labels) *series {
 	if known, ok := s.series.look(l); ok {
 		return known

@@ -15,28 +15,28 @@ import (
 //
 //	15:04:05.000 INFO  push      pushed to=7434029 took=3ms
 //
-// The third column is the attribute "service", when a logger has it. Values of
-// several lines, such as a stack, follow on lines of their own. Control
-// characters are escaped, so a value cannot move the cursor or fake a line.
+// The third column is the attribute "service", if a logger has it. A value of
+// several lines, such as a stack, follows on lines of its own. Control
+// characters are escaped, so a value can't move the cursor or fake a line.
 //
-// A PrettyHandler and those derived from it may be used concurrently.
+// A PrettyHandler and the handlers derived from it may be used concurrently.
 type PrettyHandler struct {
 	out     *lockedWriter
 	level   slog.Leveler
 	colour  bool
 	service string
-	prefix  string // of the groups that are open, each with its dot
-	attrs   string // what WithAttrs gave, as it is written
-	blocks  string // the values of several lines among them
+	prefix  string // the open groups, each with its dot
+	attrs   string // the attributes of WithAttrs, as they are written
+	blocks  string // those of their values that have several lines
 }
 
 type lockedWriter struct {
-	mu sync.Mutex // one line at a time
+	mu sync.Mutex // keeps lines apart
 	w  io.Writer
 }
 
-// NewPrettyHandler returns a handler that writes records from level up to w;
-// a nil level is info.
+// NewPrettyHandler returns a handler that writes records of at least level to
+// w. A nil level means info.
 func NewPrettyHandler(w io.Writer, level slog.Leveler, colour bool) *PrettyHandler {
 	if level == nil {
 		level = slog.LevelInfo
@@ -101,7 +101,7 @@ func (h *PrettyHandler) line() *prettyLine {
 	return l
 }
 
-// prettyLine is one line in the making.
+// prettyLine is a line under construction.
 type prettyLine struct {
 	colour  bool
 	service string
@@ -183,7 +183,7 @@ func valueText(v slog.Value) string {
 	return v.String()
 }
 
-// shortDuration rounds to three or four digits: nobody reads more.
+// shortDuration rounds to three or four digits, because nobody reads more.
 func shortDuration(d time.Duration) string {
 	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
 		if d.Abs() >= unit {
@@ -199,7 +199,7 @@ func needsQuotes(s string) bool {
 	})
 }
 
-// escape writes what does not print as Go would.
+// escape writes unprintable characters in Go's way.
 func escape(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\t' }) {
 		return s

@@ -10,15 +10,15 @@ import (
 	"strconv"
 )
 
-// Reading is a gauge that is read only when somebody asks.
+// Reading is a gauge that is read only on request.
 type Reading struct {
-	Name   string // without enoki_
+	Name   string // without the prefix enoki_
 	Help   string
 	Labels map[string]string
 	Value  float64
 }
 
-// maxReadings is how many of them one page shows: their labels may come from
+// maxReadings is how many readings one page shows. Their labels may come from
 // outside.
 const maxReadings = 2000
 
@@ -43,8 +43,8 @@ func SortReadings(all []Reading) {
 	})
 }
 
-// writeReadings writes each name once with its help, and what repeats a series
-// not at all: one of them would make the whole page invalid.
+// writeReadings writes each name once, with its help. It leaves out a repeated
+// series, because one would make the whole page invalid.
 func writeReadings(w io.Writer, all []Reading) {
 	all = slices.Clone(all)
 	SortReadings(all)
@@ -61,5 +61,5 @@ func writeReadings(w io.Writer, all []Reading) {
 			page.WriteString(r.String() + "\n")
 		}
 	}
-	_, _ = w.Write(page.Bytes()) // to a buffer, or a client that has gone
+	_, _ = w.Write(page.Bytes()) // to a buffer, or to a client that may have gone
 }

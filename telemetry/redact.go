@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-const mask = "xxxxx" // as net/url writes it
+const mask = "xxxxx" // like net/url
 
-// RedactURL returns text with the password of every URL in it masked, as in
-// amqp://user:xxxxx@host. It takes any text, also a list of URLs or a URL that
-// cannot be parsed, and masks too much rather than too little. The user name
-// in a NATS URL without a password is a token, and masked as well.
+// RedactURL returns text with the password of every URL masked, as in
+// amqp://user:xxxxx@host. It takes any text, such as a list of URLs or a URL
+// that can't be parsed. In doubt it masks too much. The user name in a NATS URL
+// without a password is a token, so it is masked too.
 func RedactURL(text string) string {
 	if !strings.Contains(text, "://") { // nearly every text of a log
 		return text
@@ -30,8 +30,8 @@ func RedactURL(text string) string {
 	}
 }
 
-// urlEnd is where the URL that starts before s ends: at white space, a quote
-// or where the next URL of a list begins.
+// urlEnd returns where the URL that starts before s ends: at white space, at a
+// quote, or where the next URL of a list begins.
 func urlEnd(s string) int {
 	end := len(s)
 	if i := strings.IndexAny(s, " \t\r\n\"'`<>"); i >= 0 {
@@ -54,7 +54,7 @@ func isTokenScheme(before string) bool {
 	return false
 }
 
-// redactAuthority masks the password in what follows "://".
+// redactAuthority masks the password in the text after "://".
 func redactAuthority(s string, userIsSecret bool) string {
 	authority := s
 	if i := strings.IndexAny(s, "/?#"); i >= 0 {
@@ -63,7 +63,7 @@ func redactAuthority(s string, userIsSecret bool) string {
 	user, password, hasColon := strings.Cut(authority, ":")
 	at := strings.LastIndexByte(authority, '@')
 	if at < 0 && hasColon && !isPort(password) {
-		at = strings.LastIndexByte(s, '@') // an unescaped '/', '?' or '#' in the password
+		at = strings.LastIndexByte(s, '@') // the password has an unescaped '/', '?' or '#'
 	}
 	switch {
 	case at < 0:
@@ -80,7 +80,7 @@ func isPort(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
-// secretKeys are the log keys whose value is never printed.
+// secretKeys are the log keys whose values are never printed.
 var secretKeys = []string{"password", "passwd", "secret", "token", "authorization", "api_key"}
 
 // maskAttr is a ReplaceAttr function.
@@ -101,18 +101,18 @@ func maskAttr(_ []string, a slog.Attr) slog.Attr {
 }
 
 // Personal is text about a person, such as an email address. A log line says
-// that it was there, not what it was.
+// that there was a value, but not which.
 type Personal string
 
 // LogValue implements slog.LogValuer.
 func (Personal) LogValue() slog.Value { return slog.StringValue("[personal]") }
 
-// maxValue bounds a value of a log line, in bytes: what comes from outside may
-// be long.
+// maxValue bounds a value of a log line, in bytes. A value from outside may be
+// long.
 const maxValue = 1024
 
 // cut shortens a value and says how long it was. Stacks and messages are the
-// program's own.
+// program's own, so they stay whole.
 func cut(key, text string) string {
 	if len(text) <= maxValue || key == "stack" || key == slog.MessageKey {
 		return text
@@ -129,7 +129,7 @@ func textOf(v slog.Value) (text string, ok bool) {
 		return "", false
 	}
 	defer func() {
-		if recover() != nil { // a nil pointer in an error or a Stringer
+		if recover() != nil { // an error or a Stringer had a nil pointer
 			text, ok = "<nil>", true
 		}
 	}()
