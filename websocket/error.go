@@ -7,11 +7,11 @@ import (
 	coder "github.com/coder/websocket"
 )
 
-// Error is an error in the form in which it crosses the wire: Nameko's
-// serialized exception.
+// Error is an error in the form that crosses the wire: Nameko's serialized
+// exception.
 type Error struct {
-	Type  string   `json:"exc_type"` // name of the class
-	Path  string   `json:"exc_path"` // module and name of the class
+	Type  string   `json:"exc_type"` // the name of the class
+	Path  string   `json:"exc_path"` // the module and name of the class
 	Args  []string `json:"exc_args"`
 	Value string   `json:"value"` // the message
 }
@@ -36,8 +36,8 @@ func exception(class string, args ...string) *Error {
 	return e
 }
 
-// MethodNotFound is the error of a call to a method that there is not. It
-// says no name, as Nameko's.
+// MethodNotFound returns the error of a call to an unknown method. Like
+// Nameko's, it does not contain the name.
 func MethodNotFound() *Error { return exception("MethodNotFound") }
 
 func malformed() *Error { return exception("MalformedRequest", "Invalid JSON data") }
@@ -63,7 +63,7 @@ func onWire(err error) *Error {
 	return &Error{Type: "Error", Path: "enoki.Error", Args: []string{err.Error()}, Value: err.Error()}
 }
 
-// Reasons for which a socket ends.
+// Reasons for the end of a socket.
 var (
 	errSlow    = errors.New("the client does not read: its queue is full")
 	errStuck   = errors.New("the client does not take what is sent to it: a write timed out")
@@ -72,16 +72,16 @@ var (
 	errStopped = errors.New("websocket: the server is shut down and accepts no more sockets")
 )
 
-// What a client sent that ends its socket with a code of its own: breaches of
-// the protocol, and what there is no memory for.
+// Ends of a socket with a close code of their own: breaches of the protocol,
+// and frames for which there is no memory.
 var (
 	errNoMemory = errors.New("no memory for a frame of the client: others have it")
 	errNotUTF8  = errors.New("the client sent a text frame that is not UTF-8")
 	errUnmasked = errors.New("the client sent a frame that is not masked")
 )
 
-// closeCode returns the code of RFC 6455, 7.4.1, to close with after one of
-// these, or 0 for another error.
+// closeCode returns the close code of RFC 6455, 7.4.1, for one of these errors,
+// or 0 for another error.
 func closeCode(err error) coder.StatusCode {
 	switch {
 	case errors.Is(err, errNotUTF8):

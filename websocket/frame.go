@@ -13,14 +13,14 @@ var null = json.RawMessage("null")
 
 // request is a call as it comes off the wire.
 type request struct {
-	method      string // empty also for one that is no text, which no method is called
+	method      string // also empty if it is not a string, because no method has that name
 	data        json.RawMessage
 	correlation json.RawMessage
 }
 
-// parse reads a frame of a client. Names of fields are exact, as in Python and
-// unlike in encoding/json's structs, and come once: of two methods nobody could
-// tell which was meant.
+// parse reads a client's frame. Names of fields are exact, as in Python and
+// unlike in encoding/json. A name may come only once: of two methods, nobody
+// could tell which one was meant.
 func parse(frame []byte) (*request, *Error) {
 	fields := map[string]json.RawMessage{}
 	if !utf8.Valid(frame) || !quickjson.ScanPlain(frame, func(scan *quickjson.Scanner) bool {
@@ -42,11 +42,12 @@ func parse(frame []byte) (*request, *Error) {
 	if id, ok := fields["correlation_id"]; ok {
 		r.correlation = id
 	}
-	_ = json.Unmarshal(method, &r.method) // what is no text stays empty
+	_ = json.Unmarshal(method, &r.method) // a value that is not a string leaves it empty
 	return r, nil
 }
 
-// arguments returns the data of a call. What is false in Python means none.
+// arguments returns the data of a call. A value that is false in Python means
+// none.
 func arguments(data json.RawMessage) json.RawMessage {
 	switch string(data) {
 	case "", "null", "false", "0", `""`, "[]":
@@ -64,7 +65,7 @@ func errorFrame(e *Error, correlation json.RawMessage) []byte {
 	if sent.Args == nil {
 		sent.Args = []string{}
 	}
-	body, _ := json.Marshal(&sent) // texts always encode
+	body, _ := json.Marshal(&sent) // strings always marshal
 	return join(`{"type":"result","success":false,"error":`, body, `,"correlation_id":`, correlation)
 }
 
@@ -73,7 +74,7 @@ func eventFrame(event string, data any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("websocket: event %q can't be sent, its data is no JSON: %w", event, err)
 	}
-	name, _ := json.Marshal(event) // a text always encodes
+	name, _ := json.Marshal(event) // a string always marshals
 	return join(`{"type":"event","event":`, name, `,"data":`, body), nil
 }
 
@@ -84,8 +85,8 @@ func join(before1 string, value1 []byte, before2 string, value2 []byte) []byte {
 	return append(frame, '}')
 }
 
-// encode returns v as JSON that may stand in a text frame. A MarshalJSON that
-// panics is an error too: it runs outside of every handler.
+// encode returns v as JSON for a text frame. It turns the panic of a
+// MarshalJSON method into an error, because it runs outside of every handler.
 func encode(v any) (raw json.RawMessage, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -93,7 +94,7 @@ func encode(v any) (raw json.RawMessage, err error) {
 		}
 	}()
 	raw, err = json.Marshal(v)
-	if err == nil && !utf8.Valid(raw) { // a RawMessage of the user's; browsers close the socket for it
+	if err == nil && !utf8.Valid(raw) { // a user's RawMessage; browsers would close the socket
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 	}
 	return raw, err

@@ -9,20 +9,19 @@ import (
 )
 
 // Hub knows the open sockets of this process and the channels that they
-// subscribe to. Nothing of it is shared with other processes: to reach the
-// sockets of all instances of a service, emit an event and let each instance
-// broadcast it. Its methods may be called concurrently and never wait for a
-// client.
+// subscribe to. Other processes do not share it. To reach the sockets of all
+// instances of a service, emit an event and let each instance broadcast it. A
+// Hub's methods may be called concurrently and never wait for a client.
 type Hub struct {
 	options Options
 
-	mu       sync.RWMutex   // guards what follows, and every socket's channels
-	memory   *budget.Budget // nil for no bound
+	mu       sync.RWMutex   // guards the fields below, and the channels of every socket
+	memory   *budget.Budget // nil means no bound
 	sockets  map[string]*socket
 	channels map[string]map[*socket]struct{}
 }
 
-// NewHub returns a hub without sockets; a Server brings them.
+// NewHub returns a hub without sockets. A Server adds them. o may be nil.
 func NewHub(o *Options) *Hub {
 	return &Hub{
 		options: o.withDefaults(),
@@ -30,9 +29,9 @@ func NewHub(o *Options) *Hub {
 	}
 }
 
-// Subscribe lets a socket receive what is broadcast to channel. Subscribing
-// again changes nothing. The error for a socket that is not open is an
-// *Error, Nameko's ConnectionNotFound.
+// Subscribe lets a socket receive what is broadcast to channel. To subscribe
+// again changes nothing. If the socket is not open, the error is an *Error,
+// Nameko's ConnectionNotFound.
 func (h *Hub) Subscribe(socketID, channel string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -50,8 +49,8 @@ func (h *Hub) Subscribe(socketID, channel string) error {
 	return nil
 }
 
-// Unsubscribe undoes Subscribe. It does nothing for a socket that is not open
-// or does not subscribe to channel.
+// Unsubscribe undoes Subscribe. It does nothing if the socket is not open or
+// does not subscribe to channel.
 func (h *Hub) Unsubscribe(socketID, channel string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,12 +60,12 @@ func (h *Hub) Unsubscribe(socketID, channel string) {
 	}
 }
 
-// Subscriptions returns the channels of a socket, sorted; none for a socket
-// that is not open.
+// Subscriptions returns the channels of a socket, sorted. It returns none if
+// the socket is not open.
 func (h *Hub) Subscriptions(socketID string) []string {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	channels := []string{} // and not nil, which is null to a client
+	channels := []string{} // not nil, which a client would see as null
 	if s, ok := h.sockets[socketID]; ok {
 		channels = slices.AppendSeq(channels, maps.Keys(s.channels))
 	}
@@ -74,8 +73,8 @@ func (h *Hub) Subscriptions(socketID string) []string {
 	return channels
 }
 
-// Broadcast sends an event to every socket that subscribes to channel. The
-// error is for data that has no JSON; then nothing was sent.
+// Broadcast sends an event to every socket that subscribes to channel. If data
+// can't be encoded as JSON, it returns an error and sends nothing.
 func (h *Hub) Broadcast(channel, event string, data any) error {
 	text, err := eventFrame(event, data)
 	if err != nil {
@@ -91,9 +90,10 @@ func (h *Hub) Broadcast(channel, event string, data any) error {
 	return nil
 }
 
-// Unicast sends an event to one socket. It returns false when the socket is
-// not open here, or too slow and now closed; true does not say that the client
-// has it. The error is for data that has no JSON.
+// Unicast sends an event to one socket. It returns false if the socket is not
+// open in this process, or was too slow and is now closed. True does not mean
+// that the client has the event. If data can't be encoded as JSON, it returns
+// an error.
 func (h *Hub) Unicast(socketID, event string, data any) (bool, error) {
 	text, err := eventFrame(event, data)
 	if err != nil {

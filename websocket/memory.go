@@ -11,24 +11,24 @@ import (
 	"github.com/enoki-go/enoki/internal/budget"
 )
 
-// frame is a text that waits in a queue, with the memory that it has. An event
-// waits in the queues of all sockets that it is for.
+// frame is a text that waits in a queue, and the memory that it takes. An event
+// waits in the queues of all its sockets.
 type frame struct {
 	text    []byte
 	share   budget.Share
-	beyond  bool         // there was no room for it
-	holders atomic.Int32 // of an event
+	beyond  bool         // there was no memory for it
+	holders atomic.Int32 // for an event: the queues that hold it
 }
 
-// release gives back what the frame has when its last holder is done with it.
+// release gives back the frame's memory once its last holder is done.
 func (f *frame) release() {
 	if f.holders.Add(-1) <= 0 {
 		f.share.Release()
 	}
 }
 
-// event returns the frame of an event, which its caller holds. It counts,
-// whether there is room or not: who broadcasts does not wait.
+// event returns the frame of an event; the caller holds it. It counts even if
+// there is no memory, because a broadcast does not wait.
 func (h *Hub) event(text []byte) *frame {
 	f := &frame{text: text, share: h.memory.Wait()}
 	f.holders.Store(1)
@@ -38,13 +38,13 @@ func (h *Hub) event(text []byte) *frame {
 	return f
 }
 
-// growth is how much memory a byte takes that is read into a buffer which
-// doubles as it grows.
+// growth is how many bytes of memory one byte takes in a buffer that doubles as
+// it grows.
 const growth = 2
 
-// Bound limits what the sockets of a server have: calls, answers and events that
-// wait take of memory, and no more than sockets are open at once. Zero or less,
-// and nil, are no limit. It must be called before Serve.
+// Bound limits the memory of a server's sockets, for waiting calls, results and
+// events, and the number of open sockets. Zero or less, and nil, mean no limit.
+// Call it before Serve.
 func (s *Server) Bound(memory *budget.Budget, sockets int) {
 	s.memory, s.most = memory, sockets
 	s.hub.mu.Lock()
@@ -52,7 +52,7 @@ func (s *Server) Bound(memory *budget.Budget, sockets int) {
 	s.hub.memory = memory
 }
 
-// receive reads the next frame, which has memory as it comes.
+// receive reads the next frame. It takes memory as the frame arrives.
 func (s *socket) receive() (*frame, error) {
 	kind, r, err := s.conn.Reader(s.over)
 	if err != nil {
@@ -70,13 +70,13 @@ func (s *socket) receive() (*frame, error) {
 	return f, nil
 }
 
-// metered counts what is read. A frame that waits too long for memory which
-// others have ends its socket with 1013, try again later.
+// metered counts what is read. If a frame waits too long for memory, its socket
+// is closed with 1013 (try again later).
 type metered struct {
 	io.Reader
 	socket   *socket
 	share    *budget.Share
-	patience time.Duration // that is left
+	patience time.Duration // the time that is left to wait
 }
 
 func (m *metered) Read(p []byte) (int, error) {
@@ -84,7 +84,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	if m.share.TryTake(int64(n) * growth) {
 		return n, err
 	}
-	m.socket.stalls.Add(1) // no pong is seen meanwhile
+	m.socket.stalls.Add(1) // no pong is read meanwhile
 	defer m.socket.stalls.Add(1)
 	if full := m.share.TakeWithin(m.socket.over, int64(n)*growth, &m.patience); full != nil {
 		return 0, errNoMemory
@@ -92,7 +92,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// forget gives back what the frames have that were not served or sent.
+// forget gives back the memory of the frames that were not served or sent.
 func (s *socket) forget() {
 	for f := range s.in {
 		f.share.Release()

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// Options of a hub's sockets. Nil and zero values are useful.
+// Options are the settings of a hub's sockets. Nil and the zero value are
+// useful.
 type Options struct {
-	// Origins are the origins of web pages, beside the server's own, that may
-	// open a socket: hosts ("app.example.com", "*.example.com") or scheme and
+	// Origins are the origins of web pages that may open a socket, in addition to
+	// the server's own: hosts ("app.example.com", "*.example.com") or scheme and
 	// host ("https://app.example.com"). "*" lets every page of the web use the
-	// cookies of a visitor. Clients that are no browsers send no origin and may
-	// always. Default: the server's own.
+	// cookies of its visitor. Clients that are not browsers send no origin and may
+	// always open a socket. Default: the server's own.
 	Origins []string
 
-	MaxFrame int64 // bytes of a frame from a client; a larger one closes its socket with 1009; negative is no limit. Default: 1 MiB.
-	Queue    int   // frames that wait to be sent to one socket. Default: 256.
-	Waiting  int   // calls of one socket that wait for the one before; then it is not read on. Default: 16.
+	MaxFrame int64 // bytes of a client's frame; a larger one closes the socket with 1009; negative means no limit. Default: 1 MiB.
+	Queue    int   // the most frames that wait to be sent to one socket. Default: 256.
+	Waiting  int   // the most calls of one socket that wait for the one before; then reading stops. Default: 16.
 
-	WriteTimeout time.Duration // for the client to take one frame; negative is none. Default: 10 s.
-	PingInterval time.Duration // between two pings, which keep proxies from closing idle sockets; negative is no pings. Default: 30 s.
+	WriteTimeout time.Duration // for the client to take one frame; negative means no limit. Default: 10 s.
+	PingInterval time.Duration // between two pings, which keep proxies from closing idle sockets; negative means no pings. Default: 30 s.
 	PongTimeout  time.Duration // for the answer to a ping; then the socket is closed. Default: 90 s.
 }
 

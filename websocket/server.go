@@ -18,48 +18,48 @@ import (
 type Call struct {
 	SocketID string
 	Method   string
-	Data     json.RawMessage // the arguments; an object unless the client errs, {} when it sent none
+	Data     json.RawMessage // the arguments: an object unless the client errs, {} if it sent none
 }
 
-// ServeFunc does a call. The result is sent as JSON. An error in whose chain
-// is an *Error is sent as that one, any other with its text. ctx is that of
-// the request that opened the socket, and not of the socket: it does not end
-// when the client leaves. A panic is not caught.
+// ServeFunc runs a call. Its result is sent as JSON. If the chain of its error
+// has an *Error, that one is sent; any other error is sent with its text. ctx
+// is that of the request that opened the socket. It does not end when the
+// client leaves. A panic is not caught.
 type ServeFunc func(ctx context.Context, c *Call) (result any, err error)
 
-// Server accepts sockets for a hub and serves what they call. Its methods may
-// be called concurrently.
+// Server accepts sockets for a hub and serves their calls. Its methods may be
+// called concurrently.
 type Server struct {
 	hub     *Hub
 	serve   ServeFunc
 	origins []string // of pages that may open sockets
 	memory  *budget.Budget
-	most    int // sockets; 0 for no limit
+	most    int // the most sockets; 0 means no limit
 
 	draining chan struct{} // closed by Shutdown
-	mu       sync.Mutex    // guards stopped, and open against an Add while it is waited for
+	mu       sync.Mutex    // guards stopped, and keeps open from growing while Shutdown waits
 	stopped  bool
-	count    int            // of sockets
-	open     sync.WaitGroup // sockets
+	count    int            // how many sockets there are
+	open     sync.WaitGroup // the sockets
 }
 
-// NewServer returns a server. serve may be called concurrently, for
-// different sockets.
+// NewServer returns a server. It calls serve concurrently for different
+// sockets.
 func NewServer(hub *Hub, serve ServeFunc) *Server {
 	return &Server{hub: hub, serve: serve, origins: hub.options.Origins, draining: make(chan struct{})}
 }
 
-// Trust lets pages of more origins open sockets here than Origins of the hub's
-// options. It must be called before Serve.
+// Trust lets pages of further origins open sockets here, in addition to Origins
+// of the hub's options. Call it before Serve.
 func (s *Server) Trust(origins ...string) {
 	s.origins = append(slices.Clip(s.origins), origins...)
 }
 
-// Serve makes a request a socket and serves it until it ends. It returns nil
-// when the client has left, or Shutdown ended it; else the reason. A request
-// that can't become a socket is answered in plain text: with 400 when it asks
-// for none, with 403 for the page of a foreign origin, with 503 after Shutdown
-// and when there are too many.
+// Serve turns a request into a socket and serves it. It blocks until the socket
+// ends. It returns nil if the client has left or Shutdown has ended the socket,
+// and the reason otherwise. A request that can't become a socket gets a plain
+// text response: 400 if it does not ask for one, 403 for a page of a foreign
+// origin, 503 after Shutdown and if there are too many sockets.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.enter(); err != nil {
 		text := stoppingText
@@ -84,8 +84,9 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 
 type requestKey struct{}
 
-// Request returns the request that opened the socket whose call ctx belongs
-// to, for its cookies and headers; nil elsewhere. It must not be changed.
+// Request returns the request that opened the socket of the call that ctx
+// belongs to, for its cookies and headers. It is nil elsewhere. The request
+// must not be changed.
 func Request(ctx context.Context) *http.Request {
 	r, _ := ctx.Value(requestKey{}).(*http.Request)
 	return r
@@ -112,11 +113,11 @@ func (s *Server) leave() {
 	s.open.Done()
 }
 
-// Shutdown accepts no more sockets and ends the open ones: the call that runs
-// is finished and answered, those that wait are refused, and the socket is
-// closed with 1001 (going away). A call that has no answer by then was not
-// started. It returns an error when ctx ends first; the sockets go on ending
-// then, at the latest with the context of their requests.
+// Shutdown accepts no more sockets and ends the open ones. The running call is
+// finished and gets its result. Waiting calls are refused. Then the socket is
+// closed with 1001 (going away). A call without a result was thus not started.
+// If ctx ends first, Shutdown returns an error; the sockets go on ending, at
+// the latest when the contexts of their requests end.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.stopped {

@@ -18,8 +18,8 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// socket is one connection. Three goroutines work for it beside the one that
-// serves its calls: one reads, one writes, one pings.
+// socket is one connection. One goroutine serves its calls; three others read,
+// write and ping.
 type socket struct {
 	id       string
 	server   *Server
@@ -27,13 +27,13 @@ type socket struct {
 	conn     *coder.Conn
 	channels map[string]struct{} // guarded by the hub
 
-	in     chan *frame   // calls that wait; closed when nothing more comes
-	out    chan *frame   // frames that wait
-	last   chan struct{} // closed when no frame will be added
-	broken chan error    // has the breach of the protocol for which the socket ends
+	in     chan *frame   // waiting calls; closed when no more come
+	out    chan *frame   // waiting frames
+	last   chan struct{} // closed when no more frames are added
+	broken chan error    // gets the breach of the protocol that ends the socket
 	stalls atomic.Int64  // odd while the reader waits for room in in
 
-	over context.Context // ends with the connection, for the reason it has
+	over context.Context // ends with the connection; its cause is the reason
 	cut  context.CancelCauseFunc
 }
 
@@ -47,11 +47,11 @@ func newSocket(server *Server, conn *coder.Conn) *socket {
 	}
 }
 
-// run serves the socket until it has ended and every goroutine of it too.
+// run serves the socket until the socket and all its goroutines have ended.
 func (s *socket) run(ctx context.Context) error {
 	s.over, s.cut = context.WithCancelCause(ctx)
 	defer s.cut(nil)
-	connected, _ := eventFrame("connected", map[string]string{"socket_id": s.id}) // a text always encodes
+	connected, _ := eventFrame("connected", map[string]string{"socket_id": s.id}) // a string always marshals
 	s.out <- &frame{text: connected}                                              // before others know the socket
 	s.hub.add(s)
 
@@ -66,7 +66,7 @@ func (s *socket) run(ctx context.Context) error {
 	drained := s.over.Err() == nil
 	breach := s.sayGoodbye()
 	s.cut(nil)
-	_ = s.conn.CloseNow() // has failed or is closed already
+	_ = s.conn.CloseNow() // it has failed or is closed already
 	others.Wait()
 	s.forget()
 	switch {
@@ -78,9 +78,9 @@ func (s *socket) run(ctx context.Context) error {
 	return reason(context.Cause(s.over))
 }
 
-// sayGoodbye sends the close frame of an ending that the client can be told,
-// and waits up to 5 s for its own. It returns the breach of the protocol that
-// was the reason, if any.
+// sayGoodbye sends a close frame, if the client can get one, and waits up to 5
+// s for the client's. It returns the breach of the protocol that was the
+// reason, if any.
 func (s *socket) sayGoodbye() (breach error) {
 	select {
 	case breach = <-s.broken:
@@ -92,8 +92,8 @@ func (s *socket) sayGoodbye() (breach error) {
 	case cause == nil:
 		_ = s.conn.Close(coder.StatusGoingAway, "the service is stopping")
 	case errors.Is(cause, coder.ErrMessageTooBig):
-		// The frame was sent when the limit was met. Closing the connection with
-		// the rest of the message unread resets it, and the frame may be lost.
+		// The frame was sent at the limit. The rest of the message is unread, so
+		// closing the connection resets it, and the frame may be lost.
 		_ = s.conn.Close(coder.StatusMessageTooBig, "")
 	}
 	return breach
