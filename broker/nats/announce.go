@@ -14,17 +14,17 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// instanceKey is the metadata key of the broker.Instance, as JSON, in a
-// service's answer to $SRV.INFO.
+// instanceKey is the metadata key of the broker.Instance, as JSON, in the reply
+// to $SRV.INFO.
 const instanceKey = "enoki"
 
-// verbs of the micro protocol.
+// verbs are the verbs of the micro protocol.
 var verbs = [...]micro.Verb{micro.PingVerb, micro.InfoVerb, micro.StatsVerb}
 
 func pingSubject(service string) string { return srvSubject(micro.PingVerb, service) }
 
-// srvSubject returns a subject of the micro protocol: of all services, of one,
-// or of one instance.
+// srvSubject returns a subject of the micro protocol: for all services, for one
+// service, or for one instance.
 func srvSubject(verb micro.Verb, parts ...string) string {
 	subject := micro.APIPrefix + "." + verb.String()
 	for _, part := range parts {
@@ -33,7 +33,7 @@ func srvSubject(verb micro.Verb, parts ...string) string {
 	return subject
 }
 
-// presence answers the micro protocol for a member.
+// presence replies to the micro protocol for a member.
 type presence struct {
 	member *member
 	ping   []byte // these do not change
@@ -75,7 +75,7 @@ func endpoints(s broker.Instance) []micro.EndpointInfo {
 	return list
 }
 
-// signature shows a method as Go would, for people at the nats tool.
+// signature shows a method in Go's way, for people at the nats tool.
 func signature(m broker.Method) string {
 	args := make([]string, len(m.Args))
 	for i, arg := range m.Args {
@@ -96,7 +96,7 @@ func (p *presence) subjects() []string {
 	return list
 }
 
-// show starts to answer. Calling it again does nothing.
+// show starts to reply. A second call does nothing.
 func (p *presence) show() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,7 +122,7 @@ func (p *presence) answer(msg *natsgo.Msg) {
 	case strings.HasPrefix(verb, micro.StatsVerb.String()):
 		body = p.stats()
 	}
-	// Who asks while the link is lost asks again.
+	// If the link is lost, the asking program asks again.
 	_ = msg.Respond(body)
 }
 
@@ -136,16 +136,16 @@ func (p *presence) stats() []byte {
 	if m.calls != nil {
 		answer.Endpoints = m.calls.stats.endpoints(m.service.Name)
 	}
-	body, _ := json.Marshal(answer) // of strings, numbers and a time, which can be marshalled
+	body, _ := json.Marshal(answer) // strings, numbers and a time always marshal
 	return body
 }
 
-// hide stops answering.
+// hide stops replying.
 func (p *presence) hide() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, sub := range p.subs {
-		_ = sub.Unsubscribe() // fails only when the connection is closed
+		_ = sub.Unsubscribe() // it fails only if the connection is closed
 	}
 	p.subs = []*natsgo.Subscription{}
 }
@@ -155,11 +155,11 @@ type stats map[string]*methodStats
 
 type methodStats struct {
 	calls atomic.Int64
-	took  atomic.Int64 // ns, of all calls together
+	took  atomic.Int64 // of all calls together, in ns
 }
 
-// newStats has an entry for each declared method and none for what else
-// callers may name, whose number they could drive up.
+// newStats has an entry for each declared method. It has none for other names,
+// because callers could make up any number of them.
 func newStats(methods []broker.Method) stats {
 	s := make(stats, len(methods))
 	for _, m := range methods {

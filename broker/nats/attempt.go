@@ -14,23 +14,23 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// attempts is what ENOKI_ATTEMPTS knows of one event and consumer.
+// attempts is what ENOKI_ATTEMPTS stores for one event and consumer.
 type attempts struct {
-	ID       string        `json:"id"`       // of the event, in case the stream began anew
-	Attempts int           `json:"attempts"` // how many were settled with Retry
-	Due      time.Time     `json:"due"`      // when the next may start
-	Delay    time.Duration `json:"delay"`    // that was asked for, in ns
-	First    time.Time     `json:"first"`    // when the first of them began
+	ID       string        `json:"id"`       // the event's id, in case the stream began anew
+	Attempts int           `json:"attempts"` // how many attempts were settled with Retry
+	Due      time.Time     `json:"due"`      // when the next attempt may start
+	Delay    time.Duration `json:"delay"`    // the delay of the Retry, in ns
+	First    time.Time     `json:"first"`    // when the first attempt began
 
-	// Delivery is the last one whose outcome is known, by JetStream's count, and
-	// Starts those after it that were noted before they began, see
+	// Delivery is the last delivery with a known outcome, by JetStream's count.
+	// Starts are the later starts that were noted before they began, see
 	// broker.AttemptsAlone.
 	Delivery uint64 `json:"delivery,omitempty"`
 	Starts   int    `json:"starts,omitempty"`
 }
 
-// wait returns how long the next attempt has to wait yet. More than the delay
-// itself means that the clocks of two machines differ, and counts as nothing.
+// wait returns how long the next attempt still has to wait. If that is more
+// than the delay itself, the clocks of two machines differ, and it returns 0.
 func (a attempts) wait() time.Duration {
 	left := time.Until(a.Due)
 	if left > a.Delay {
@@ -39,7 +39,8 @@ func (a attempts) wait() time.Duration {
 	return left
 }
 
-// countAttempt stores a, replacing what was known of the event and consumer.
+// countAttempt stores a, in place of what was stored for the event and
+// consumer.
 func (d *Driver) countAttempt(ctx context.Context, consumer string, sequence uint64, a attempts) error {
 	body, err := json.Marshal(a)
 	if err != nil {
@@ -52,7 +53,7 @@ func (d *Driver) countAttempt(ctx context.Context, consumer string, sequence uin
 	})
 }
 
-// pastAttempts returns what is known of the event with this id.
+// pastAttempts returns what is stored for the event with this id.
 func (d *Driver) pastAttempts(ctx context.Context, consumer string, sequence uint64, id string) (attempts, error) {
 	raw, err := d.streams.handle(attemptStream).GetLastMsgForSubject(ctx, attemptSubject(consumer, sequence))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -63,7 +64,7 @@ func (d *Driver) pastAttempts(ctx context.Context, consumer string, sequence uin
 		return attempts{}, err
 	}
 	a, err := readAttempts(raw.Data)
-	if err != nil { // of a foreign sender: it would hold the event for ever
+	if err != nil { // a foreign program wrote it; it would hold the event for ever
 		d.log.Warn("what is known of the attempts at an event can't be read; it counts for nothing",
 			"stream", attemptStream, "sequence", raw.Sequence, "error", err)
 		return attempts{}, nil

@@ -11,14 +11,14 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// settlePause is the time between two attempts of a call while instances may be
-// reconnecting.
+// settlePause is the pause between two attempts of a call while instances may
+// be reconnecting.
 const settlePause = 50 * time.Millisecond
 
-// Call implements broker.Broker. It is ErrUnknownService when there was no
-// instance twice: the server may have chosen one just as that left, and not
-// have seen yet that another had come. For a moment after the link has
-// recovered it tries on, because the instances may be on their way back, too.
+// Call implements broker.Broker. The error is ErrUnknownService if two attempts
+// found no instance. The server may have chosen an instance just as it left,
+// before it saw that another one had come. For a moment after the link has
+// recovered, Call tries longer, because the instances may be reconnecting too.
 func (d *Driver) Call(ctx context.Context, service, method string, req *broker.Message) (*broker.Message, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
@@ -52,8 +52,9 @@ func (d *Driver) Call(ctx context.Context, service, method string, req *broker.M
 	}
 }
 
-// callMessage makes the request of a call, as a frame in b if the service is known
-// to take frames. A one-way call has headers, because it may become a dead letter.
+// callMessage makes the request of a call. It is a frame in b if the service is
+// known to take frames. A one-way call has headers, because it may become a
+// dead letter.
 func (d *Driver) callMessage(service, method string, m *broker.Message, b *[]byte) (*natsgo.Msg, error) {
 	subject := requestSubject(service, method, m)
 	_, framed := d.framed.Load(service)
@@ -70,7 +71,7 @@ func (d *Driver) callMessage(service, method string, m *broker.Message, b *[]byt
 }
 
 // framing notes whether the instances of service take frames. A service that
-// others have written for NATS gets headers, and a body as it is.
+// was written for NATS without Enoki gets headers and a plain body.
 func (d *Driver) framing(service string, ok bool) {
 	if _, known := d.framed.Load(service); known == ok {
 		return
@@ -100,8 +101,8 @@ func (d *Driver) readReply(service, method string, req *broker.Message, reply *n
 	return decodeCall(reply, d.log), nil
 }
 
-// call sends a request once and waits for what comes back; it tells the
-// service when ctx ends first.
+// call sends a request once and waits for the reply. If ctx ends first, it
+// tells the service.
 func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*natsgo.Msg, error) {
 	losses := d.link.losses.Load()
 	reply, err := d.request(ctx, msg, false)
@@ -109,7 +110,7 @@ func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*na
 		return reply, err
 	}
 	d.framing(service, false)                                             // others may have taken its place
-	_ = d.link.nc.Publish(cancelPrefix+token(service), []byte(msg.Reply)) // as far as it can be reached
+	_ = d.link.nc.Publish(cancelPrefix+token(service), []byte(msg.Reply)) // as far as the service can be reached
 	if losses != d.link.losses.Load() || !d.link.nc.IsConnected() {
 		return nil, fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, ctx.Err())
 	}
@@ -117,15 +118,15 @@ func (d *Driver) call(ctx context.Context, service string, msg *natsgo.Msg) (*na
 }
 
 var (
-	// errUnanswered: the message was sent, and ctx ended before the answer.
+	// errUnanswered: the message was sent, and ctx ended before the reply came.
 	errUnanswered = errors.New("no answer yet")
-	// errBroken: the message was sent, and the link lost before the answer.
+	// errBroken: the message was sent, and the link was lost before the reply came.
 	errBroken = errors.New("the link was lost before the answer")
 )
 
-// request publishes msg and waits for one answer until ctx ends; msg.Reply then
-// tells which request it was. If it waits once, it does so for apiTimeout at
-// most, and not beyond a loss of the link.
+// request publishes msg and waits for one reply until ctx ends. msg.Reply then
+// identifies the request. If once is true, it waits for at most apiTimeout, and
+// not beyond a loss of the link.
 func (d *Driver) request(ctx context.Context, msg *natsgo.Msg, once bool) (*natsgo.Msg, error) {
 	w := d.replies.expect(msg.Subject, once)
 	defer d.replies.forget(w)

@@ -14,60 +14,60 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// Config says which NATS to use, and how. The zero value uses the one on the
-// local default port.
+// Config says which NATS server to use, and how. The zero value uses the local
+// server on the default port.
 type Config struct {
-	// URL of the server, or of several of one cluster, separated by commas;
-	// may contain user and password. Default nats://127.0.0.1:4222.
+	// URL is the URL of the server, or the URLs of several servers of one cluster,
+	// separated by commas. It may contain a user and a password. Default:
+	// nats://127.0.0.1:4222.
 	URL string
 
-	// InProcess is a server in this process, for example an
-	// *embedded.Server, that makes the connections instead of URL.
+	// InProcess is a server in this process, such as an *embedded.Server. It makes
+	// the connections in place of URL. Default: none.
 	InProcess natsgo.InProcessConnProvider
 
-	Name        string       // shown by the server's tools; default "enoki"
+	Name        string       // the name in the server's tools; default "enoki"
 	Logger      *slog.Logger // default slog.Default()
 	TLS         *tls.Config  // for tls:// and wss:// URLs; default the system's
-	Credentials string       // path of a .creds file with token and key, read at each connect
+	Credentials string       // the path of a .creds file with token and key; it is read at each connect
 
-	// RootCAs is asked for the authorities at each connect; nil leaves them
-	// to TLS.
+	// RootCAs returns the certificate authorities; it is called at each connect.
+	// Default: nil, which leaves them to TLS.
 	RootCAs func() (*x509.CertPool, error)
 
-	// OnUnreachable is told why an attempt of Dial or of a later connect
-	// failed. It must not block. Default: nobody is told.
+	// OnUnreachable gets the reason when an attempt to connect fails, in Dial or
+	// later. It must not block. Default: none.
 	OnUnreachable func(error)
 
-	// Replicas is how many servers of a cluster keep each event. Default 3 on
-	// a cluster, otherwise 1. It is used when the streams are created.
+	// Replicas is how many servers of a cluster keep each event. It is used when a
+	// stream is created. Default: 3 on a cluster, otherwise 1.
 	Replicas int
 
-	// EventBytes is the most that the events of one source may take, which have
-	// a stream of their own. Used when a stream is created. Default 256 MiB, or
-	// less where the server has not room for 16 of that size.
+	// EventBytes is the most bytes that the events of one source may take. Each
+	// source has a stream of its own. It is used when a stream is created. Default:
+	// 256 MiB, or less if the server has no room for 16 streams of that size.
 	EventBytes int64
 
-	// DeadBytes is the most that dead letters may take. Used when their stream
-	// is created. Default 128 MiB, or less where there is little room.
+	// DeadBytes is the most bytes that dead letters may take. It is used when their
+	// stream is created. Default: 128 MiB, or less if there is little room.
 	DeadBytes int64
 
-	// LaterBytes is the most that events which are due later may take. Default
-	// 512 MiB, or less where there is little room. What was set when their
-	// stream was made counts for all.
+	// LaterBytes is the most bytes that delayed events may take. It is used when
+	// their stream is created. Default: 512 MiB, or less if there is little room.
 	LaterBytes int64
 
-	// AckWait is how long the broker waits for a sign of life from an
-	// instance that has an event, before it gives the event to another one.
-	// Used when a consumer is created. Default 15 s.
+	// AckWait is how long the broker waits for a sign of life from an instance that
+	// has an event. Then it gives the event to another instance. It is used when a
+	// consumer is created. Default: 15 s.
 	AckWait time.Duration
 
 	// requestAge is how long a request for events stays open on the broker.
 	requestAge time.Duration
 
-	// noSchedules makes do as with a server that has no schedules.
+	// noSchedules treats the server as one without schedules.
 	noSchedules bool
 
-	// noPins makes do as with a server that can't pin an instance.
+	// noPins treats the server as one that can't pin an instance.
 	noPins bool
 }
 
@@ -139,7 +139,7 @@ func (c Config) options() []natsgo.Option {
 	return opts
 }
 
-// address is where we connect to, fit to be shown: without passwords.
+// address returns the servers' address without passwords, for people.
 func (c Config) address() string {
 	if c.InProcess != nil {
 		return "the server in this process"
@@ -151,8 +151,8 @@ func (c Config) address() string {
 	return strings.Join(servers, ",")
 }
 
-// whereFrom tells of where the password of a server on this machine is to be
-// had, which may be one inside an Enoki program.
+// whereFrom says where to get the password of a server on this machine, which
+// may run inside an Enoki program.
 func (c Config) whereFrom(err error) string {
 	u, parseErr := url.Parse(c.URL)
 	if parseErr != nil || !errors.Is(err, natsgo.ErrAuthorization) {
@@ -180,7 +180,7 @@ func redact(server string) string {
 	return server
 }
 
-// clean takes out of an error what it quotes of a URL with a password.
+// clean removes URLs with a password from an error.
 func (c Config) clean(err error) error {
 	var parse *url.Error
 	if errors.As(err, &parse) {

@@ -8,8 +8,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// credentials are those of a file, which is read again at each connect. While
-// a new one can't be read, the old one goes on.
+// credentials are the credentials of a file, which is read again at each
+// connect. If it can't be read, the old credentials stay in use.
 type credentials struct {
 	file string
 	log  *slog.Logger
@@ -52,7 +52,7 @@ func (c *credentials) now() (natsgo.Options, error) {
 	return c.kept, nil
 }
 
-// read returns what the file has, as the client's own options.
+// read returns the credentials in the file as the client's options.
 func (c *credentials) read() (natsgo.Options, error) {
 	var o natsgo.Options
 	text, err := os.ReadFile(c.file)

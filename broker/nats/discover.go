@@ -15,18 +15,18 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// Discovery is over when no answer has come for so long. The first one may take
-// longer: a service on a busy machine has to be given the processor, and where
-// nobody is the server says so at once.
+// Discovery ends when no answer has come for this long. The first answer may
+// take longer, because a busy machine may take its time. If there is no
+// service, the server says so at once.
 const (
 	firstAnswer = time.Second
 	quiet       = 300 * time.Millisecond
 
-	maxInstances = 4096 // that one Services can find
+	maxInstances = 4096 // the most instances that one Services finds
 )
 
-// Services implements broker.Broker. Services that were made with NATS's own
-// micro package are there, too, with name, id, version and methods.
+// Services implements broker.Broker. It includes services that use NATS's own
+// micro package, with name, id, version and methods.
 func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
@@ -47,8 +47,8 @@ func (d *Driver) Services(ctx context.Context) ([]broker.Instance, error) {
 	return found, nil
 }
 
-// ask publishes an empty request and gives every answer to take, until take
-// returns false, no more answers come or ctx ends.
+// ask publishes an empty request and passes every answer to take. It ends when
+// take returns false, when no more answers come, or when ctx ends.
 func (d *Driver) ask(ctx context.Context, subject string, take func(*natsgo.Msg) bool) error {
 	inbox := d.link.nc.NewInbox()
 	sub, err := d.link.nc.SubscribeSync(inbox)
@@ -57,7 +57,7 @@ func (d *Driver) ask(ctx context.Context, subject string, take func(*natsgo.Msg)
 	} else if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed
+	defer func() { _ = sub.Unsubscribe() }() // it fails only if the connection is closed
 	if err := d.publish(ctx, &natsgo.Msg{Subject: subject, Reply: inbox}); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (d *Driver) ask(ctx context.Context, subject string, take func(*natsgo.Msg)
 	}
 }
 
-// taken gives an answer to take. One that can't be read is passed over.
+// taken passes an answer to take. It skips an answer that can't be read.
 func (d *Driver) taken(msg *natsgo.Msg, take func(*natsgo.Msg) bool) (goOn bool) {
 	goOn = true
 	defer d.guard("an answer to discovery", msg.Subject, nil)
@@ -98,7 +98,7 @@ func instance(msg *natsgo.Msg) (broker.Instance, bool) {
 	return in, true
 }
 
-// identity reads who has answered $SRV.PING.
+// identity reads the sender of an answer to $SRV.PING.
 func identity(msg *natsgo.Msg) micro.ServiceIdentity {
 	var ping micro.Ping
 	if err := json.Unmarshal(msg.Data, &ping); err != nil {

@@ -17,6 +17,7 @@ import (
 )
 
 // Driver is a link to a NATS server or cluster. It implements broker.Broker.
+// Its methods may be called concurrently.
 type Driver struct {
 	config  Config
 	log     *slog.Logger
@@ -24,20 +25,20 @@ type Driver struct {
 	js      jetstream.JetStream
 	replies *replies
 	streams *streams
-	framed  sync.Map  // the services known to take frames
+	framed  sync.Map  // services that are known to take frames
 	buffers sync.Pool // of *[]byte, for frames
-	emitted sync.Map  // the sources that were emitted here and have a stream
+	emitted sync.Map  // sources of events that were emitted here and have a stream
 	blame   blame
 
 	deadRoom, laterRoom sharedRoom
 
-	proven   atomic.Uint64 // the epoch of the link in which all was found in order, plus one
-	dropped  atomic.Int64  // requests lost by members that have left
-	suspects *solo.Lane    // of events that may end the process
+	proven   atomic.Uint64 // the epoch of the link in which everything was found in order, plus one
+	dropped  atomic.Int64  // requests that were lost by members that have left
+	suspects *solo.Lane    // for events that may end the process
 	closed   chan struct{}
 	tasks    sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	closing bool
 	members map[*member]struct{}
 	leases  map[*lease]struct{}
@@ -45,12 +46,12 @@ type Driver struct {
 
 var _ broker.Broker = (*Driver)(nil)
 
-// errClosed is what a closed driver says.
+// errClosed is the error of a closed driver.
 var errClosed = fmt.Errorf("nats: %w", broker.ErrClosed)
 
-// Dial connects and sees to it that the streams exist. It tries until a server
-// takes us or ctx ends; a server that refuses our credentials, lacks JetStream
-// or denies a permission is an error at once.
+// Dial connects and makes sure that the streams exist. It blocks until a server
+// accepts the link or ctx ends. If a server refuses the credentials, has no
+// JetStream or denies a permission, Dial returns an error at once.
 func Dial(ctx context.Context, c Config) (*Driver, error) {
 	c = c.withDefaults()
 	if err := c.check(); err != nil {
@@ -109,8 +110,7 @@ func (d *Driver) prepare(ctx context.Context) error {
 	return err
 }
 
-// errNoJetStream is for good when it is found at the start; later it may be a
-// server that is just coming up.
+// errNoJetStream is final during Dial. Later, the server may just be starting.
 var errNoJetStream = fmt.Errorf("%w: the server has no JetStream, where Enoki keeps events: start it with -js, or enable JetStream for this account", errRefused)
 
 // insist runs do until it succeeds, fails for good, or ctx ends.
@@ -128,7 +128,7 @@ func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error)
 		if err == nil || forGood(err) {
 			return err
 		}
-		if ctx.Err() == nil { // otherwise last tells more
+		if ctx.Err() == nil { // otherwise last says more
 			last = err
 		}
 		if attempt == toldAfter {
@@ -140,15 +140,15 @@ func (d *Driver) insist(ctx context.Context, do func(ctx context.Context) error)
 	}
 }
 
-// toldAfter is how many attempts may fail before the log says so: a server
-// that is coming up needs a few.
+// toldAfter is how many attempts may fail before the log says so. A starting
+// server needs a few.
 const toldAfter = 5
 
-// apiTimeout is for one request to JetStream's API, which answers in
-// milliseconds when it is well.
+// apiTimeout bounds one request to JetStream's API, which takes milliseconds if
+// all is well.
 const apiTimeout = 5 * time.Second
 
-// attemptTimeout is for several of them, with pauses in between.
+// attemptTimeout bounds several such requests with the pauses between them.
 const attemptTimeout = 30 * time.Second
 
 func endedBy(err, last error) error {
@@ -158,8 +158,9 @@ func endedBy(err, last error) error {
 	return fmt.Errorf("%w (last: %w)", err, last)
 }
 
-// forGood tells whether JetStream would say the same again. What it calls an
-// internal error (500, 503) may pass: a stream just being deleted is one.
+// forGood reports whether JetStream would give the same error again. Its
+// internal errors (500, 503) may pass, for instance while a stream is being
+// deleted.
 func forGood(err error) bool {
 	if errors.Is(err, errRefused) || errors.Is(err, broker.ErrClosed) {
 		return true
@@ -168,10 +169,10 @@ func forGood(err error) bool {
 	return errors.As(err, &api) && api.Code < 500 && !errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
-// errRefused marks what an operator has to change before it can work.
+// errRefused marks an error that lasts until an operator changes something.
 var errRefused = errors.New("refused")
 
-// usable says why a message can't even be tried to send.
+// usable returns the reason why no message can be sent.
 func (d *Driver) usable(ctx context.Context) error {
 	select {
 	case <-d.closed:
@@ -220,8 +221,8 @@ func (d *Driver) joined() []*member {
 	return members
 }
 
-// Close implements broker.Broker. It does not wait for handlers that ignore
-// the end of their context.
+// Close implements broker.Broker. It does not wait for handlers that ignore the
+// end of their context.
 func (d *Driver) Close() error {
 	d.mu.Lock()
 	if d.closing {
@@ -239,14 +240,14 @@ func (d *Driver) Close() error {
 	close(d.closed)
 	d.replies.close()
 	if d.link.nc.IsConnected() {
-		_ = d.link.nc.FlushTimeout(flushTimeout) // what went back to the broker should get there; if not, it notices
+		_ = d.link.nc.FlushTimeout(flushTimeout) // so that handed back messages get there; otherwise the broker notices it later
 	}
 	d.link.nc.Close()
 	d.tasks.Wait()
 	return nil
 }
 
-// flushTimeout is how long Close tries to get the last words out.
+// flushTimeout is how long Close waits until everything is sent.
 const flushTimeout = 2 * time.Second
 
 // Stats are counters since Dial.
@@ -267,8 +268,8 @@ func (d *Driver) Stats() Stats {
 }
 
 // publish sends msg as soon as the link is up. The error is ErrNotDelivered,
-// ErrUnknownOutcome or ErrClosed; it is also that of ctx when the link was down
-// until ctx ended.
+// ErrUnknownOutcome or ErrClosed. It is also the error of ctx if the link was
+// down until ctx ended.
 func (d *Driver) publish(ctx context.Context, msg *natsgo.Msg) error {
 	for {
 		err := d.send(msg)
@@ -283,8 +284,8 @@ func (d *Driver) publish(ctx context.Context, msg *natsgo.Msg) error {
 	}
 }
 
-// publishWithin is publish for those who have no context: most messages need
-// none, and so no timer.
+// publishWithin is publish without a context. Most messages need none, and so
+// no timer.
 func (d *Driver) publishWithin(patience time.Duration, msg *natsgo.Msg) error {
 	err := d.send(msg)
 	if !errors.Is(err, errDown) {
@@ -317,7 +318,7 @@ func (d *Driver) send(msg *natsgo.Msg) error {
 	case errors.Is(err, natsgo.ErrBadSubject):
 		return fmt.Errorf("%w: %s: %w", broker.ErrInvalid, msg.Subject, err)
 	}
-	return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err) // broken while writing
+	return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err) // the link broke during the write
 }
 
 func (d *Driver) tooLarge(msg *natsgo.Msg, limit int64) error {

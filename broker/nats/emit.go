@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// deadReserve is how much smaller than the server's limit an event must
-	// be, in bytes, so that it can still become a dead letter, which says more.
+	// deadReserve is how many bytes an event must be smaller than the server's
+	// limit. It can then still become a dead letter, which has more headers.
 	deadReserve = 4096
 
-	// storePause is the time between two attempts while a stream has no leader
-	// or is being created again.
+	// storePause is the pause between two attempts while a stream has no leader or
+	// is being created again.
 	storePause = 100 * time.Millisecond
 
-	// storeAttempts is how often a stream that does not answer is tried, if the
+	// storeAttempts bounds the attempts at a stream that does not answer, if the
 	// context does not end first: 5 s.
 	storeAttempts = 50
 )
 
-// Emit implements broker.Broker. When the link is lost before the broker has
-// confirmed, it sends again as soon as the link is back; the broker drops what
-// it has already, for two minutes.
+// Emit implements broker.Broker. If the link is lost before the broker has
+// confirmed, it sends the event again once the link is back. The broker drops
+// an event that it has received within the last two minutes.
 func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Message) error {
 	if err := d.usable(ctx); err != nil {
 		return err
@@ -55,9 +55,9 @@ func (d *Driver) Emit(ctx context.Context, source, event string, m *broker.Messa
 	return nil
 }
 
-// deliver stores an event for those who subscribe to it. Whoever subscribes
-// makes the stream of its source, so without one there is nobody to store it
-// for. A stream that was there and is gone gets some time to be made again.
+// deliver stores an event for its subscriptions. A source's first subscriber
+// creates its stream, so without a stream there is no subscription. If the
+// stream existed before, deliver waits for some time until it is created again.
 func (d *Driver) deliver(ctx context.Context, source string, msg *natsgo.Msg) error {
 	for {
 		if _, known := d.emitted.Load(source); !known {
@@ -78,7 +78,7 @@ func (d *Driver) deliver(ctx context.Context, source string, msg *natsgo.Msg) er
 	}
 }
 
-// subscribed tells whether there is a stream for subject.
+// subscribed reports whether there is a stream for subject.
 func (d *Driver) subscribed(ctx context.Context, subject string) (there bool, err error) {
 	err = d.insist(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -92,15 +92,15 @@ func (d *Driver) subscribed(ctx context.Context, subject string) (there bool, er
 	})
 	switch {
 	case errors.Is(err, natsgo.ErrPermissionViolation):
-		return true, nil // who may not ask has to try
+		return true, nil // without the permission to ask, it has to try
 	case err != nil && !errors.Is(err, broker.ErrClosed):
 		err = fmt.Errorf("%w: can't tell whether there is a stream for %s: %w", broker.ErrNotDelivered, subject, err)
 	}
 	return there, err
 }
 
-// CheckEvent implements broker.Broker. The limit is that of the server that the
-// link was last connected to.
+// CheckEvent implements broker.Broker. The limit is that of the server to which
+// the link was last connected.
 func (d *Driver) CheckEvent(source, event string, m *broker.Message) error {
 	_, err := d.event(source, event, m)
 	return err
@@ -122,25 +122,25 @@ func (d *Driver) event(source, event string, m *broker.Message) (*natsgo.Msg, er
 	return msg, nil
 }
 
-// setMsgID gives msg the id by which the broker tells an event that it has
-// already. The subject belongs to it: the same id for two events must not make
-// the broker drop the second.
+// setMsgID sets the id by which the broker recognises an event that it already
+// has. The id contains the subject, so that two events with the same id are not
+// taken for one.
 func setMsgID(msg *natsgo.Msg) {
 	msg.Header[jetstream.MsgIDHeader] = []string{msg.Subject + "/" + headerOf(msg, idHeader)}
 }
 
 // store publishes msg to a stream and waits for the confirmation. The message
-// needs an id for the broker, because store may send it more than once. Errors
-// are those of Emit.
+// needs an id for the broker, because store may send it more than once. The
+// errors are those of Emit.
 func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
-	sent := false // by an earlier try, which may have got there
+	sent := false // by an earlier attempt, which may have arrived
 	for try := 1; ; try++ {
 		answer, err := d.request(ctx, msg, true)
 		switch {
 		case errors.Is(err, errBroken), errors.Is(err, errUnanswered):
 			sent = true
 			if ctx.Err() == nil {
-				continue // lost with the link, or swallowed by a stream that was deleted or moved just then
+				continue // lost with the link, or by a stream that was just deleted or moved
 			}
 			return unconfirmed(ctx.Err())
 		case err != nil && sent && !errors.Is(err, broker.ErrClosed):
@@ -160,10 +160,10 @@ func (d *Driver) store(ctx context.Context, msg *natsgo.Msg) error {
 	}
 }
 
-// errNoStream: no stream has answered for long.
+// errNoStream: no stream has answered for a long time.
 var errNoStream = errors.New("is JetStream well?")
 
-// unanswered is the error of a message that nobody has taken at last.
+// unanswered returns the error of a message that no stream has taken.
 func unanswered(subject string, sent bool, why error) error {
 	err := fmt.Errorf("%w: the stream for %s does not answer: %w", broker.ErrNotDelivered, subject, why)
 	if sent {
@@ -172,9 +172,9 @@ func unanswered(subject string, sent bool, why error) error {
 	return err
 }
 
-// unconfirmed is the error of what was sent, and may be stored or not. Why
-// there is no more to tell, say an unreachable broker, must not read as if
-// nothing had been sent.
+// unconfirmed returns the error of a message that was sent and may be stored or
+// not. The reason, such as an unreachable broker, must not look as if nothing
+// had been sent.
 func unconfirmed(why error) error {
 	if errors.Is(why, broker.ErrNotDelivered) {
 		return fmt.Errorf("%w: sent, but not confirmed by JetStream: %s", broker.ErrUnknownOutcome, why) //nolint:errorlint // see above
@@ -209,15 +209,15 @@ func confirmation(answer *natsgo.Msg) error {
 // limit.
 var full = []jetstream.ErrorCode{10077, 10002, 10023}
 
-// tooLargeForStream is JetStream's code for a message over the limit that an
-// operator has given a stream.
+// tooLargeForStream is JetStream's code for a message above the limit that an
+// operator has set for a stream.
 const tooLargeForStream jetstream.ErrorCode = 10054
 
-// fullError: there is no room in a stream.
+// fullError: a stream has no room.
 type fullError struct {
 	stream string
 	reason error
-	holder string // what holds it back, and what to do
+	holder string // what fills the stream, and what to do
 }
 
 func (e *fullError) Error() string {
@@ -226,7 +226,7 @@ func (e *fullError) Error() string {
 
 func (e *fullError) Unwrap() []error { return []error{broker.ErrNotDelivered, e.reason} }
 
-// explain adds to the error of a full stream what holds it back.
+// explain adds to the error of a full stream what fills it.
 func (d *Driver) explain(ctx context.Context, err error) error {
 	var e *fullError
 	if !errors.As(err, &e) {
@@ -243,8 +243,8 @@ func (d *Driver) explain(ctx context.Context, err error) error {
 	return e
 }
 
-// isPlainConfirmation tells whether an answer is what nearly all are,
-// {"stream":"NAME", "seq":1}, which spares package json.
+// isPlainConfirmation reports whether an answer is {"stream":"NAME", "seq":1}.
+// Nearly all are, which saves the use of package json.
 func isPlainConfirmation(data []byte) bool {
 	name, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	return ok && len(name) > 0 && name[0] != '"' && !bytes.Contains(name, []byte(`"error"`)) && json.Valid(data)

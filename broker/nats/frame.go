@@ -11,13 +11,13 @@ import (
 	"github.com/enoki-go/enoki/internal/contextdata"
 )
 
-// A frame is a call or reply without NATS headers: what they would say stands
+// A frame is a call or reply without NATS headers. What they would say stands
 // before the body. Headers cost the client, the server and the service more
-// than all else that Enoki adds to a call.
+// than everything else that Enoki adds to a call.
 //
-// It is frameMark, then id, content type and context data, each with its
-// length as a uvarint before it, then the body. Text in UTF-8 and MessagePack
-// both have no byte like the mark.
+// A frame is frameMark, then id, content type and context data, each after its
+// length as a uvarint, then the body. Neither UTF-8 text nor MessagePack begins
+// with the byte frameMark.
 const frameMark = 0xC1
 
 func appendFrame(b []byte, m *broker.Message) ([]byte, error) {
@@ -42,12 +42,12 @@ func appendPart[T string | []byte](b []byte, part T) []byte {
 	return append(b, part...)
 }
 
-// readFrame reads a frame, and returns nil if msg is something else.
+// readFrame reads a frame. It returns nil if msg is something else.
 func readFrame(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 	if !isFrame(msg) {
 		return nil
 	}
-	var parts [3][2]int // begin and end in msg.Data
+	var parts [3][2]int // begin and end of each part in msg.Data
 	at := 1
 	for i := range parts {
 		size, n := binary.Uvarint(msg.Data[at:])
@@ -66,7 +66,8 @@ func readFrame(msg *natsgo.Msg, log *slog.Logger) *broker.Message {
 
 func isFrame(msg *natsgo.Msg) bool { return len(msg.Data) > 0 && msg.Data[0] == frameMark }
 
-// takesFrame tells whether the sender of a request wants a frame as its reply.
+// takesFrame reports whether the sender of a request wants a frame as its
+// reply.
 func takesFrame(request *natsgo.Msg) bool {
 	return isFrame(request) || headerOf(request, frameHeader) != ""
 }
@@ -74,10 +75,10 @@ func takesFrame(request *natsgo.Msg) bool {
 // maxSpareBuffer is the largest buffer that is kept for the next frame.
 const maxSpareBuffer = 64 << 10
 
-// buffer returns room for a frame.
+// buffer returns a buffer for a frame.
 func (d *Driver) buffer() *[]byte { return d.buffers.Get().(*[]byte) }
 
-// free takes back a buffer that nobody reads any more: NATS's client copies
+// free takes back a buffer that nobody reads any more. NATS's client copies
 // what it publishes.
 func (d *Driver) free(b *[]byte) {
 	if cap(*b) <= maxSpareBuffer {

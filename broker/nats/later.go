@@ -13,28 +13,28 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// An event that is due later waits in a stream of its own, because the server
-// schedules nothing in a stream that refuses when it is full, as that of the
-// events has to. Whoever handles events also carries those that are due from
-// there to the stream of the events. Waiting is the server's: it has had
-// schedules since 2.12. Before that the event is given back, each time it
-// comes, for as long as it has to wait yet.
+// A delayed event waits in a stream of its own. The server schedules nothing in
+// a stream that refuses messages when it is full, and the streams of events
+// must do so. Every instance that handles events also carries due events from
+// there to the stream of their source. The server does the waiting: it has
+// schedules since 2.12. With an older server, an event that comes too early is
+// given back until it is due.
 
-// Headers of an event that waits.
+// Headers of a waiting event.
 const (
 	dueHeader      = "Enoki-Due" // RFC 3339
 	scheduleHeader = "Nats-Schedule"
 	targetHeader   = "Nats-Schedule-Target"
-	waitHeaders    = "Nats-Schedule" // begins the names of what the server adds
+	waitHeaders    = "Nats-Schedule" // the beginning of the header names that the server adds
 )
 
-// carrier names the consumer of the events that are due.
+// carrier is the name of the consumer of due events.
 const carrier = "due"
 
 // carriers is how many events one instance carries at once.
 const carriers = 16
 
-// postpone makes msg, which is for the stream of the events, wait until due.
+// postpone makes msg, which is for a stream of events, wait until due.
 func (d *Driver) postpone(msg *natsgo.Msg, due time.Time) {
 	at := due.UTC().Format(time.RFC3339Nano)
 	rest := strings.TrimPrefix(msg.Subject, eventPrefix)
@@ -48,14 +48,14 @@ func (d *Driver) postpone(msg *natsgo.Msg, due time.Time) {
 	msg.Subject = laterPrefix + rest + "." + token(headerOf(msg, idHeader))
 }
 
-// dueOf returns when a message is due. One without a time, of a foreign sender,
-// is so at once.
+// dueOf returns when a message is due. A message of a foreign program without a
+// time is due at once.
 func dueOf(msg *natsgo.Msg) time.Time {
 	due, _ := time.Parse(time.RFC3339Nano, headerOf(msg, dueHeader))
 	return due
 }
 
-// newCarrier returns the consumer that carries the events that are due.
+// newCarrier returns the consumer that carries due events.
 func newCarrier(m *member) *consumer {
 	c := newConsumer(m, broker.Subscription{Handler: carrier, Source: "any service", Event: "due"})
 	c.stream, c.name, c.carries = laterStream, carrier, true
@@ -74,13 +74,13 @@ func carrierConfig(ackWait time.Duration) jetstream.ConsumerConfig {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
 		MaxDeliver:    -1,
-		MaxAckPending: -1, // without schedules, all that wait are pending
+		MaxAckPending: -1, // without schedules, all waiting events are pending
 		MaxWaiting:    maxRequests,
 	}
 }
 
-// carry moves one event to the stream of the events, where it has the id that
-// it would have had without a delay: one that is carried twice is dropped.
+// carry moves one event to the stream of its source. There it gets the id that
+// it would have had without a delay, so the second copy of an event is dropped.
 func (c *consumer) carry(dv *delivery) {
 	defer c.release(dv)
 	defer func() {
@@ -99,7 +99,7 @@ func (c *consumer) carry(dv *delivery) {
 			header[name] = values
 		}
 	}
-	if len(header[idHeader]) == 0 { // two of foreign senders must not be one to the broker
+	if len(header[idHeader]) == 0 { // the broker must not take two foreign events for one
 		header[idHeader] = []string{fmt.Sprint(laterStream, "/", dv.sequence)}
 	}
 	subject := eventPrefix + strings.TrimPrefix(dv.msg.Subject, duePrefix)

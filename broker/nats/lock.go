@@ -16,25 +16,25 @@ import (
 	"github.com/enoki-go/enoki/internal/uuid"
 )
 
-// A lock is the last message of a subject: its body is the state, a header
-// names who holds it. The holder writes it anew every second; every write names
-// the sequence of the one before, so that JetStream refuses it to all who have
-// missed something. Those who wait listen to the same subject.
+// A lock is the last message of a subject. Its body is the state, and a header
+// names the holder. The holder writes it again every second. Every write names
+// the sequence of the write before, so JetStream refuses the write of a client
+// that has missed one. Waiting clients listen to the same subject.
 const (
 	holderHeader   = "Enoki-Holder"
 	releasedHeader = "Enoki-Released"
 	afterHeader    = "Enoki-After" // the sequence of the write before, which tells writes apart
 
-	// leaseTime is how long after the last word of its holder a lock is held.
-	// The holder counts from before it sent that word, those who wait from
-	// when they got it, each by its own clock.
+	// leaseTime is how long a lock is held after its holder's last write. The
+	// holder counts from before it sent that write, and waiting clients from when
+	// they got it, each by its own clock.
 	leaseTime   = 3 * time.Second
 	renewPause  = time.Second
 	lockRetry   = 100 * time.Millisecond
-	releaseTime = 2 * time.Second // that Release waits for the broker
+	releaseTime = 2 * time.Second // how long Release waits for the broker
 
-	// wrongSequence is JetStream's code for a write that names another
-	// sequence than the last.
+	// wrongSequence is JetStream's code for a write that does not name the last
+	// sequence.
 	wrongSequence jetstream.ErrorCode = 10071
 )
 
@@ -46,18 +46,18 @@ type lease struct {
 
 	writing sync.Mutex // held from before a write until its outcome is known
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	sequence uint64     // of the last message
 	state    []byte
 	until    time.Time // when the lease ends
 	isLost   bool
 }
 
-// claim is the last message of a lock as somebody finds it.
+// claim is the last message of a lock as a client finds it.
 type claim struct {
-	sequence uint64 // 0 when there is none
-	holder   string // empty when nobody holds it
-	after    string // what afterHeader says
+	sequence uint64 // 0 if there is none
+	holder   string // empty if nobody holds it
+	after    string // the value of afterHeader
 	state    []byte
 }
 
@@ -93,10 +93,10 @@ func (d *Driver) Lock(ctx context.Context, name string) (broker.Lock, error) {
 	return l, nil
 }
 
-// contend waits until nobody else holds the lock and takes it. It gives up at
-// whatever goes wrong.
+// contend waits until nobody else holds the lock, and takes it. It returns at
+// the first error.
 func (l *lease) contend(ctx context.Context) error {
-	// First the subscription: what is said after the look is heard.
+	// The subscription comes first, so that nothing after the look is missed.
 	news, err := l.driver.link.nc.SubscribeSync(l.subject)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (l *lease) contend(ctx context.Context) error {
 			if err := l.take(ctx, last); !isWrongSequence(err) {
 				return err
 			}
-			continue // somebody was faster
+			continue // another client was faster
 		}
 		before = last
 		if silent, err = before.silence(ctx, news); err != nil {
@@ -122,9 +122,8 @@ func (l *lease) contend(ctx context.Context) error {
 	}
 }
 
-// silence waits until nothing was heard of the holder for the length of a
-// lease, and takes down what was heard last. It returns false when something
-// else is heard.
+// silence waits until the holder has written nothing for the length of a lease.
+// It keeps the last write in c. It returns false if it gets any other message.
 func (c *claim) silence(ctx context.Context, news *natsgo.Subscription) (bool, error) {
 	for {
 		lease, cancel := context.WithTimeout(ctx, leaseTime)
@@ -170,7 +169,7 @@ func readClaim(raw *jetstream.RawStreamMsg) claim {
 	return c
 }
 
-// take writes the first message of the lease, in the place of last.
+// take writes the first message of the lease, after last.
 func (l *lease) take(ctx context.Context, last claim) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTime)
 	defer cancel()
@@ -183,8 +182,8 @@ func (l *lease) take(ctx context.Context, last claim) error {
 	return nil
 }
 
-// publish writes the lock after the message of that sequence, and returns the
-// new one.
+// publish writes the lock after the message with that sequence. It returns the
+// new sequence.
 func (l *lease) publish(ctx context.Context, after uint64, state []byte, release bool) (uint64, error) {
 	msg := &natsgo.Msg{Subject: l.subject, Data: state, Header: natsgo.Header{
 		holderHeader: {l.holder}, afterHeader: {strconv.FormatUint(after, 10)},
@@ -204,7 +203,7 @@ func isWrongSequence(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == wrongSequence
 }
 
-// holdLock keeps the lease alive. It returns false when the driver is closed.
+// holdLock keeps the lease alive. It returns false if the driver is closed.
 func (d *Driver) holdLock(l *lease) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -245,8 +244,8 @@ func (l *lease) forget() {
 	delete(l.driver.leases, l)
 }
 
-// write writes what state returns, which is asked once no other write is under
-// way. The error is ErrLockLost when nothing was and nothing will be written.
+// write writes what state returns. It calls state once no other write is under
+// way. The error is ErrLockLost if nothing was written and nothing will be.
 func (l *lease) write(ctx context.Context, state func() []byte) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -263,8 +262,8 @@ func (l *lease) write(ctx context.Context, state func() []byte) error {
 	return l.replace(ctx, state(), false)
 }
 
-// replace puts content in the place of the last message, which must be ours.
-// It wants writing held.
+// replace writes content after the last message, which must be ours. writing
+// must be held.
 func (l *lease) replace(ctx context.Context, content []byte, release bool) error {
 	for {
 		begun := time.Now()
@@ -303,7 +302,7 @@ func (l *lease) end() time.Time {
 	return l.until
 }
 
-// written takes down what the last message is.
+// written notes what the last message is.
 func (l *lease) written(sequence uint64, state []byte, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -319,7 +318,7 @@ func (l *lease) gone() bool {
 	return l.isLost
 }
 
-// lose returns false when the lock was lost before.
+// lose returns false if the lock was lost before.
 func (l *lease) lose() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -365,7 +364,7 @@ func (l *lease) Release() {
 	_ = l.replace(ctx, l.State(), true) // if it fails, the lease ends by itself
 }
 
-// releaseAll gives up what this link holds.
+// releaseAll gives up the locks of this link.
 func (d *Driver) releaseAll() {
 	d.mu.Lock()
 	var leases []*lease

@@ -17,23 +17,23 @@ import (
 type member struct {
 	driver   *Driver
 	service  broker.Service
-	calls    *calls // nil when it serves none
-	direct   *calls // to this instance alone; nil like calls
+	calls    *calls // nil if it serves none
+	direct   *calls // calls to this instance alone; nil like calls
 	events   []*consumer
 	presence *presence
 	epoch    uint64 // of the link when attaching began
 
-	// ctx is what handlers run in; cancel is the end of patience.
+	// ctx is the context of the handlers; cancel ends them.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// silent tells, asked first when the member leaves, whether the server
-	// answers.
+	// silent reports whether the server answers. It is first called when the member
+	// leaves.
 	silent func() <-chan struct{}
 
 	leave sync.Once
-	left  chan struct{} // closed once Leave or Close is through
-	err   error         // of Leave; read after left
+	left  chan struct{} // closed when Leave or Close has ended
+	err   error         // of Leave; read it after left
 }
 
 var _ broker.Member = (*member)(nil)
@@ -85,7 +85,7 @@ func (d *Driver) newMember(s broker.Service) (*member, error) {
 }
 
 // attach makes all consumers and returns when the broker has confirmed them.
-// Events come first: what a call causes must not be missed.
+// Those of events come first, so that no event that a call causes is missed.
 func (m *member) attach(ctx context.Context) error {
 	d := m.driver
 	m.epoch = d.link.epoch()
@@ -97,8 +97,8 @@ func (m *member) attach(ctx context.Context) error {
 	return d.insist(ctx, m.attachCore)
 }
 
-// attachCore makes the subscriptions of core NATS. They survive a lost link by
-// the client's own doing, so this happens once.
+// attachCore makes the subscriptions of core NATS. The client keeps them over a
+// lost link, so this happens only once.
 func (m *member) attachCore(ctx context.Context) error {
 	if m.service.Serve != nil && m.calls == nil {
 		stats := newStats(m.service.Methods)
@@ -119,13 +119,13 @@ func (m *member) attachCore(ctx context.Context) error {
 	return m.prove(ctx)
 }
 
-// prove returns nil when the server has taken all subscriptions so far.
+// prove returns nil once the server has accepted all subscriptions so far.
 func (m *member) prove(ctx context.Context) error {
 	nc := m.driver.link.nc
 	if err := nc.FlushWithContext(ctx); err != nil {
 		return err
 	}
-	// A denied subscription is known before the flush returns.
+	// The denial of a subscription arrives before the flush returns.
 	if err := nc.LastError(); errors.Is(err, natsgo.ErrPermissionViolation) {
 		for _, subject := range m.subjects() {
 			if strings.Contains(err.Error(), `"`+subject+`"`) {
@@ -142,7 +142,7 @@ func (m *member) subjects() []string {
 		sparePrefix+name, sparePrefix+name+"."+token(m.service.ID), sparePrefix+name+"."+token(m.service.ID)+".*")
 }
 
-// admit makes m a member that recovery looks after.
+// admit makes m a member that the recovery of the link restores.
 func (d *Driver) admit(m *member) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,7 +150,7 @@ func (d *Driver) admit(m *member) error {
 		return errClosed
 	}
 	d.members[m] = struct{}{}
-	if m.epoch != d.link.epoch() { // recovery may have passed before it knew m
+	if m.epoch != d.link.epoch() { // the link may have recovered before it knew m
 		for _, c := range m.events {
 			c.fail(errUnconfirmed)
 		}
@@ -173,7 +173,8 @@ func (m *member) Ready() error {
 	return m.missing()
 }
 
-// missing names the first consumer that the broker has not confirmed.
+// missing returns an error for the first consumer that the broker has not
+// confirmed.
 func (m *member) missing() error {
 	for _, c := range m.events {
 		if err := c.ready(); err != nil {
@@ -183,8 +184,8 @@ func (m *member) missing() error {
 	return nil
 }
 
-// Leave implements broker.Member. Calls that have come but were not started go
-// to another instance if there is one; otherwise they are still served here.
+// Leave implements broker.Member. Calls that have arrived but were not started
+// go to another instance. If there is none, they are still served here.
 func (m *member) Leave(ctx context.Context) error {
 	m.leave.Do(func() {
 		m.err = m.drain(ctx)
@@ -194,7 +195,7 @@ func (m *member) Leave(ctx context.Context) error {
 	return m.err
 }
 
-// drain stops taking work and waits for what runs.
+// drain stops taking work and waits for running work.
 func (m *member) drain(ctx context.Context) error {
 	m.presence.hide()
 	var idle []<-chan struct{}
@@ -219,11 +220,11 @@ func (m *member) drain(ctx context.Context) error {
 	}
 	ctx, cancel := m.talking(ctx)
 	defer cancel()
-	_ = m.driver.link.nc.FlushWithContext(ctx) // acknowledgements; one that is lost means one event twice
+	_ = m.driver.link.nc.FlushWithContext(ctx) // sends acknowledgements; if one is lost, its event comes twice
 	return nil
 }
 
-// await returns when all are closed, or with the reason not to wait longer.
+// await returns when all are closed, or the reason not to wait longer.
 func (m *member) await(ctx context.Context, all ...<-chan struct{}) error {
 	for _, done := range all {
 		select {
@@ -237,7 +238,7 @@ func (m *member) await(ctx context.Context, all ...<-chan struct{}) error {
 	return nil
 }
 
-// drained calls Drain and returns a channel that is closed when it has
+// drained calls Drain and returns a channel that is closed when Drain has
 // returned.
 func (m *member) drained() <-chan struct{} {
 	done := make(chan struct{})
@@ -248,7 +249,7 @@ func (m *member) drained() <-chan struct{} {
 	return done
 }
 
-// end cancels what still runs, gives back what is not settled and forgets m.
+// end cancels running work, gives back unsettled events and forgets m.
 func (m *member) end() {
 	m.driver.dismiss(m)
 	m.cancel()
@@ -264,7 +265,7 @@ func (m *member) end() {
 	close(m.left)
 }
 
-// cutOff is Leave without patience.
+// cutOff is Leave without waiting.
 func (m *member) cutOff() {
 	m.cancel()
 	ended, cancel := context.WithCancel(context.Background())
