@@ -16,7 +16,7 @@ import (
 )
 
 // App is a program of services with settings of its own. The zero value is
-// useful. Declare the settings first, then call Main or Run once; an App must
+// useful. Declare the settings first, then call Main or Run once. An App must
 // not be used concurrently.
 //
 //	var app host.App
@@ -26,15 +26,15 @@ import (
 //		return []*enoki.Service{register.New(s)}, err
 //	})
 type App struct {
-	Name    string // of the program, for --help, --version and errors. Default: that of its file
-	Version string // for --version. Default: what the Go tools recorded
+	Name    string // the program's name, for --help, --version and errors. Default: the name of its file
+	Version string // the program's version, for --version. Default: what the Go tools recorded
 
 	settings []*setting
 	log      *slog.Logger // of the run; nil before
 }
 
-// Logger returns the logger of the run, in the format and at the level that
-// the settings say. It may be called from when build is called; before, it is
+// Logger returns the logger of the run, with the format and the level of the
+// settings. It may be called once build is called. Before that, it returns
 // slog.Default().
 func (a *App) Logger() *slog.Logger {
 	if a.log == nil {
@@ -43,53 +43,53 @@ func (a *App) Logger() *slog.Logger {
 	return a.log
 }
 
-// Main runs services until the process is told to stop, and ends the process.
-// See App.Main.
+// Main runs services until the process is told to stop. Then it ends the
+// process, so it never returns. See App.Main.
 func Main(services ...*enoki.Service) {
 	new(App).Main(func() ([]*enoki.Service, error) { return services, nil })
 }
 
-// String declares a setting: the flag --name, the variable ENOKI_NAME and the
-// key name of the config file, in that order of weight. The result points to
-// the value and may be read from when build is called. A word in backquotes in
-// usage stands for the value in --help. It panics when the name is not made of
-// letters, digits, '-' and '_', or is taken.
+// String declares a setting. The flag --name sets it, or else the variable
+// ENOKI_NAME, or else the key name of the config file. The result points to the
+// value, which may be read once build is called. A word in backquotes in usage
+// stands for the value in --help. String panics if name has other characters
+// than letters, digits, '-' and '_', or is taken.
 func (a *App) String(name, standard, usage string) *string {
 	p := &standard
 	a.declare(name, usage, textValue{p})
 	return p
 }
 
-// Int declares a setting that is a whole number; see String.
+// Int declares a setting that is a whole number. See String.
 func (a *App) Int(name string, standard int, usage string) *int {
 	p := &standard
 	a.declare(name, usage, intValue{p})
 	return p
 }
 
-// Bool declares a setting that is true or false; the flag alone means true.
-// See String.
+// Bool declares a setting that is true or false. The flag alone means true. See
+// String.
 func (a *App) Bool(name string, standard bool, usage string) *bool {
 	p := &standard
 	a.declare(name, usage, boolValue{p})
 	return p
 }
 
-// Duration declares a setting such as "10s" or "1h30m"; a number without a
-// unit is seconds. See String.
+// Duration declares a setting such as "10s" or "1h30m". A number without a unit
+// means seconds. See String.
 func (a *App) Duration(name string, standard time.Duration, usage string) *time.Duration {
 	p := &standard
 	a.declare(name, usage, durationValue{p})
 	return p
 }
 
-// Value declares a setting of any type: a list, a mapping, a struct. v points to
-// where it goes, and holds the default. In the config file it is YAML; a flag
-// or a variable holds the same on one line, as in ENOKI_HOSTS='[a, b]'. Fields
-// of a struct have the names of their yaml tags, else of their json tags, else
-// their own in small letters; a key that no field has is a mistake. What is set
-// takes the place of the default as a whole. It panics when v is no pointer;
-// see String.
+// Value declares a setting of any type: a list, a mapping, a struct. v points
+// to the value and holds the default. In the config file it is YAML. A flag or
+// a variable holds the same on one line, as in ENOKI_HOSTS='[a, b]'. The fields
+// of a struct have the names of their yaml tags, or else of their json tags, or
+// else their own names in small letters. A key without a field is a mistake. A
+// value that is set replaces the default as a whole. Value panics if v is not a
+// pointer. See String.
 func (a *App) Value(name string, v any, usage string) {
 	a.declare(name, usage, newAnyValue(v))
 }
@@ -108,12 +108,13 @@ func (a *App) declare(name, usage string, v value) {
 	a.settings = append(a.settings, s)
 }
 
-// Main runs the services that build returns and ends the process with the
-// code of ExitCode. build is called once, when the settings are known.
+// Main runs the services that build returns. Then it ends the process with the
+// code of ExitCode, so it never returns. build is called once, when the
+// settings are known.
 //
-// The first SIGINT or SIGTERM stops the services in good order, as the end of
-// ctx does in Run. A second one ends the process at once, with 128 and the
-// signal's number: 130 or 143.
+// The first SIGINT or SIGTERM stops the services in good order, like the end of
+// ctx in Run. A second one ends the process at once, with 128 and the signal's
+// number: 130 or 143.
 func (a *App) Main(build func() ([]*enoki.Service, error)) {
 	ctx, stop := untilSignal(context.Background())
 	err := a.Run(ctx, os.Args[1:], os.Stdout, os.Stderr, build)
@@ -121,19 +122,19 @@ func (a *App) Main(build func() ([]*enoki.Service, error)) {
 	os.Exit(ExitCode(err))
 }
 
-// Run is Main without the process: it takes arguments, reads the environment,
-// and returns once ctx has ended and all has stopped. The log and the report
-// of an error go to stderr; the answer to --help or --version goes to stdout,
-// and then nothing runs.
+// Run is like Main, without the process. It takes the arguments, reads the
+// environment, and blocks until ctx has ended and everything has stopped. The
+// log and the report of an error go to stderr. For --help and --version it
+// writes to stdout and runs nothing.
 //
-// When ctx ends, /readyz answers 503, drain-delay passes, the services stop
-// taking work and finish what they have, for as long as grace allows; then the
-// broker is closed. The error is nil after that.
+// When ctx ends, /readyz responds with 503, and drain-delay passes. Then the
+// services take no more work and finish what they have, for as long as grace
+// allows. Then the broker is closed. The error is nil after that.
 func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, build func() ([]*enoki.Service, error)) error {
 	began := time.Now()
 	l := newLayers(a.settings)
 	for _, s := range a.settings {
-		if err := s.value.parse(s.standard); err != nil { // where an earlier Run left another value
+		if err := s.value.parse(s.standard); err != nil { // an earlier Run may have left another value
 			return err
 		}
 	}
@@ -175,9 +176,9 @@ func (e usageError) Unwrap() error { return e.error }
 
 const exitUsage = 2
 
-// ExitCode returns what a process ends with after Run has returned err: 0 for
-// nil, 2 for wrong settings, and otherwise what enoki.Code.ExitCode says of
-// the error's code, which is 1 for an error without one.
+// ExitCode returns the code with which a process ends after Run has returned
+// err. It is 0 for nil, 2 for wrong settings, and enoki.Code.ExitCode of the
+// error's code otherwise. That is 1 for an error without a code.
 func ExitCode(err error) int {
 	if errors.As(err, new(usageError)) {
 		return exitUsage

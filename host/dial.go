@@ -20,20 +20,22 @@ import (
 	"github.com/enoki-go/enoki/entrypoint"
 )
 
-// Dialer connects to the broker that a URL names. The zero value is useful;
-// each field's comment ends with its default. It may be used concurrently.
+// Dialer connects to the broker that a URL names. The zero value is useful. The
+// comment of each field ends with its default. A Dialer may be used
+// concurrently.
 type Dialer struct {
 	Logger *slog.Logger // default slog.Default()
 
-	// Name is what the broker's own tools show, and part of the name of the
-	// reply queue on RabbitMQ. Default: the driver's.
+	// Name is the name in the broker's own tools. On RabbitMQ it is also part of
+	// the name of the reply queue. Default: the driver's.
 	Name string
 
-	// StoreDir holds the files of the embedded broker. Default: StoreDir().
+	// StoreDir is the directory for the files of the embedded broker. Default:
+	// StoreDir().
 	StoreDir string
 
 	TLS         *tls.Config   // for URLs that ask for TLS. Default: the system's authorities
-	Credentials string        // NATS: path of a .creds file. Default: none
+	Credentials string        // NATS: the path of a .creds file. Default: none
 	Replicas    int           // NATS: see nats.Config. Default: 3 on a cluster, otherwise 1
 	EventBytes  int64         // NATS: see nats.Config. Default: 256 MiB for each source
 	DeadBytes   int64         // NATS: see nats.Config. Default: 128 MiB
@@ -47,17 +49,18 @@ type Dialer struct {
 
 	AutoDeleteEvents, EventsUndeclared bool // RabbitMQ: see amqp.Config. Default: false
 
-	// RootCAs is asked for the authorities at each connect. Default: those of TLS.
+	// RootCAs returns the certificate authorities; it is called at each connect.
+	// Default: those of TLS.
 	RootCAs func() (*x509.CertPool, error)
 
-	// OnUnreachable is told why an attempt to connect failed, during Dial and
-	// later. It must not block. Default: nobody is told.
+	// OnUnreachable gets the reason when an attempt to connect fails, in Dial or
+	// later. It must not block. Default: none.
 	OnUnreachable func(error)
 
 	race time.Duration // see raceTimeout, the default
 }
 
-// Dial connects with a Dialer that has only a logger; a nil one is
+// Dial connects with a Dialer that only has a logger. If log is nil, it is
 // slog.Default().
 func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, error) {
 	return (&Dialer{Logger: log}).Dial(ctx, url)
@@ -72,15 +75,15 @@ func Dial(ctx context.Context, url string, log *slog.Logger) (broker.Broker, err
 //	                     says where it keeps its files and listens on 127.0.0.1;
 //	                     an error in a program built with -tags noembedded
 //	memory               a broker in this process that nobody else can reach
-//	no URL               the embedded broker of this project (see StoreDir): the
-//	                     one that runs already, or else one in this process.
-//	                     When the process ends that runs it, this one does
-//	                     so, unless another is faster
+//	no URL               the embedded broker of this project (see StoreDir). If
+//	                     another process runs it already, this one connects to
+//	                     it, and takes over when that process ends, unless a
+//	                     third one is faster. Otherwise this process runs it
 //
-// It tries until the broker takes us or ctx ends; a refusal is an error at
-// once. The code of an error is invalid_argument when the URL is wrong. No
-// error shows a password. Closing the broker shuts the embedded
-// server down too, as the last thing.
+// It blocks until the broker accepts the link or ctx ends. A refusal is an
+// error at once. If the URL is wrong, the error has the code invalid_argument.
+// No error contains a password. To close the broker also shuts the embedded
+// server down, as the last step.
 func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, error) {
 	scheme, err := checkURL(brokerURL)
 	if err != nil {
@@ -102,7 +105,7 @@ func (d *Dialer) Dial(ctx context.Context, brokerURL string) (broker.Broker, err
 	}
 }
 
-// asBroker keeps a nil driver from becoming a broker that is not nil.
+// asBroker keeps a nil driver from becoming a non-nil broker.
 func asBroker[D broker.Broker](driver D, err error) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
@@ -110,8 +113,8 @@ func asBroker[D broker.Broker](driver D, err error) (broker.Broker, error) {
 	return driver, nil
 }
 
-// checkURL returns the scheme of a broker's URL, "" for no URL, or what is
-// wrong with the URL. Nothing that may be a password is in the error.
+// checkURL returns the scheme of a broker's URL, or "" for no URL. Its error
+// says what is wrong with the URL and contains nothing that may be a password.
 func checkURL(brokerURL string) (string, error) {
 	if brokerURL == "" {
 		return "", nil
@@ -150,8 +153,8 @@ func checkRabbitMQ(brokerURL string) error {
 	return nil
 }
 
-// checkHosts finds what the drivers would find too, but not all of them
-// without quoting it.
+// checkHosts finds mistakes that the drivers would find too. Some of their
+// errors would quote the URL.
 func checkHosts(urls []string) error {
 	for i, text := range urls {
 		bare := !strings.Contains(text, "://")
@@ -206,7 +209,7 @@ func (d *Dialer) readEmbedded(brokerURL string) (embeddedOptions, error) {
 				return o, fmt.Errorf("embedded: port %q is no port; want 0 (a free one) to 65535", value)
 			}
 			if o.Port = int(port); port == 0 {
-				o.Port = -1 // the server's word for a free one
+				o.Port = -1 // it means a free port to the server
 			}
 		default:
 			return o, fmt.Errorf("embedded: unknown parameter %q; have dir, port", key)

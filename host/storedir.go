@@ -14,13 +14,13 @@ import (
 	"github.com/enoki-go/enoki/internal/brokerdir"
 )
 
-// StoreDir returns the directory where the embedded broker keeps its files
-// unless told otherwise. It belongs to the project of the working directory:
-// the nearest directory above it with go.work or .git, else with go.mod.
+// StoreDir returns the directory where the embedded broker keeps its files by
+// default. The directory belongs to the project of the working directory. That
+// is the nearest directory above it with go.work or .git, or else with go.mod.
 // Outside of projects it belongs to the program's module. It is below
-// enoki/brokers in the user's state directory, which is $XDG_STATE_HOME or
-// ~/.local/state, ~/Library/Application Support on macOS and %LocalAppData% on
-// Windows. It fails for a user without a home.
+// enoki/brokers in the user's state directory: $XDG_STATE_HOME or
+// ~/.local/state, ~/Library/Application Support on macOS, %LocalAppData% on
+// Windows. StoreDir fails for a user without a home.
 func StoreDir() (string, error) {
 	p, err := project()
 	return p.Dir, err
