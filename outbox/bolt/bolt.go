@@ -1,11 +1,12 @@
-// Package bolt keeps an outbox and an inbox in a bbolt file, the user's own:
+// Package bolt keeps an outbox and an inbox in the user's own bbolt file:
 //
 //	enoki_outbox        number (8 bytes, big endian) to the JSON of a record
-//	enoki_outbox_dead   number to what stood in enoki_outbox, and why it was refused, in JSON
+//	enoki_outbox_dead   number to the refused value of enoki_outbox and the reason, in JSON
 //	enoki_inbox         key of an event to the time it was handled (8 bytes, seconds)
 //	enoki_inbox_times   that time and the key, in the order of time
 //
-// One process at a time can have the file open.
+// Only one process at a time can have the file open. The relay that emits the
+// records is package outbox's.
 package bolt
 
 import (
@@ -28,7 +29,7 @@ var (
 	deadBucket   = []byte("enoki_outbox_dead")
 )
 
-// batch is how many records are read, and forgotten, in one transaction.
+// batch is how many records one transaction reads, and how many it forgets.
 const batch = 100
 
 // Store is an outbox in a bbolt file. It may be used concurrently.
@@ -41,8 +42,8 @@ type Store struct {
 
 var _ outbox.Store[*bbolt.Tx] = (*Store)(nil)
 
-// New returns the outbox in db. The caller closes db after what uses the
-// outbox has stopped.
+// New returns the outbox in db. The caller closes db after everything that uses
+// the outbox has stopped.
 func New(db *bbolt.DB) *Store {
 	return &Store{db: db, added: make(chan struct{}, 1)}
 }
@@ -96,13 +97,13 @@ func (s *Store) Relay(ctx context.Context, emit func(ctx context.Context, r outb
 	}
 }
 
-// item is what stands in enoki_outbox.
+// item is a value in enoki_outbox.
 type item struct {
 	outbox.Record
 	Added time.Time `json:",omitzero"`
 }
 
-// entry is an item as it stands in the file.
+// entry is an item as it is in the file.
 type entry struct {
 	key, value []byte
 	refused    error // by emit, or because it can't be read
@@ -124,14 +125,14 @@ func (s *Store) oldest() (waiting []entry, err error) {
 	return waiting, err
 }
 
-// emitAll emits the entries, notes those that are refused, and ends at the
-// first other error.
+// emitAll emits the entries. It notes the refused ones and ends at the first
+// other error.
 func emitAll(ctx context.Context, waiting []entry, emit func(ctx context.Context, r outbox.Record) error) (emitted int, err error) {
 	for i := range waiting {
 		w := &waiting[i]
 		var it item
 		if err := json.Unmarshal(w.value, &it); err != nil {
-			it = item{Record: outbox.Record{Message: w.value}} // emit refuses it, too, and tells of it
+			it = item{Record: outbox.Record{Message: w.value}} // emit refuses it too, and reports it
 		}
 		err := emit(ctx, it.Record)
 		if err != nil && !errors.Is(err, outbox.ErrRefused) {
@@ -142,7 +143,8 @@ func emitAll(ctx context.Context, waiting []entry, emit func(ctx context.Context
 	return len(waiting), nil
 }
 
-// settle forgets what was emitted, and moves what was refused to the dead.
+// settle forgets the emitted entries and moves the refused ones to the dead
+// records.
 func (s *Store) settle(done []entry) error {
 	if len(done) == 0 {
 		return nil
@@ -163,9 +165,9 @@ func (s *Store) settle(done []entry) error {
 	})
 }
 
-// dead is what stands in enoki_outbox_dead.
+// dead is a value in enoki_outbox_dead.
 type dead struct {
-	Value  []byte // what stood in enoki_outbox
+	Value  []byte // the value in enoki_outbox
 	Reason string
 }
 
@@ -208,7 +210,7 @@ func (s *Store) Dead(_ context.Context, settle func(d outbox.DeadRecord) outbox.
 		if b == nil {
 			return nil
 		}
-		var over [][]byte // deleted after the loop, which a change would confuse
+		var over [][]byte // deleted after the loop, because a change would confuse the loop
 		err := b.ForEach(func(k, v []byte) error {
 			var d dead
 			if err := json.Unmarshal(v, &d); err != nil {

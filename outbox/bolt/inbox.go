@@ -17,18 +17,18 @@ var (
 )
 
 const (
-	// remembered is how long an inbox knows what was handled.
+	// remembered is how long an inbox remembers an event.
 	remembered = 24 * time.Hour
 
-	// forgetMost is how many older keys one event sweeps out: more than it
-	// adds.
+	// forgetMost is how many old keys are removed for each event. It is more than
+	// an event adds.
 	forgetMost = 4
 )
 
-// PerCall returns a transaction that writes, for each piece of work of a
-// service: committed when its handler succeeds, rolled back when it fails.
-// bbolt has one such transaction at a time, so handlers that use it run one
-// after the other.
+// PerCall returns a writing transaction for each piece of work of a service. It
+// is committed if the handler succeeds and rolled back if it fails. bbolt has
+// only one such transaction at a time, so the handlers that use it run one
+// after another.
 func PerCall(db *bbolt.DB) *enoki.PerCall[*bbolt.Tx] {
 	return enoki.NewPerCall(
 		func(context.Context) (*bbolt.Tx, error) { return db.Begin(true) },
@@ -40,17 +40,17 @@ func PerCall(db *bbolt.DB) *enoki.PerCall[*bbolt.Tx] {
 		})
 }
 
-// Inbox notes in the transaction of a handler which event it handles. Give it
-// as Once of a [enoki.Subscription]; an event that comes again within 24 h has no second effect.
-// It may be used concurrently.
+// Inbox notes in a handler's transaction which event the handler has handled.
+// Set it as Once of an [enoki.Subscription]. An event that comes again within
+// 24 h has no second effect. An Inbox may be used concurrently.
 type Inbox struct {
 	tx *enoki.PerCall[*bbolt.Tx]
 }
 
 var _ enoki.Inbox = (*Inbox)(nil)
 
-// NewInbox returns an inbox that writes in the transaction of tx, which the
-// service must have declared, and whose handlers write by too.
+// NewInbox returns an inbox that writes in the transaction of tx. The service
+// must have declared tx, and its handlers must write in it too.
 func NewInbox(tx *enoki.PerCall[*bbolt.Tx]) *Inbox { return &Inbox{tx} }
 
 // Once implements enoki.Inbox.
@@ -66,7 +66,7 @@ func (i *Inbox) Once(ctx context.Context, key string, do func(ctx context.Contex
 	return do(ctx)
 }
 
-// note adds a key unless it is there, and forgets old ones.
+// note adds a key unless it exists, and forgets old keys.
 func note(tx *bbolt.Tx, key string, now time.Time) (known bool, err error) {
 	keys, keysErr := tx.CreateBucketIfNotExists(inboxBucket)
 	times, timesErr := tx.CreateBucketIfNotExists(timesBucket)
@@ -83,8 +83,8 @@ func note(tx *bbolt.Tx, key string, now time.Time) (known bool, err error) {
 	return false, errors.Join(keys.Put([]byte(key), at), times.Put(append(at, key...), nil))
 }
 
-// forget removes the oldest keys that were noted before a time. The keys of
-// times begin with the time, so the oldest is the first.
+// forget removes the oldest keys from before a time. The keys of times begin
+// with the time, so the oldest one is first.
 func forget(keys, times *bbolt.Bucket, before time.Time) error {
 	limit := uint64(before.Unix())
 	for range forgetMost {

@@ -1,5 +1,6 @@
-// Package outboxtest proves that a database keeps what package outbox
-// promises. Whoever implements outbox.Store runs it in a test.
+// Package outboxtest proves that a database keeps the promises of package
+// outbox. Run it in a test of every outbox.Store. It leaves connecting to the
+// database to that test.
 package outboxtest
 
 import (
@@ -22,16 +23,17 @@ import (
 type Database[Tx any] struct {
 	Store   outbox.Store[Tx]
 	PerCall *enoki.PerCall[Tx]
-	Inbox   enoki.Inbox // that writes in the transaction of PerCall
+	Inbox   enoki.Inbox // writes in the transaction of PerCall
 
-	Write   func(ctx context.Context, tx Tx, name string) error // adds data of a user
-	Written func(ctx context.Context) ([]string, error)         // what was added and committed, in any order
+	Write   func(ctx context.Context, tx Tx, name string) error // adds a user's data
+	Written func(ctx context.Context) ([]string, error)         // returns the added and committed data, in any order
 }
 
-// patience bounds each wait for what must come.
+// patience bounds each wait for something that must come.
 const patience = time.Minute
 
-// Run runs every case, each on a database of its own.
+// Run runs every case, each on a database of its own. open is called once for
+// each case.
 func Run[Tx any](t *testing.T, open func(t *testing.T) Database[Tx]) {
 	for name, run := range map[string]func(t *testing.T, db Database[Tx]){
 		"data and event are stored both or neither":         bothOrNeither[Tx],

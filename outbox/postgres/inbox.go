@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// remembered is how long an inbox knows what was handled.
+	// remembered is how long an inbox remembers an event.
 	remembered = 24 * time.Hour
 
-	// What is older is forgotten along the way, in portions.
+	// Older keys are removed along the way, in portions.
 	forgetEvery = time.Minute
 	forgetMost  = 10_000
 )
 
-// Inbox notes in the transaction of a handler which event it handles. Give it
-// as Once of a [enoki.Subscription]; an event that comes again within 24 h has no second effect.
-// It may be used concurrently.
+// Inbox notes in a handler's transaction which event the handler has handled.
+// Set it as Once of an [enoki.Subscription]. An event that comes again within
+// 24 h has no second effect. An Inbox may be used concurrently.
 type Inbox struct {
 	tx        *enoki.PerCall[*sql.Tx]
-	forgotten atomic.Int64 // when old keys were last forgotten, in Unix seconds
+	forgotten atomic.Int64 // when old keys were last removed, in Unix seconds
 }
 
 var _ enoki.Inbox = (*Inbox)(nil)
 
-// NewInbox returns an inbox that writes in the transaction of tx, which the
-// service must have declared, and whose handlers write by too.
+// NewInbox returns an inbox that writes in the transaction of tx. The service
+// must have declared tx, and its handlers must write in it too.
 func NewInbox(tx *enoki.PerCall[*sql.Tx]) *Inbox { return &Inbox{tx: tx} }
 
 // Once implements enoki.Inbox.
@@ -41,7 +41,8 @@ func (i *Inbox) Once(ctx context.Context, key string, do func(ctx context.Contex
 	if err := i.forget(ctx, tx); err != nil {
 		return err
 	}
-	// Waits for a transaction that has the same key, and is void if that commits.
+	// This waits for a transaction with the same key. It adds nothing if that one
+	// commits.
 	noted, err := tx.ExecContext(ctx, "INSERT INTO enoki_inbox (key) VALUES ($1) ON CONFLICT DO NOTHING", key)
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func (i *Inbox) Once(ctx context.Context, key string, do func(ctx context.Contex
 	return do(ctx)
 }
 
-// forget deletes old keys when it is time to.
+// forget deletes old keys if it is time to do so.
 func (i *Inbox) forget(ctx context.Context, tx *sql.Tx) error {
 	now, last := time.Now(), i.forgotten.Load()
 	if now.Sub(time.Unix(last, 0)) < forgetEvery || !i.forgotten.CompareAndSwap(last, now.Unix()) {

@@ -1,6 +1,7 @@
-// Package postgres keeps an outbox and an inbox in a PostgreSQL database, by
-// way of database/sql and whichever driver the program brings (its
-// placeholders are $1, $2, as those of pgx and pq). The tables are in Schema.
+// Package postgres keeps an outbox and an inbox in a PostgreSQL database. It
+// uses database/sql with the driver of the program; the driver must use the
+// placeholders $1, $2, as pgx and pq do. The tables are in Schema. The relay
+// that emits the records is package outbox's.
 package postgres
 
 import (
@@ -30,8 +31,7 @@ const (
 	batch = 100
 )
 
-// Create makes the tables where they are missing. It may run in several
-// processes at once.
+// Create creates the missing tables. Several processes may call it at once.
 func Create(ctx context.Context, db *sql.DB) error {
 	return inTx(ctx, db, func(tx *sql.Tx) error {
 		// "IF NOT EXISTS" alone fails when two make a table at once.
