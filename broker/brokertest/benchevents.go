@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkEvents measures events from the first Emit to the last handler, with
-// an order and without, and how late those are that are due later.
+// and without an order. It also measures how late delayed events come.
 func BenchmarkEvents(b *testing.B, f Fixture) {
 	link := f.Dial(b)
 	b.Cleanup(func() { _ = link.Close() })

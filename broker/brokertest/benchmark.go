@@ -11,9 +11,9 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// Benchmark measures a call there and back, and an event from Emit to its
-// confirmation while a Pool handles it, by 1, 16 and 128 callers; the state of
-// a lock, and dead letters.
+// Benchmark measures, with 1, 16 and 128 callers, a call there and back, and an
+// event from Emit to its confirmation while a Pool handles it. It also measures
+// saving the state of a lock, and dead letters.
 func Benchmark(b *testing.B, f Fixture) {
 	dial := func() broker.Broker {
 		link := f.Dial(b)

@@ -1,8 +1,8 @@
-// Package brokertest proves that a driver keeps the promises of package
-// broker. Every driver runs Run in its tests and Benchmark in its benchmarks;
-// a new promise in package broker is a new case here, so that all drivers get
-// it. It leaves to the drivers what only they can know: the names and flags of
-// what they make on the broker.
+// Package brokertest proves that a driver keeps the promises of package broker.
+// Every driver runs Run in its tests and Benchmark in its benchmarks. A new
+// promise in package broker is a new case here, so that all drivers get it. It
+// leaves to the drivers what only they know: the names and flags of the things
+// that they make on the broker.
 package brokertest
 
 import (
@@ -15,51 +15,49 @@ import (
 	"github.com/enoki-go/enoki/broker"
 )
 
-// Fixture is what a driver gives to the suite: a broker, and what is declared
-// to differ. The zero value of a declared difference is the full promise.
+// Fixture is what a driver gives to the suite: a broker, and the declared
+// differences. The zero value of a difference is the full promise.
 type Fixture struct {
-	// Dial returns a new, ready link to the one broker of this fixture. The
-	// suite closes it. It is called from several tests at once.
+	// Dial returns a new, ready link to the one broker of this fixture. The suite
+	// closes it. Dial is called concurrently.
 	Dial func(t testing.TB) broker.Broker
 
-	// Kill ends the broker at once and without warning, as SIGKILL does, and
-	// Start starts it again on the same data and address and returns when it
-	// takes connections. Both are nil for a broker that has no process of its
-	// own; the fault cases then do not apply.
+	// Kill ends the broker at once and without warning, like SIGKILL. Start starts
+	// it again on the same data and address, and returns when it takes connections.
+	// Both are nil for a broker without a process of its own; the fault cases do
+	// not apply then.
 	Kill, Start func(t testing.TB)
 
-	// Doomed returns a further link and a function by which its process dies, as
-	// far as the broker can tell: nothing more of the link reaches it. The suite
-	// closes the link after that.
+	// Doomed returns a further link, and a function that makes its process die as
+	// far as the broker can tell: nothing more of the link reaches the broker. The
+	// suite closes the link after that.
 	Doomed func(t testing.TB) (link broker.Broker, die func())
 
-	// CallsWait: a call to a service that has been there and is stopped waits
-	// for an instance until its context ends. Otherwise it is
-	// broker.ErrUnknownService, like a call to a service never heard of.
+	// CallsWait: a call to a stopped service waits for an instance until its
+	// context ends. Otherwise it is broker.ErrUnknownService, like a call to a
+	// service that never existed.
 	CallsWait bool
 
-	// CallsStay: a call that an instance hands back is not given to another
-	// one; it is broker.ErrNotDelivered.
+	// CallsStay: a call that an instance hands back does not go to another one. It
+	// is broker.ErrNotDelivered.
 	CallsStay bool
 
-	// KeepsNoIDs: an event that is emitted again with its id, within two
-	// minutes, is delivered again.
+	// KeepsNoIDs: an event that is emitted again with its id, within two minutes,
+	// is delivered again.
 	KeepsNoIDs bool
 
-	// BacklogIsOwn: Backlog tells of the subscriptions of the link's members
-	// alone.
+	// BacklogIsOwn: Backlog covers only the subscriptions of the link's members.
 	BacklogIsOwn bool
 
-	// TooLarge is a size of a body in bytes that the driver refuses; 0 means
-	// that it refuses none for its size.
+	// TooLarge is a size of a body, in bytes, that the driver refuses. 0 means that
+	// it refuses no body because of its size.
 	TooLarge int
 
 	// IgnoreLeaks are goroutines that a library leaves running after Close.
 	IgnoreLeaks []goleak.Option
 }
 
-// testCase is one promise and its proof. The promise is printed when the case
-// fails.
+// testCase is one promise and its proof. A failed case prints the promise.
 type testCase struct {
 	name    string
 	promise string
@@ -104,8 +102,9 @@ func Run(t *testing.T, f Fixture) {
 	t.Run("no goroutine is left", func(t *testing.T) { f.checkLeaks(t, before) })
 }
 
-// checkLeaks looks for goroutines that have come since before, while the broker
-// is down: what watches its process is not the driver's.
+// checkLeaks looks for goroutines that have come since before. It runs while
+// the broker is down, so that it does not see what watches the broker's
+// process.
 func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
 	if f.killable() {
 		f.Kill(t)
@@ -116,7 +115,7 @@ func (f *Fixture) checkLeaks(t *testing.T, before goleak.Option) {
 	})
 }
 
-// describe prints what this driver declares to do in its own way.
+// describe prints the declared differences of this driver.
 func (f *Fixture) describe(t *testing.T) {
 	t.Logf("declared: CallsWait=%v CallsStay=%v KeepsNoIDs=%v BacklogIsOwn=%v TooLarge=%d, can be killed: %v",
 		f.CallsWait, f.CallsStay, f.KeepsNoIDs, f.BacklogIsOwn, f.TooLarge, f.killable())
