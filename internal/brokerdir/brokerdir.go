@@ -1,10 +1,11 @@
 // Package brokerdir knows the directories of the brokers that programs run
-// inside themselves: which one is a project's, whether a broker runs in it, and
-// the URL by which its user reaches it.
+// inside themselves. It knows which directory is a project's, whether a broker
+// runs in it, and the URL by which its user reaches the broker. It starts no
+// broker; package embedded does.
 //
 // A directory has the server's files, a lock, and a file url that only its user
-// may read: it holds the password. The file stays when the server ends, so that
-// the next one has the same port and password and those who are still connected
+// may read, because it holds the password. The file stays when the server ends.
+// The next server then has the same port and password, and connected clients
 // find it.
 package brokerdir
 

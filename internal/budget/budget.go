@@ -1,5 +1,6 @@
-// Package budget bounds the memory that a process spends on what arrives. Who
-// reads a request takes its bytes first, and waits while others have them.
+// Package budget bounds the memory that a process spends on data that arrives.
+// A reader of a request first takes the bytes that it needs. It waits while
+// others have them.
 package budget
 
 import (

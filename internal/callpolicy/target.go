@@ -1,6 +1,6 @@
-// Package callpolicy guards the calls that a process sends: a circuit breaker for
-// each method, and retries where they are safe. What is retried, and how it is
-// sent, it leaves to its caller.
+// Package callpolicy guards the calls that a process sends. It has a circuit
+// breaker for each method, and retries a call if that is safe. Its caller sends
+// the calls.
 package callpolicy
 
 import (

@@ -1,4 +1,4 @@
-// Package closest finds the word that was meant, for "did you mean" in
+// Package closest finds the word that a user meant, for "did you mean" in
 // messages.
 package closest
 

@@ -1,7 +1,7 @@
-// Package contextdata writes the context data of messages as JSON and reads
-// it, with the types that broker.Message promises: a number with a point or an
-// exponent is a float64, any other an int64, and objects with one key that
-// begins with '$' stand for what JSON has no form for.
+// Package contextdata writes and reads the context data of messages as JSON,
+// with the types that broker.Message promises. A number with a point or an
+// exponent is a float64, and any other number an int64. An object with one key
+// that begins with '$' stands for a value that JSON has no form for.
 package contextdata
 
 import (

@@ -1,14 +1,14 @@
 // Package cron reads schedules in the notation of cron and computes when they
-// are due.
+// are due. It runs nothing; package enoki does.
 //
-// A schedule is five fields, minute, hour, day of the month, month and day of
-// the week, each "*", a number, a range "a-b", a step "*/n" or "a-b/n", or
-// several of them with commas; months and days of the week may be named by
-// their first three letters, and Sunday is 0 or 7. When both days are
-// restricted, either is enough. Or it is a word, @yearly, @monthly, @weekly,
-// @daily or @hourly, or "@every" and a duration of whole seconds, which is due
-// at the multiples of the duration since 1970 in UTC. CRON_TZ=Zone before it
-// says in which time zone it is meant.
+// A schedule has five fields: minute, hour, day of the month, month and day of
+// the week. A field is "*", a number, a range "a-b", a step "*/n" or "a-b/n",
+// or several of them with commas. Months and days of the week may be named by
+// their first three letters, and Sunday is 0 or 7. If both days are restricted,
+// either one is enough. A schedule may also be a word: @yearly, @monthly,
+// @weekly, @daily or @hourly. Or it is "@every" and a duration of whole
+// seconds; it is then due at the multiples of the duration since 1970 in UTC.
+// CRON_TZ=Zone before a schedule sets its time zone.
 package cron
 
 import (

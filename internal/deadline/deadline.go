@@ -1,5 +1,5 @@
-// Package deadline is context.WithTimeout for what mostly ends before anybody
-// waits for its end.
+// Package deadline is a cheaper context.WithTimeout, for contexts that mostly
+// end before anybody waits for their end.
 package deadline
 
 import (

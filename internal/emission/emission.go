@@ -1,4 +1,5 @@
-// Package emission is what the options of one emit say of its event.
+// Package emission has the options of one emit. It is shared by the packages
+// enoki and outbox.
 package emission
 
 import (

@@ -1,7 +1,7 @@
-// Package loopback tells whether a request is meant for a server that only
-// this machine can reach. A page of the web can give a name of its own the
-// address 127.0.0.1 and then is, to the browser, a page of that server (DNS
-// rebinding); what gives it away is the header Host.
+// Package loopback decides whether a request is meant for a server that only
+// this machine can reach. A web page can give a name of its own the address
+// 127.0.0.1 (DNS rebinding). To the browser, that page then belongs to the
+// server. The header Host gives it away.
 package loopback
 
 import (

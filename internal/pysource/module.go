@@ -1,7 +1,8 @@
 // Package pysource reads the shape of a Python program from its source:
 // imports, classes, attributes, methods, decorators, parameters, annotations,
-// and which calls a method makes. It needs no Python and runs nothing; what a
-// program does at run time, it can't know. Source of Python 2 is read as well.
+// and the calls that a method makes. It needs no Python and runs nothing, so it
+// does not know what a program does at run time. It also reads the source of
+// Python 2.
 package pysource
 
 import "fmt"

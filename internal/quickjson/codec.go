@@ -1,18 +1,17 @@
 // Package quickjson reads and writes ordinary JSON several times faster than
-// encoding/json, with equal results but for three things. A nil slice or map is
-// written as [] or {}. A whole number in a value of type any is read as an int64
-// or a *big.Int. And a float is written with its point, as 1.0, unless strict: so
-// it stays one for whoever tells the two apart, as Python does. On request it
-// refuses null, and fields that are missing, where these would become a zero
-// value without a word.
+// encoding/json. The results are equal, with three exceptions. A nil slice or
+// map is written as [] or {}. A whole number in a value of type any is read as
+// an int64 or a *big.Int. A float is written with its point, as 1.0, unless
+// strict, because Python tells floats from integers. On request it refuses null
+// and missing fields, which would otherwise become a zero value without notice.
 //
-// It is fast by knowing less: whatever is not ordinary (a duplicate key, a name
-// in another case, a value that does not fit) it refuses, and values of types
-// that have a say of their own it gives to encoding/json one by one. Who uses it
-// turns to encoding/json after a refusal, so errors and rare cases are always
-// those of the standard library.
+// It is fast because it knows less. It refuses everything that is not ordinary:
+// a duplicate key, a name in another case, a value that does not fit. It passes
+// values of types with their own JSON methods to encoding/json, one by one.
+// After a refusal its caller uses encoding/json, so errors and rare cases are
+// always those of the standard library.
 //
-// It uses no package unsafe and nothing of encoding/json's inside.
+// It uses neither package unsafe nor the internals of encoding/json.
 package quickjson
 
 import (

@@ -1,5 +1,4 @@
-// Package reminder tells when it is time to say again that something still
-// goes wrong.
+// Package reminder decides when to report again that something still fails.
 package reminder
 
 import (

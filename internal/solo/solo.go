@@ -1,5 +1,5 @@
-// Package solo lets those pass one at a time of whom one may end the process,
-// so that it does not happen beside the others.
+// Package solo runs work one at a time if it may end the process, so that it
+// takes no other such work with it.
 package solo
 
 import (

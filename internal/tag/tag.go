@@ -1,5 +1,5 @@
-// Package tag looks for mistakes in the tags of struct fields, where package
-// reflect takes a misspelt key for one that is not there.
+// Package tag finds mistakes in the tags of struct fields. Package reflect
+// takes a misspelt key for a missing one.
 package tag
 
 import (

@@ -1,5 +1,6 @@
-// Package testonly has what package enokitest asks of package enoki and nobody
-// else may: an argument of a type from here can be made within this module only.
+// Package testonly lets package enokitest, and no other package, call some
+// functions of package enoki. They need an argument whose type is from here, so
+// only this module can make it.
 package testonly
 
 // Entrypoints are names of entrypoints of a service.

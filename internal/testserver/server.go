@@ -1,10 +1,10 @@
 // Package testserver runs private brokers and stores for tests: a RabbitMQ
-// node, a Redis server, a NATS server, each on free loopback ports and with a
-// data directory of its own, so that nothing meets what a developer runs.
+// node, a Redis server, a NATS server. Each has a free loopback port and a data
+// directory of its own, so that it does not touch the servers of a developer.
 //
-// A server can be killed as by kill -9 and started again on the same data and
-// port. All of them end with the test process, however that ends (on Linux;
-// elsewhere a test process that is killed leaves them behind).
+// A server can be killed as by kill -9 and started again with the same data and
+// port. All servers end with the test process. On Linux that holds however the
+// process ends; elsewhere a killed test process leaves them behind.
 package testserver
 
 import (

@@ -1,5 +1,6 @@
-// Package tlsfiles reads certificates, keys and authorities from files, again
-// for each connection: they are replaced while a process runs.
+// Package tlsfiles reads certificates, keys and authorities from files. It
+// reads them again for each connection, because they may be replaced while a
+// process runs.
 package tlsfiles
 
 import (

@@ -1,6 +1,6 @@
-// Package trail is what a context carries over every hop: the call stack, the
-// user's own context data, the remaining time, and how many retries are left for
-// a tree of calls. It turns the context data of a message into that and back.
+// Package trail has what a context carries over every hop: the call stack, the
+// user's context data, the remaining time, and how many retries are left for a
+// tree of calls. It converts the context data of a message to that and back.
 package trail
 
 import (

@@ -1,5 +1,5 @@
-// Package turns runs jobs one after the other that have the same key, in the
-// order in which they were given, and jobs of different keys side by side.
+// Package turns runs jobs. Jobs with the same key run one after another, in the
+// order in which they were given. Jobs with different keys run concurrently.
 package turns
 
 import (

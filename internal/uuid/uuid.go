@@ -1,5 +1,5 @@
-// Package uuid makes random identifiers: in the text form that Nameko uses for
-// correlation ids, reply keys and call ids, and in a shorter one.
+// Package uuid makes random identifiers. One form is the text that Nameko uses
+// for correlation ids, reply keys and call ids; the other is shorter.
 package uuid
 
 import (
