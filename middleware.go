@@ -37,8 +37,8 @@ func chain(h Handler, middleware ...[]Middleware) Handler {
 // recovered turns a panic of next into an error with the code Internal and logs
 // it with its stack, because one bad request must not end the process. It also
 // catches a panic of the methods of the error that next returns. It can't stop
-// a next that ends its goroutine. It only logs that; whoever started the
-// goroutine replies, see broker.Service.Fail and apart.
+// a next that ends its goroutine. It only logs that. The code that
+// started the goroutine must reply, see broker.Service.Fail and apart.
 func recovered(log *slog.Logger, known fault.Types, next Handler) Handler {
 	return func(ctx context.Context, c *Call) (err error) {
 		returned := false
