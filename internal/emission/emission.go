@@ -1,5 +1,5 @@
 // Package emission has the options of one emit. It is shared by the packages
-// enoki and outbox.
+// enoki and entrypoint.
 package emission
 
 import (
