@@ -124,15 +124,16 @@ func (i *instance) joining() broker.Service {
 // stop stops new work first, then waits for running work.
 func (i *instance) stop(ctx context.Context) error {
 	defer i.kill()
-	gaveUp := make(chan struct{})
-	giveUp := context.AfterFunc(ctx, func() {
-		defer close(gaveUp)
+	giveUp := sync.OnceFunc(func() {
 		i.process.reportStuck()
 		i.kill()
 	})
+	unwatch := context.AfterFunc(ctx, giveUp)
 	defer func() {
-		if !giveUp() {
-			<-gaveUp // the process may end next, and nobody would see the report
+		// The end of ctx may be seen here before AfterFunc is told of it. The
+		// process may end next, and nobody would see the report.
+		if !unwatch() || ctx.Err() != nil {
+			giveUp()
 		}
 	}()
 	var failures []error

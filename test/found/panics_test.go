@@ -328,7 +328,7 @@ func TestNilParts(t *testing.T) {
 		"part 1 of 23 is nil", "part 2 of 23 is nil", "part 1 of 1 is nil", "Use: middleware 1 of 1 is nil", "extension is nil",
 		"Emits has no function to fill", "has no handler function",
 		"Delivery is a nil *enoki.Pool", "OnError is a nil *enoki.Retry", "Once is a nil *inbox.Memory", "option 1 of 1 is nil", "contract.A is nil", "contract.B is nil",
-		"contract is nil", `method "x" has no function`, `needs "other"`, "has no function", "error type 1 of 1 is empty", `"a.B", has no path or no function`,
+		"contract is nil", `method "x" has no function`, `needs "other"`, "has no function", "error type 1 of 1 is empty", `"a.B" has no path, or no function`,
 		"resource has no function", `consumer of queue "q" has no handler`, "give a pointer to the Publisher", "outbox has no store",
 	} {
 		if !strings.Contains(fmt.Sprint(told), want) {
